@@ -1,0 +1,4 @@
+//! The program `stockade`.
+fn main() {
+    println!("{:?}", stockade::error::Kind::Failed);
+}
