@@ -37,7 +37,7 @@ mod tests {
 
     #[test]
     fn every_verb_is_in_one_group() {
-        let command = super::super::CommandLine::command();
+        let command = crate::cli::CommandLine::command();
         let mut verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
         let mut grouped: Vec<_> = GROUPS
             .iter()

@@ -18,6 +18,8 @@ use crate::error::{Doing, Error, Result, quote};
 /// # Errors
 /// The file cannot be opened.
 pub(super) fn open(path: Option<&Path>, format: LogFormat, debug: bool) -> Result<()> {
+    // An empty path means none, as for other runtimes.
+    let path = path.filter(|path| !path.as_os_str().is_empty());
     let file = path.map(append_to).transpose()?;
     let level = if debug {
         LevelFilter::Debug
@@ -44,7 +46,7 @@ fn append_to(path: &Path) -> Result<File> {
         .doing(|| format!("open log {}", quote(path.as_os_str().as_encoded_bytes())))
 }
 
-/// Writes the error that ends the program: one line, and a second one for what the user can do.
+/// Writes the error that ends the program: one line, and a second one, `try: …`, for what the user can do.
 pub(super) fn report(error: &Error) {
     match error.try_this() {
         Some(hint) => log::error!("{error} ({hint})"),
@@ -52,10 +54,10 @@ pub(super) fn report(error: &Error) {
     }
     let hint = error
         .try_this()
-        .map(|hint| format!("\n  {hint}"))
+        .map(|hint| format!("\ntry: {hint}"))
         .unwrap_or_default();
     // With standard error gone there is nobody left to tell.
-    let _ = writeln!(std::io::stderr(), "stockade: {error}{hint}");
+    let _ = writeln!(std::io::stderr(), "error: {error}{hint}");
 }
 
 struct Logger {
@@ -79,7 +81,7 @@ impl Log for Logger {
             }
             // `report` writes it.
             None if record.level() == Level::Error => Ok(()),
-            None => writeln!(std::io::stderr(), "stockade: {level}: {text}"),
+            None => writeln!(std::io::stderr(), "{level}: {text}"),
         };
     }
 

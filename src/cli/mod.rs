@@ -5,6 +5,7 @@ mod help;
 mod log;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
@@ -152,7 +153,8 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     if file.is_some() && log::open(file.as_deref(), format, false).is_ok() {
         ::log::error!("read the command line: {first}");
     }
-    eprint!("{text}");
+    // With standard error gone there is nobody left to tell.
+    let _ = std::io::stderr().write_all(text.as_bytes());
     let verb = arguments
         .iter()
         .skip(1)

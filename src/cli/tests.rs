@@ -29,6 +29,7 @@ fn command_lines_of_clients_are_accepted() {
         "stockade run -d -b /b a",
         "stockade spec --rootless --bundle /b",
         "stockade features",
+        "stockade --log= state a",
         "stockade --criu /usr/bin/criu state a",
     ] {
         assert!(line(text).is_ok(), "{text}: {:?}", line(text).unwrap_err());

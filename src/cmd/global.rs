@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
 use crate::container::{Store, default_root};
@@ -16,7 +17,9 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR")]
     pub root: Option<PathBuf>,
     /// Append warnings and errors to a file
-    #[arg(long, global = true, value_name = "FILE")]
+    // Its own parser, since clap's for paths refuses an empty one, which means none.
+    #[arg(long, global = true, value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub log: Option<PathBuf>,
     /// Format of the log
     #[arg(

@@ -31,7 +31,7 @@ pub fn run(global: &Global, args: &Kill) -> Result<ExitCode> {
             format!("kill container {}", quote(&args.id)),
             format!("no signal {}", quote(&args.signal)),
         )
-        .hint("signals are named as in signal(7), or numbered from 0 to 64")
+        .hint("a name of signal(7) such as TERM or SIGRTMIN+3, or a number from 0 to 64")
     })?;
     let entry = global.store()?.load(&args.id)?;
     kill(

@@ -50,7 +50,7 @@ pub fn delete(store: &Store, id: &str, unless: Unless) -> Result<()> {
 }
 
 /// Kills what is left of a container, removes its cgroup and its state, and runs the poststop hooks. The caller holds
-/// the lock, or reserved the entry.
+/// the lock, or reserved the entry. Does nothing when the container was deleted already.
 ///
 /// # Errors
 /// Something of it cannot be removed.
@@ -59,6 +59,9 @@ pub fn destroy(entry: &Entry, state: &State) -> Result<()> {
 }
 
 fn remove(entry: &Entry, state: Option<&State>) -> Result<()> {
+    if entry.is_gone() {
+        return Ok(());
+    }
     let remains = match state {
         Some(state) => Some(Remains::of(state)),
         None => entry.remains(),
@@ -126,3 +129,6 @@ fn end(remains: Option<&Remains>) -> Result<()> {
         format!("still there after {PATIENCE} s"),
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use super::StateDocument;
 use crate::error::{Doing, Error, Result, quote};
 use crate::spec::Hook;
 
-/// How much of a hook's output is kept for the error, in bytes.
+/// How much of a hook's standard error is kept for the error, in bytes.
 const KEPT: usize = 4096;
 
 /// Runs the hooks of one kind in order, each with the state on its standard input, and stops at the first that fails.
@@ -42,7 +42,7 @@ pub fn run_all(hooks: &[Hook], name: &'static str, state: &StateDocument) {
 }
 
 fn run_one(hook: &Hook, name: &'static str, index: usize, state: &StateDocument) -> Result<()> {
-    let doing = || format!("run {name} hook {index} {}", quote(&hook.path));
+    let doing = || format!("run hooks.{name}[{index}] {}", quote(&hook.path));
     let (output, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(doing)?;
     let child = spawn(hook, state, &end).doing(doing)?;
     drop(end);
@@ -81,7 +81,7 @@ fn spawn(hook: &Hook, state: &StateDocument, output: &OwnedFd) -> std::io::Resul
         "/".as_ref()
     });
     command.stdin(state_file(state)?);
-    command.stdout(blocking(output)?).stderr(blocking(output)?);
+    command.stdout(Stdio::null()).stderr(blocking(output)?);
     crate::sys::hook::confine(&mut command).spawn()
 }
 
@@ -158,7 +158,7 @@ impl Running {
         Ok(true)
     }
 
-    /// The first line that the hook wrote, for the end of an error.
+    /// The first line that the hook wrote to standard error, for the end of an error.
     fn first_line(&self) -> String {
         let mut lines = self
             .text
@@ -223,13 +223,14 @@ mod tests {
 
     #[test]
     fn a_failing_hook_is_named_with_its_first_line() {
-        let error = run_it(hook("echo 'bad \"thing\"' >&2; echo more >&2; exit 3").1).unwrap_err();
-        let expected = r#"run prestart hook 0 "/bin/sh": exited with 3: "bad \"thing\"""#;
+        let error = run_it(hook("echo chatter; echo 'bad \"thing\"' >&2; echo more >&2; exit 3").1)
+            .unwrap_err();
+        let expected = r#"run hooks.prestart[0] "/bin/sh": exited with 3: "bad \"thing\"""#;
         assert_eq!(error.to_string(), expected);
         let error = run_it(hook("kill -9 $$").1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"run prestart hook 0 "/bin/sh": killed by signal 9"#
+            r#"run hooks.prestart[0] "/bin/sh": killed by signal 9"#
         );
     }
 
@@ -241,7 +242,7 @@ mod tests {
         };
         let error = run_it(missing).unwrap_err().to_string();
         assert!(
-            error.starts_with(r#"run prestart hook 0 "/nonexistent/hook": No such file"#),
+            error.starts_with(r#"run hooks.prestart[0] "/nonexistent/hook": No such file"#),
             "{error}"
         );
     }
@@ -254,7 +255,7 @@ mod tests {
         let error = run_it(hook).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"run prestart hook 0 "/bin/sh": still running after 1 s, killed"#
+            r#"run hooks.prestart[0] "/bin/sh": still running after 1 s, killed"#
         );
         assert!(begin.elapsed() < Duration::from_secs(10));
         let child: i32 = fs::read_to_string(directory.path().join("out"))

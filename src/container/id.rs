@@ -5,7 +5,7 @@ use crate::error::{Error, Result, quote};
 /// The longest file name on Linux (`NAME_MAX`), since an id is the name of a directory.
 const LONGEST: usize = 255;
 
-/// Checks an id: letters, digits, `_`, `+`, `-` and `.`; not `.` or `..`; at most 255 bytes.
+/// Checks an id: letters, digits, `_`, `+`, `-` and `.`; not `.` or `..`; no `-` first; at most 255 bytes.
 ///
 /// # Errors
 /// Names the id and the rule.
@@ -13,12 +13,15 @@ pub fn check(id: &str) -> Result<()> {
     let refuse = |cause: &str| {
         let shown: String = id.chars().take(64).collect();
         Err(Error::new(format!("container id {}", quote(shown)), cause)
-            .hint("an id is made of letters, digits, \"_\", \"+\", \"-\" and \".\""))
+            .hint("an id of letters, digits, \"_\", \"+\", \"-\" and \".\""))
     };
     match id {
         "" => return refuse("it is empty"),
         "." | ".." => return refuse("it names a directory that exists everywhere"),
         _ => {}
+    }
+    if id.starts_with('-') {
+        return refuse("it begins like a flag");
     }
     if id.len() > LONGEST {
         return refuse("it is longer than 255 bytes");
@@ -42,7 +45,6 @@ mod tests {
             "web.1",
             "..a",
             "a+b_c-d",
-            "-x",
             hash.as_str(),
             &"x".repeat(255),
         ] {
@@ -56,6 +58,7 @@ mod tests {
             "",
             ".",
             "..",
+            "-x",
             "a/b",
             "../a",
             "a\0b",

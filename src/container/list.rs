@@ -19,13 +19,15 @@ pub enum Listed {
 /// # Errors
 /// The root cannot be read.
 pub fn list(store: &Store) -> Result<Vec<Listed>> {
-    Ok(store.list()?.iter().map(look).collect())
+    Ok(store.list()?.iter().filter_map(look).collect())
 }
 
-fn look(entry: &Entry) -> Listed {
+/// `None` for one that came or went while we looked.
+fn look(entry: &Entry) -> Option<Listed> {
     match entry.state() {
-        Ok(state) => Listed::Whole(Box::new(state.document(state.status(entry)))),
-        Err(error) => Listed::Damaged(entry.id().to_owned(), error),
+        Ok(state) => Some(Listed::Whole(Box::new(state.document(state.status(entry))))),
+        Err(_) if entry.is_gone() || entry.is_locked() => None,
+        Err(error) => Some(Listed::Damaged(entry.id().to_owned(), error)),
     }
 }
 

@@ -30,7 +30,8 @@ pub fn open(pid: i32, started: u64) -> Result<Option<OwnedFd>> {
         return Ok(None);
     };
     let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
-        Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
+        // The number may belong to a thread of some other process by now (ENOENT since Linux 6.14).
+        Err(Errno::SRCH | Errno::INVAL | Errno::NOENT) => return Ok(None),
         other => other.doing(|| format!("open process {pid}"))?,
     };
     // Only now: the descriptor pins the process, so that a start time read after it is that process's.

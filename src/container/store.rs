@@ -3,6 +3,7 @@
 //! flock(2) on a container's directory is its lock. Who creates a container holds it from the first moment, so that a
 //! directory without state.json and without a lock was left by a killed `create` and can be taken away.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -136,6 +137,7 @@ impl Store {
             path: self.path.join(id),
             directory,
             reserved: false,
+            locking: Cell::new(false),
         })
     }
 
@@ -194,6 +196,8 @@ pub struct Entry {
     path: PathBuf,
     directory: OwnedFd,
     reserved: bool,
+    /// Whether a [`Lock`] of this very entry is alive.
+    locking: Cell<bool>,
 }
 
 /// What must be cleared away even when state.json is damaged.
@@ -257,18 +261,26 @@ impl Entry {
     pub fn lock(&self) -> Result<Lock<'_>> {
         rustix::io::retry_on_intr(|| flock(&self.directory, FlockOperation::LockExclusive))
             .doing(|| self.text("lock"))?;
+        self.locking.set(true);
         let lock = Lock(self);
-        if fstat(&self.directory).doing(|| self.text("lock"))?.st_nlink == 0 {
+        if self.is_gone() {
             return Err(missing(&self.id));
         }
         Ok(lock)
     }
 
-    /// Whether some other open entry holds the lock: the container is being created, started or deleted.
+    /// Whether the container was deleted after this was opened; its id may be another one's by now.
+    pub fn is_gone(&self) -> bool {
+        fstat(&self.directory).is_ok_and(|found| found.st_nlink == 0)
+    }
+
+    /// Whether the container is being created, started or deleted by somebody: the lock is taken, and not by a [`Lock`] of
+    /// this entry.
     pub fn is_locked(&self) -> bool {
-        openat(&self.directory, ".", DIRECTORY, Mode::empty()).is_ok_and(|other| {
-            flock(&other, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
-        })
+        !self.locking.get()
+            && openat(&self.directory, ".", DIRECTORY, Mode::empty()).is_ok_and(|other| {
+                flock(&other, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+            })
     }
 
     /// Reads state.json.
@@ -276,14 +288,15 @@ impl Entry {
     /// # Errors
     /// It is damaged, or not there since `create` is at work or was killed.
     pub fn state(&self) -> Result<State> {
-        let hint = format!(
-            "remove what is left of it: stockade delete --force {}",
-            self.id
-        );
+        let hint = format!("stockade delete --force {}", self.id);
         let text = match self.read(STATE) {
             Ok(text) => text,
+            Err(Errno::NOENT) if self.is_gone() => return Err(missing(&self.id)),
             Err(Errno::NOENT) if self.is_locked() => {
-                return Err(Error::new(self.text("read"), "it is being created"));
+                return Err(Error::new(
+                    self.text("read"),
+                    "it is being created or deleted",
+                ));
             }
             Err(Errno::NOENT) => {
                 return Err(Error::new(self.text("read"), "its create was killed").hint(hint));
@@ -324,6 +337,9 @@ impl Entry {
     }
 
     fn remove_all(&self) -> rustix::io::Result<()> {
+        if self.is_gone() {
+            return Ok(());
+        }
         clear(self.directory.as_fd(), STATE)?;
         gone(unlinkat(&self.directory, STATE, AtFlags::empty()))?;
         gone(unlinkat(&*self.root, self.id.as_str(), AtFlags::REMOVEDIR))
@@ -384,6 +400,7 @@ pub struct Lock<'a>(&'a Entry);
 
 impl Drop for Lock<'_> {
     fn drop(&mut self) {
+        self.0.locking.set(false);
         // Unlocking a descriptor of our own cannot fail, and closing it would unlock too.
         let _ = flock(&self.0.directory, FlockOperation::Unlock);
     }

@@ -30,7 +30,7 @@ pub fn home_of(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let id: u32 = fields.nth(2)?.parse().ok()?;
-        let home = fields.nth(1)?;
+        let home = fields.nth(2)?;
         (id == uid && home.starts_with('/')).then(|| home.to_owned())
     })
 }
