@@ -25,20 +25,8 @@ use rustix::net::{
     sendmsg, socketpair,
 };
 
+use crate::plan::Failure;
 use crate::sys::{Errno, SysResult};
-
-/// Why the child gave up: everything the parent needs to find the words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure {
-    /// Number of the step in the plan, counted over all phases.
-    pub step: u32,
-    /// Which of the step's calls failed; see `init::Call`.
-    pub call: u32,
-    /// The errno, or 0 where the step found a difference instead.
-    pub errno: i32,
-    /// What the call itself can add: the number of a candidate, of a descriptor, the value found.
-    pub detail: u64,
-}
 
 /// One message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,3 +22,5 @@ mod harness;
 mod hooks;
 mod layers;
 mod lifecycle;
+mod profiles;
+mod seccomp;

@@ -6,7 +6,9 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, mkdirat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Uid, chownat, mkdirat, openat, unlinkat,
+};
 
 use crate::error::{Error, quote};
 use crate::sys::{Errno, SysResult};
@@ -85,6 +87,16 @@ pub(super) fn make(parent: BorrowedFd<'_>, path: &str) -> SysResult<()> {
 
 pub(super) fn remove(path: &Path) -> SysResult<()> {
     unlinkat(CWD, path, AtFlags::REMOVEDIR)
+}
+
+pub(super) fn change_owner(directory: BorrowedFd<'_>, file: &str, uid: u32) -> SysResult<()> {
+    chownat(
+        directory,
+        file,
+        Some(Uid::from_raw(uid)),
+        None,
+        AtFlags::SYMLINK_NOFOLLOW,
+    )
 }
 
 /// Calls `leave` for every directory below `top`, children first: the directory, its parent and its name. It holds two

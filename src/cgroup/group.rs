@@ -1,5 +1,5 @@
 //! A container's cgroup: made in every hierarchy with its limits and device rules, or opened again by its record.
-//! What happens to it later (kill, freeze, remove) is in `life`.
+//! Its directories are made in `make`, its limits are written in `limits`; what happens to it later is in `life`.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::filesystem::{self, error, shown};
 use super::location::{Group, Location};
 use super::settings::Write;
-use super::{devices, readback};
+use super::{devices, make};
 use crate::error::{Error, Result, quote};
 use crate::spec::DeviceRule;
 use crate::sys::{Errno, bpf};
@@ -29,12 +29,12 @@ impl Cgroup {
     /// When a cgroup that exists holds processes or is frozen, when a controller cannot be enabled, and when a limit
     /// or device rule cannot be applied, naming its field.
     pub fn create(location: &Location, writes: &[Write], devices: &[DeviceRule]) -> Result<Self> {
-        let mut made = Made::default();
+        let mut made = make::Made::default();
         let mut directories = Vec::new();
         for group in &location.groups {
-            directories.push(Some(make(
+            directories.push(Some(make::make(
                 group,
-                &enabled_for(location, group, writes),
+                &make::enabled_for(location, group, writes),
                 &mut made,
             )?));
         }
@@ -124,6 +124,29 @@ impl Cgroup {
             .map_err(|cause| Error::new(doing(), cause))
     }
 
+    /// Gives the v2 cgroup to a user, so that a container with a cgroup namespace and a writable cgroup mount can divide
+    /// its own resources (config-linux.md "Cgroup ownership"); limits stay ours. v1 cannot be given away safely.
+    ///
+    /// # Errors
+    /// When an owner cannot be changed.
+    pub fn give_to(&self, uid: u32) -> Result<()> {
+        let Some((group, directory)) = self.of("cgroup") else {
+            return Ok(());
+        };
+        let list = std::fs::read_to_string("/sys/kernel/cgroup/delegate")
+            .unwrap_or_else(|_| "cgroup.procs cgroup.subtree_control cgroup.threads".to_owned());
+        for file in std::iter::once(".").chain(list.split_whitespace()) {
+            match filesystem::change_owner(directory, file, uid) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => {
+                    let path = shown(&group.directory().join(file));
+                    return Err(error(format!("give {path} to user {uid}"), errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Where it is by controller, as state files and statistics name it; the v2 hierarchy is "".
     pub fn paths(&self) -> BTreeMap<String, String> {
         let path = |group: &Group| group.directory().to_string_lossy().into_owned();
@@ -135,109 +158,6 @@ impl Cgroup {
         groups
             .flat_map(|group| names(group).into_iter().map(|name| (name, path(group))))
             .collect()
-    }
-
-    /// Writes limits, also later ones. Some depend on each other (memory and swap, quota and period), and what the
-    /// order must be depends on what was there: whatever the kernel calls invalid is tried again after the rest.
-    ///
-    /// # Errors
-    /// For the first limit that cannot be applied, naming its field.
-    pub fn apply(&self, writes: &[Write]) -> Result<()> {
-        let mut again = Vec::new();
-        for write in writes {
-            match self.write(write) {
-                Err((_, Errno::INVAL)) => again.push(write),
-                result => result.map_err(|(file, errno)| self.unapplied(write, &file, errno))?,
-            }
-        }
-        for write in again {
-            self.write(write)
-                .map_err(|(file, errno)| self.unapplied(write, &file, errno))?;
-        }
-        Ok(())
-    }
-
-    /// Writes to the first of the files that this kernel has; the error has the last file tried.
-    fn write(&self, write: &Write) -> std::result::Result<(), (String, Errno)> {
-        let Some((_, directory)) = self.of(&write.controller) else {
-            return Err((write.file.clone(), Errno::NOENT));
-        };
-        let mut last = (write.file.clone(), Errno::NOENT);
-        for (file, value) in write.candidates() {
-            match filesystem::write(directory, file, value) {
-                Ok(()) => return Ok(()),
-                // EOPNOTSUPP: `io.bfq.weight` of a device that BFQ does not schedule.
-                Err(errno @ (Errno::NOENT | Errno::OPNOTSUPP)) => last = (file.to_owned(), errno),
-                Err(errno) => return Err((file.to_owned(), errno)),
-            }
-        }
-        if last.1 == Errno::NOENT && write.is_absent_by_nature() {
-            Ok(())
-        } else {
-            Err(last)
-        }
-    }
-
-    fn unapplied(&self, write: &Write, file: &str, errno: Errno) -> Error {
-        let path = self
-            .of(&write.controller)
-            .map(|(group, _)| group.directory().join(file));
-        let path = path.map_or_else(|| quote(file), |path| shown(&path));
-        if errno == Errno::NOENT {
-            return Error::new(&write.field, format!("this kernel has no {path}"))
-                .hint("leave the field out, or enable the feature in the kernel");
-        }
-        error(
-            format!("{}: write {} to {path}", write.field, quote(&write.value)),
-            errno,
-        )
-    }
-
-    /// Reads every limit back and compares, knowing how the kernel rounds and prints.
-    ///
-    /// # Errors
-    /// For the first that differs, naming its field.
-    pub fn verify(&self, writes: &[Write]) -> Result<()> {
-        for (at, write) in writes.iter().enumerate() {
-            // A later write to the same line has replaced this one.
-            let replaced = |later: &Write| readback::replaces(later, write);
-            if writes[at + 1..].iter().any(replaced) {
-                continue;
-            }
-            self.verify_one(write)?;
-        }
-        Ok(())
-    }
-
-    fn verify_one(&self, write: &Write) -> Result<()> {
-        let Some((_, directory)) = self.of(&write.controller) else {
-            return Err(self.unapplied(write, &write.file, Errno::NOENT));
-        };
-        let mut found = None;
-        for (file, value) in write.candidates() {
-            match filesystem::read(directory, file) {
-                Ok(text) if readback::holds(file, value, &text) => return Ok(()),
-                Ok(text) => {
-                    found.get_or_insert((file, text));
-                }
-                Err(Errno::NOENT) => {}
-                // Files that can only be written have nothing to compare.
-                Err(Errno::INVAL | Errno::ACCESS) if !readback::is_known(file) => return Ok(()),
-                Err(errno) => return Err(self.unapplied(write, file, errno)),
-            }
-        }
-        match found {
-            Some((file, text)) => Err(Error::new(
-                &write.field,
-                format!(
-                    "{file} reads {} after {}",
-                    quote(text.trim_end()),
-                    quote(&write.value)
-                ),
-            )),
-            None if write.is_absent_by_nature() => Ok(()),
-            None => Err(self.unapplied(write, &write.file, Errno::NOENT)),
-        }
     }
 
     /// The group that holds a controller (`cgroup` is the v2 core) and its directory.
@@ -342,164 +262,6 @@ fn attach(
     bpf::attach_device_program(cgroup, program.as_fd(), None)?;
     for old in &before {
         bpf::detach_device_program(cgroup, old.as_fd())?;
-    }
-    Ok(())
-}
-
-/// What was made so far; dropped before it is cleared, it removes that again, last first.
-#[derive(Default)]
-struct Made {
-    directories: Vec<PathBuf>,
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        for path in self.directories.iter().rev() {
-            match filesystem::remove(path) {
-                // Busy: another container uses the parent by now.
-                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-                Err(errno) => log::warn!("remove {}: {errno}", shown(path)),
-            }
-        }
-    }
-}
-
-/// v2 controllers to enable for a group: those with limits and, on v2 alone, those that statistics come from.
-struct Enabled<'a> {
-    needed: Vec<&'a str>,
-    wanted: Vec<&'a str>,
-}
-
-fn enabled_for<'a>(location: &Location, group: &'a Group, writes: &[Write]) -> Enabled<'a> {
-    let v2_alone = location.groups.iter().all(|group| group.v2);
-    let own = group
-        .controllers
-        .iter()
-        .map(String::as_str)
-        .filter(|_| group.v2);
-    let is_needed = |name: &&str| writes.iter().any(|write| write.controller == **name);
-    let (needed, rest): (Vec<_>, Vec<_>) = own.partition(|name| is_needed(name));
-    let counts = |name: &&str| v2_alone && ["cpu", "cpuset", "io", "memory", "pids"].contains(name);
-    Enabled {
-        needed,
-        wanted: rest.into_iter().filter(counts).collect(),
-    }
-}
-
-/// Makes one group's directory and its missing parents, each ready for what is below it.
-fn make(group: &Group, enabled: &Enabled<'_>, made: &mut Made) -> Result<OwnedFd> {
-    let doing = |path: &str| format!("make cgroup {}", shown(&group.mountpoint.join(path)));
-    let mount = filesystem::directory(&group.mountpoint)
-        .map_err(|errno| error(format!("open {}", shown(&group.mountpoint)), errno))?;
-    let names: Vec<&str> = group.path.split('/').collect();
-    // A parent that is there can vanish with the container it was made for: then start again.
-    for _ in 0..16 {
-        match make_path(group, mount.as_fd(), &names, enabled, made) {
-            Ok(()) => {}
-            Err((_, Errno::NOENT)) => continue,
-            Err((error, _)) => return Err(error),
-        }
-        match filesystem::directory(&group.directory()) {
-            Ok(directory) => return Ok(directory),
-            Err(Errno::NOENT) => {}
-            Err(errno) => return Err(error(doing(&group.path), errno)),
-        }
-    }
-    Err(error(doing(&group.path), Errno::NOENT))
-}
-
-fn make_path(
-    group: &Group,
-    mount: BorrowedFd<'_>,
-    names: &[&str],
-    enabled: &Enabled<'_>,
-    made: &mut Made,
-) -> std::result::Result<(), (Error, Errno)> {
-    let is_cpuset = !group.v2 && group.controllers.iter().any(|name| name == "cpuset");
-    let mut parent = ".".to_owned();
-    for depth in 1..=names.len() {
-        let path = names[..depth].join("/");
-        let failed = |doing: &str, errno| {
-            let path = shown(&group.mountpoint.join(&path));
-            (error(format!("{doing} {path}"), errno), errno)
-        };
-        if group.v2 {
-            enable(mount, &parent, enabled).map_err(|(name, errno)| {
-                failed(
-                    &format!("enable the {} controller for cgroup", quote(name)),
-                    errno,
-                )
-            })?;
-        }
-        match filesystem::make(mount, &path) {
-            Ok(()) => made.directories.push(group.mountpoint.join(&path)),
-            Err(Errno::EXIST) => {}
-            Err(errno) => return Err(failed("make cgroup", errno)),
-        }
-        if is_cpuset {
-            inherit_cpuset(mount, &parent, &path)
-                .map_err(|errno| failed("inherit the CPUs and memory nodes of cgroup", errno))?;
-        }
-        parent = path;
-    }
-    Ok(())
-}
-
-/// Enables controllers for the children of `parent`, one by one where all at once fail.
-fn enable<'a>(
-    mount: BorrowedFd<'_>,
-    parent: &str,
-    enabled: &Enabled<'a>,
-) -> std::result::Result<(), (&'a str, Errno)> {
-    let file = format!("{parent}/cgroup.subtree_control");
-    let there = match filesystem::read(mount, &file) {
-        Ok(there) => there,
-        Err(errno) => {
-            return enabled
-                .needed
-                .first()
-                .map_or(Ok(()), |name| Err((*name, errno)));
-        }
-    };
-    let is_missing = |name: &&&str| !there.split_whitespace().any(|word| word == **name);
-    let missing: Vec<&str> = enabled
-        .needed
-        .iter()
-        .chain(&enabled.wanted)
-        .filter(is_missing)
-        .copied()
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let all: Vec<String> = missing.iter().map(|name| format!("+{name}")).collect();
-    if filesystem::write(mount, &file, &all.join(" ")).is_ok() {
-        return Ok(());
-    }
-    for name in missing {
-        match filesystem::write(mount, &file, &format!("+{name}")) {
-            Err(errno) if enabled.needed.contains(&name) => return Err((name, errno)),
-            // Only for statistics.
-            Ok(()) | Err(_) => {}
-        }
-    }
-    Ok(())
-}
-
-/// A v1 cpuset starts empty, and no task can enter an empty one.
-fn inherit_cpuset(
-    mount: BorrowedFd<'_>,
-    parent: &str,
-    path: &str,
-) -> std::result::Result<(), Errno> {
-    for file in ["cpuset.cpus", "cpuset.mems"] {
-        if filesystem::read(mount, &format!("{path}/{file}"))?
-            .trim()
-            .is_empty()
-        {
-            let inherited = filesystem::read(mount, &format!("{parent}/{file}"))?;
-            filesystem::write(mount, &format!("{path}/{file}"), inherited.trim())?;
-        }
     }
     Ok(())
 }

@@ -44,7 +44,8 @@ impl Cgroup {
     pub fn kill(&self) -> Result<()> {
         if let Some((group, directory)) = self.of("cgroup") {
             match filesystem::write(directory, "cgroup.kill", "1") {
-                Ok(()) | Err(Errno::NODEV) => {}
+                // Gone meanwhile.
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
                 Err(errno) => {
                     let path = shown(&group.directory().join("cgroup.kill"));
                     return Err(error(format!("write {path}"), errno));

@@ -42,11 +42,14 @@ impl Write {
 
     /// Whether a kernel without the file does what is asked anyway: no limit, or a feature that stays off.
     pub(super) fn is_absent_by_nature(&self) -> bool {
-        let off = matches!(
-            self.file.as_str(),
-            "cpu.idle" | "cpu.cfs_burst_us" | "cpu.max.burst"
-        );
-        matches!(self.value.as_str(), "-1" | "max") || (off && self.value == "0")
+        let is_off = self.value == "0"
+            && matches!(
+                self.file.as_str(),
+                "cpu.idle" | "cpu.cfs_burst_us" | "cpu.max.burst"
+            );
+        // A file that the config names itself must be there.
+        let is_named = self.field.starts_with("linux.resources.unified");
+        !is_named && (is_off || matches!(self.value.as_str(), "-1" | "max"))
     }
 
     /// The file and value to try, in order.
@@ -164,6 +167,9 @@ fn unified(layout: &Layout, resources: &Resources, writes: &mut Vec<Write>) -> R
                 .hint("use the fields of linux.resources instead, which work on v1 and v2")
         })?;
         check_enabled(layout, hierarchy, controller, &field)?;
+        if value.trim().is_empty() {
+            return Err(Error::new(field, "has no value"));
+        }
         writes.retain(|write| write.file != *file);
         // Files with a line for each device take one line a write.
         writes.extend(value.lines().map(|line| Write {
@@ -189,7 +195,7 @@ fn unified_controller(file: &str) -> std::result::Result<&str, &'static str> {
         "cgroup.pressure",
     ];
     match file.split_once('.') {
-        None | Some(("" | _, "")) => Err("is not a file of a controller"),
+        None | Some((_, "") | ("", _)) => Err("is not a file of a controller"),
         Some(("cgroup", _)) if !limits.contains(&file) => Err("is not a limit"),
         Some((controller, _)) => Ok(controller),
     }
@@ -298,6 +304,7 @@ pub(super) mod tests {
             ("a/b.c", "is not a plain file name"),
             ("memory", "is not a file of a controller"),
             ("memory.", "is not a file of a controller"),
+            (".max", "is not a file of a controller"),
             ("cgroup.procs", "is not a limit"),
             ("cgroup.subtree_control", "is not a limit"),
         ] {
@@ -321,6 +328,14 @@ pub(super) mod tests {
                 "io.max = 8:16 rbps=2",
                 "memory.max = 8192"
             ]
+        );
+    }
+
+    #[test]
+    fn unified_without_a_value_is_refused() {
+        assert_eq!(
+            refusal(&v2_layout(), r#"{"unified":{"memory.max":"\n"}}"#),
+            "linux.resources.unified[\"memory.max\"]: has no value"
         );
     }
 

@@ -201,7 +201,7 @@ pub(super) fn net_prio(_: &Resources) -> Result<Vec<Write>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::settings::tests::{lines, refusal, v1_layout, v2_layout};
+    use crate::cgroup::settings::tests::{lines, refusal, v1_layout, v2_layout};
     use super::*;
 
     #[test]
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_kernel_takes_is_refused_by_field() {
+    fn memory_settings_that_no_kernel_takes_are_refused_by_field() {
         for (resources, message) in [
             (
                 r#"{"memory":{"kernel":1}}"#,
@@ -340,6 +340,17 @@ mod tests {
                 r#"{"memory":{"swappiness":101}}"#,
                 "memory.swappiness: 101 is not within 0 to 100",
             ),
+        ] {
+            assert_eq!(
+                refusal(&v1_layout(), resources),
+                format!("linux.resources.{message}")
+            );
+        }
+    }
+
+    #[test]
+    fn other_settings_that_no_kernel_takes_are_refused_by_field() {
+        for (resources, message) in [
             (r#"{"cpu":{"idle":2}}"#, "cpu.idle: 2 is neither 0 nor 1"),
             (
                 r#"{"cpu":{"quota":1000,"burst":1001}}"#,

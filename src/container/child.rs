@@ -2,6 +2,7 @@
 //! What the child does with them is in `init`.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
@@ -10,8 +11,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use super::id_map;
 use crate::error::{Doing, Error, Result, quote};
 use crate::init::{self, Descriptors, Release};
-use crate::link::{self, Failure, Message};
-use crate::plan::{Plan, Step, errno_words, explain};
+use crate::link::{self, Message};
+use crate::plan::{Failure, Plan, Step, errno_words};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::{Errno, attributes};
 
@@ -23,8 +24,7 @@ pub(super) struct Child {
     /// The same process, whatever becomes of its id.
     pub(super) pidfd: OwnedFd,
     link: OwnedFd,
-    subjects: Vec<String>,
-    program: String,
+    plan: Rc<Plan>,
     is_ours: bool,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct CgroupFds {
 
 impl Child {
     /// Clones init and brings it to the point where it waits for the first message; maps its ids.
-    pub(super) fn spawn(plan: &Plan, cgroup: CgroupFds, release: Release, preserve: u32) -> Result<Self> {
+    pub(super) fn spawn(plan: &Rc<Plan>, cgroup: CgroupFds, release: Release, preserve: u32) -> Result<Self> {
         let (ours, theirs) = link::pair().doing(|| "make a socket pair")?;
         let proc = openat(CWD, c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
             .doing(|| "open \"/proc\"")?;
@@ -72,8 +72,7 @@ impl Child {
             pid,
             pidfd,
             link: ours,
-            subjects: plan.subjects(),
-            program: plan.program_name(),
+            plan: Rc::clone(plan),
             is_ours: true,
         };
         if plan.joins_first {
@@ -87,7 +86,7 @@ impl Child {
     fn follow_fork(&mut self) -> Result<()> {
         let pid = match self.next_message()? {
             Some((Message::Cloned(pid), _)) => pid,
-            other => return Err(self.broken(other.map(|(message, _)| message))),
+            other => return Err(self.broken(other)),
         };
         reap(self.pidfd.as_fd())?;
         let new = Pid::from_raw(pid).ok_or_else(|| Error::new("clone", "no process id came back"))?;
@@ -122,14 +121,14 @@ impl Child {
         self.send_proceed()?;
         match self.next_message()? {
             Some((Message::Done, _)) => Ok(()),
-            other => Err(self.broken(other.map(|(message, _)| message))),
+            other => Err(self.broken(other)),
         }
     }
 
     /// Messages 5 and 6 on the link.
     pub(super) fn start(&self) -> Result<Started> {
         self.send_proceed()?;
-        wait_for_program(self.link.as_fd(), &self.subjects, &self.program)
+        wait_for_program(self.link.as_fd(), |failure, said| self.plan.explain(failure, said))
     }
 
     fn send_proceed(&self) -> Result<()> {
@@ -144,16 +143,12 @@ impl Child {
         link::receive(&self.link).doing(|| "hear from init")
     }
 
-    fn broken(&self, message: Option<Message>) -> Error {
+    fn broken(&self, message: Option<(Message, Option<OwnedFd>)>) -> Error {
         match message {
-            Some(Message::Failed(failure)) => self.words(&failure),
-            Some(other) => Error::new("hear from init", format!("unexpected message {other:?}")),
+            Some((Message::Failed(failure), evidence)) => self.plan.explain(&failure, said(evidence).as_deref()),
+            Some((other, _)) => Error::new("hear from init", format!("unexpected message {other:?}")),
             None => died(self.pidfd.as_fd()),
         }
-    }
-
-    fn words(&self, failure: &Failure) -> Error {
-        explain(failure, &self.subjects, &self.program)
     }
 
     /// From here on the process outlives this value.
@@ -168,7 +163,7 @@ impl Drop for Child {
     fn drop(&mut self) {
         if self.is_ours {
             // Fails only for a process that is gone already.
-            drop(pidfd_send_signal(&self.pidfd, Signal::KILL));
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
             drop(reap(self.pidfd.as_fd()));
         }
     }
@@ -177,13 +172,14 @@ impl Drop for Child {
 /// Message 6: the end of the connection is the program running. A kill ends it as well; the exit status then says so.
 pub(super) fn wait_for_program(
     socket: BorrowedFd<'_>,
-    subjects: &[String],
-    program: &str,
+    explain: impl Fn(&Failure, Option<&str>) -> Error,
 ) -> Result<Started> {
     let mut listener = None;
     loop {
         match link::receive(socket).doing(|| "hear from init")? {
-            Some((Message::Failed(failure), _)) => return Err(explain(&failure, subjects, program)),
+            Some((Message::Failed(failure), evidence)) => {
+                return Err(explain(&failure, said(evidence).as_deref()));
+            }
             Some((Message::Listener, Some(fd))) => listener = Some(fd),
             Some((other, _)) => {
                 return Err(Error::new("hear from init", format!("unexpected message {other:?}")));
@@ -192,6 +188,17 @@ pub(super) fn wait_for_program(
         }
     }
     Ok(listener.map_or(Started::Executed, Started::Listening))
+}
+
+/// The last line that a failed hook wrote.
+fn said(evidence: Option<OwnedFd>) -> Option<String> {
+    let evidence = evidence?;
+    let mut text = [0; 1024];
+    let size = rustix::fs::fstat(&evidence).ok()?.st_size as u64;
+    let from = size.saturating_sub(text.len() as u64);
+    let length = rustix::io::pread(&evidence, &mut text, from).ok()?;
+    let line = text[..length].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty())?;
+    Some(String::from_utf8_lossy(line).into_owned())
 }
 
 /// Why a child without a last word is gone.
@@ -255,7 +262,7 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     let mut namespaces = Vec::new();
     for step in &plan.joins {
         let Step::Join(join) = step else { continue };
-        let doing = || format!("join the namespace {}", quote(join.path.to_bytes()));
+        let doing = || join.subject();
         let fd = openat(CWD, &join.path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
             .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
         let kind = rustix::fs::fstatfs(&fd).doing(doing)?.f_type;

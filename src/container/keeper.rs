@@ -33,9 +33,9 @@ impl Keeper {
     /// Everything is cleaned up already.
     pub(super) fn dismiss(self) {
         // If it is gone there is nobody to dismiss.
-        drop(rustix::io::write(&self.farewell, b"."));
+        let _ = rustix::io::write(&self.farewell, b".");
         if let Some(pid) = Pid::from_raw(self.pid) {
-            drop(rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())));
+            let _ = rustix::io::retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty()));
         }
     }
 }
@@ -44,10 +44,10 @@ impl Keeper {
 fn keep(store: &Store, id: &str, scratch: &Path, end: &OwnedFd) -> ! {
     // Signals for the launcher's group, such as an interrupt from a terminal, are not for the keeper; and whoever waits
     // for the end of the launcher's output must not wait for the keeper.
-    drop(rustix::process::setsid());
+    let _ = rustix::process::setsid();
     let mut keep = [end.as_raw_fd(), store.directory().as_raw_fd()];
     keep.sort_unstable();
-    drop(attributes::close_others(&keep));
+    let _ = attributes::close_others(&keep);
     attributes::silence();
     let mut byte = [0];
     let farewell = rustix::io::retry_on_intr(|| rustix::io::read(end.as_fd(), &mut byte));

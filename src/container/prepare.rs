@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::Path;
+use std::rc::Rc;
 
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 
@@ -25,7 +26,7 @@ pub struct Prepared {
     /// What the profile made of the config.
     pub tightened: Tightened,
     /// What will be done.
-    pub plan: Plan,
+    pub plan: Rc<Plan>,
 }
 
 /// Tightens a config by a profile and computes its plan.
@@ -50,7 +51,7 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
         options,
         id,
     })?;
-    Ok(Prepared { bundle, tightened, plan })
+    Ok(Prepared { bundle, tightened, plan: Rc::new(plan) })
 }
 
 /// Without privileges and without limits there may be no cgroup to make, and none is needed.

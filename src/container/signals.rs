@@ -51,7 +51,7 @@ impl Forwarded {
                 continue;
             }
             // The program may have ended meanwhile.
-            drop(signal::send(pidfd, number));
+            let _ = signal::send(pidfd, number);
         }
         Ok(())
     }

@@ -8,9 +8,10 @@ use rustix::net::{
 
 use super::child::wait_for_program;
 use super::create::after_start;
-use super::{Entry, START_SOCKET, Status};
+use super::{Entry, START_SOCKET, Status, process};
 use crate::error::{Doing, Error, Result, quote};
-use crate::sys::Errno;
+use crate::plan::explain;
+use crate::sys::{Errno, signal};
 
 /// Starts a created container.
 ///
@@ -28,8 +29,16 @@ pub fn start(entry: &Entry) -> Result<()> {
     // Without the socket's file the container is no longer created, whatever becomes of it.
     rustix::fs::unlinkat(entry.directory(), START_SOCKET, rustix::fs::AtFlags::empty()).doing(|| "start the container")?;
     let program = state.config.process.as_ref().and_then(|process| process.args.first());
-    let started = wait_for_program(connection.as_fd(), &state.plan, program.map_or("", String::as_str))?;
-    after_start(&state, started)
+    let program = program.map_or("", String::as_str);
+    let started =
+        wait_for_program(connection.as_fd(), |failure, said| explain(failure, &state.plan, program, said))?;
+    after_start(&state, started).inspect_err(|_| {
+        // What must follow a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).
+        let process = process::open(state.pid, state.start_time);
+        if let Ok(Some(pidfd)) = process {
+            let _ = signal::send(pidfd.as_fd(), libc::SIGKILL);
+        }
+    })
 }
 
 /// Binds the socket. A path to it would be too long for `sun_path` with a long root, so it goes by a descriptor.

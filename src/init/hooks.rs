@@ -13,11 +13,12 @@ use crate::sys::{Errno, attributes, program};
 
 impl Child<'_> {
     /// Runs a hook with the state on its standard input and waits for it.
-    pub(super) fn hook(&self, hook: &HookCall) -> Outcome {
+    pub(super) fn hook(&mut self, hook: &HookCall) -> Outcome {
         let state = state_file(hook)?;
+        let output = rustix::fs::memfd_create(c"hook", MemfdFlags::CLOEXEC).in_call(Call::Open)?;
         let pid = program::fork().in_call(Call::Clone)?;
         if pid == 0 {
-            become_hook(hook, state.as_fd());
+            become_hook(hook, state.as_fd(), output.as_fd());
         }
         let pid = Pid::from_raw(pid).expect("fork(2) returned a process id");
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).in_call(Call::Pidfd)?;
@@ -31,10 +32,19 @@ impl Child<'_> {
         if !ended {
             return Err(Fault::differs(Difference::HookTimeout, 0));
         }
-        match status.and_then(|status| status.exit_status()) {
-            Some(0) => Ok(()),
-            other => Err(Fault::differs(Difference::HookFailed, other.map_or(0, |code| code as u64))),
+        let detail = match status {
+            None => 0,
+            Some(status) => match (status.exit_status(), status.terminating_signal()) {
+                (Some(code), _) => code as u64,
+                (None, signal) => 256 + signal.unwrap_or(0) as u64,
+            },
+        };
+        if detail == 0 {
+            return Ok(());
         }
+        // The parent shows the beginning of it.
+        self.evidence = Some(output);
+        Err(Fault::differs(Difference::HookFailed, detail))
     }
 }
 
@@ -67,10 +77,12 @@ fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
     }
 }
 
-/// In the forked process: standard input is the state, standard output goes where errors go.
-fn become_hook(hook: &HookCall, state: BorrowedFd<'_>) -> ! {
+/// In the forked process: standard input is the state, the output goes to memory.
+fn become_hook(hook: &HookCall, state: BorrowedFd<'_>, output: BorrowedFd<'_>) -> ! {
     let outcome = rustix::stdio::dup2_stdin(state)
-        .and_then(|()| rustix::stdio::dup2_stdout(rustix::stdio::stderr()))
+        .and_then(|()| rustix::stdio::dup2_stdout(output))
+        .and_then(|()| rustix::stdio::dup2_stderr(output))
+        .and_then(|()| rustix::process::setsid().map(drop))
         .and_then(|()| rustix::process::chdir(hook.directory.as_c_str()))
         .and_then(|()| attributes::close_on_exec_from(3));
     if outcome.is_ok() {

@@ -12,8 +12,8 @@ mod verify;
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use crate::link::{self, Failure, Message};
-use crate::plan::{Call, Difference, Plan, Step};
+use crate::link::{self, Message};
+use crate::plan::{Call, Difference, Failure, Plan, Step};
 use crate::sys::clone::Side;
 use crate::sys::{Errno, alloc, attributes, clone, prctl, program};
 
@@ -64,6 +64,8 @@ struct Child<'a> {
     sealed: Vec<Option<OwnedFd>>,
     /// Which candidate is the program.
     candidate: usize,
+    /// What a failed hook wrote.
+    evidence: Option<OwnedFd>,
 }
 
 /// A failure inside a step: the call, and an errno or a [`Difference`] in its place.
@@ -107,6 +109,7 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
         empty: None,
         sealed,
         candidate: 0,
+        evidence: None,
     };
     let failure = match child.phases() {
         Ok(never) => match never {},
@@ -114,7 +117,10 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
     };
     let socket = child.report.as_ref().unwrap_or(&fds.link);
     // Nobody left to tell: the exit status says it.
-    drop(link::send(socket.as_fd(), Message::Failed(failure)));
+    let _ = match &child.evidence {
+        Some(evidence) => link::send_with(socket.as_fd(), Message::Failed(failure), evidence.as_fd()),
+        None => link::send(socket.as_fd(), Message::Failed(failure)),
+    };
     program::exit_now(GAVE_UP)
 }
 

@@ -60,6 +60,7 @@ impl Child<'_> {
             Source::Tree(number) => {
                 (None, self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?)
             }
+            Source::Existing => return self.change_existing(mount),
         };
         let fd = match (&tree, &mount.source) {
             (Some(tree), _) => tree.as_fd(),
@@ -73,6 +74,13 @@ impl Child<'_> {
             self.sealed[slot] = tree;
         }
         Ok(())
+    }
+
+    /// `remount`: other attributes for a mount that was made before.
+    fn change_existing(&self, mount: &Mount) -> Outcome {
+        let place = root::place(self.root(), &mount.destination).in_call(Call::Openat2)?;
+        apply(place.as_fd(), &mount.attributes)?;
+        propagate(place.as_fd(), &mount.attributes)
     }
 
     /// A bind mount's target is of its source's type.
@@ -198,11 +206,15 @@ fn configure(context: BorrowedFd<'_>, filesystem: &Filesystem) -> Outcome {
     if let Some(source) = &filesystem.source {
         fsconfig_set_string(context, c"source", source.as_c_str()).in_call(Call::FsconfigSource)?;
     }
-    for flag in &filesystem.flags {
-        fsconfig_set_flag(context, flag.as_c_str()).in_call(Call::Fsconfig)?;
+    let numbered = |number: usize, result: SysResult<()>| {
+        result.in_call(Call::Fsconfig).map_err(|fault| Fault { detail: number as u64, ..fault })
+    };
+    for (number, flag) in filesystem.flags.iter().enumerate() {
+        numbered(number, fsconfig_set_flag(context, flag.as_c_str()))?;
     }
-    for (key, value) in &filesystem.values {
-        fsconfig_set_string(context, key.as_c_str(), value.as_c_str()).in_call(Call::Fsconfig)?;
+    for (number, (key, value)) in filesystem.values.iter().enumerate() {
+        let number = filesystem.flags.len() + number;
+        numbered(number, fsconfig_set_string(context, key.as_c_str(), value.as_c_str()))?;
     }
     Ok(())
 }

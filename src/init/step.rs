@@ -21,15 +21,38 @@ impl Child<'_> {
             Step::TakeMappedIds { uid, gid } => take_ids(*uid, *gid),
             Step::NewSession => rustix::process::setsid().map(drop).in_call(Call::Setsid),
             Step::NewKeyring => attributes::new_session_keyring().in_call(Call::Keyctl),
+            Step::LoopbackUp => loopback_up(),
+            Step::Hook(hook) => self.hook(hook),
+            Step::OwnStdio { uid, gid } => Self::own_stdio(*uid, *gid),
+            Step::Bound { keep, last } => Self::bound(*keep, *last),
+            Step::Groups(groups) => attributes::set_groups(groups).in_call(Call::Setgroups),
+            Step::Ids { uid, gid } => prctl::keep_capabilities()
+                .in_call(Call::Prctl)
+                .and_then(|()| take_ids(*uid, *gid)),
+            Step::Workdir(path) => self.workdir(path),
+            Step::FindProgram => self.find_program(),
+            Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
+            Step::Label { file, value } => self.write_below_proc(file, value.as_bytes()),
+            Step::Verify(expectation) => self.verify(expectation),
+            Step::CloseFrom { first } => {
+                attributes::close_on_exec_from(*first).in_call(Call::CloseRange)
+            }
+            Step::Seccomp { filter } => self.seccomp(*filter),
+            Step::Execute => self.execute(),
+            _ => self.carry_out_in_root(step),
+        }
+    }
+
+    /// Steps that work on the root filesystem and what belongs to its namespaces.
+    fn carry_out_in_root(&mut self, step: &Step) -> Outcome {
+        match step {
             Step::Isolate { propagation } => Self::isolate(*propagation),
             Step::Root { path, tree } => self.attach_root(path, *tree),
             Step::Mount(mount) => self.mount(mount),
             Step::Node(node) => self.node(node),
             Step::BindNode { path, number } => self.bind_node(path, *number),
             Step::Link { path, target } => self.symbolic_link(path, target),
-            Step::LoopbackUp => loopback_up(),
             Step::Seal { slot, .. } => self.seal(*slot),
-            Step::Hook(hook) => self.hook(hook),
             Step::Sysctl { file, value } => self.write_below_proc(file, value.as_bytes()),
             Step::Hostname(name) => {
                 rustix::system::sethostname(name.as_bytes()).in_call(Call::Sethostname)
@@ -52,6 +75,13 @@ impl Child<'_> {
                 let wanted = Change { propagation: *propagation, ..Change::default() };
                 change(self.root(), wanted, reach).in_call(Call::MountSetattr)
             }
+            _ => Self::set_attribute(step),
+        }
+    }
+
+    /// Attributes of the process that are one call each.
+    fn set_attribute(step: &Step) -> Outcome {
+        match step {
             Step::Umask(mask) => {
                 rustix::process::umask(Mode::from_raw_mode(*mask));
                 Ok(())
@@ -68,27 +98,11 @@ impl Child<'_> {
             Step::MemoryPolicy { mode, nodes } => {
                 attributes::set_memory_policy(*mode, *nodes).in_call(Call::SetMempolicy)
             }
-            Step::OwnStdio { uid, gid } => Self::own_stdio(*uid, *gid),
-            Step::Bound { keep, last } => Self::bound(*keep, *last),
-            Step::Groups(groups) => attributes::set_groups(groups).in_call(Call::Setgroups),
-            Step::Ids { uid, gid } => {
-                prctl::keep_capabilities().in_call(Call::Prctl)?;
-                take_ids(*uid, *gid)
-            }
-            Step::Workdir(path) => self.workdir(path),
-            Step::FindProgram => self.find_program(),
-            Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
             Step::Limit { resource, soft, hard } => {
                 attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit)
             }
-            Step::Label { file, value } => self.write_below_proc(file, value.as_bytes()),
             Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
-            Step::Verify(expectation) => self.verify(expectation),
-            Step::CloseFrom { first } => {
-                attributes::close_on_exec_from(*first).in_call(Call::CloseRange)
-            }
-            Step::Seccomp { filter } => self.seccomp(*filter),
-            Step::Execute => self.execute(),
+            _ => unreachable!("every other step is carried out above"),
         }
     }
 

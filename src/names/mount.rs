@@ -15,6 +15,8 @@ pub struct MountOptions {
     pub propagation: Vec<(u64, bool)>,
     /// A bind mount, and whether it is recursive.
     pub bind: Option<bool>,
+    /// Not a new mount: other attributes for the one that is there.
+    pub remount: bool,
     /// `tmpcopyup`.
     pub copy_up: bool,
     /// An idmapped mount, and whether it is recursive.
@@ -66,13 +68,11 @@ const PROPAGATION: [(&str, u64); 4] = [
 ];
 
 /// Words for the superblock, each with the one that takes it back. As fsconfig(2) spells them.
-const SUPERBLOCK: [(&str, &str); 6] = [
+const SUPERBLOCK: [(&str, &str); 4] = [
     ("sync", "async"),
     ("dirsync", "async"),
     ("mand", "nomand"),
     ("lazytime", "nolazytime"),
-    ("iversion", "noiversion"),
-    ("silent", "loud"),
 ];
 
 /// All words that have a meaning of their own, for the features document.
@@ -87,29 +87,29 @@ pub fn known() -> Vec<String> {
     for (word, reverse) in SUPERBLOCK {
         words.extend([word.to_owned(), reverse.to_owned()]);
     }
-    words.extend(["defaults", "bind", "rbind", "idmap", "ridmap", "tmpcopyup"].map(str::to_owned));
+    words.extend([
+        "defaults", "bind", "rbind", "idmap", "ridmap", "tmpcopyup", "remount", "silent", "loud", "iversion",
+        "noiversion",
+    ].map(str::to_owned));
     words.sort();
     words.dedup();
     words
 }
 
 /// Reads options in order; a later one overrides an earlier one.
-///
-/// # Errors
-/// Why an option cannot be what it says: `remount` of something that is only being mounted.
-pub fn parse<S: AsRef<str>>(options: &[S]) -> Result<MountOptions, String> {
+pub fn parse<S: AsRef<str>>(options: &[S]) -> MountOptions {
     let mut parsed = MountOptions::default();
     for option in options {
         // One element may hold several, as mount(8) takes them.
         for word in option.as_ref().split(',').filter(|word| !word.is_empty()) {
-            parsed.add(word)?;
+            parsed.add(word);
         }
     }
-    Ok(parsed)
+    parsed
 }
 
 impl MountOptions {
-    fn add(&mut self, word: &str) -> Result<(), String> {
+    fn add(&mut self, word: &str) {
         match word {
             "defaults" => {}
             "bind" => self.bind = Some(false),
@@ -117,7 +117,11 @@ impl MountOptions {
             "idmap" => self.id_map = Some(false),
             "ridmap" => self.id_map = Some(true),
             "tmpcopyup" => self.copy_up = true,
-            "remount" => return Err("\"remount\" has no meaning for a new mount".into()),
+            "remount" => self.remount = true,
+            // Messages to the kernel's log: the calls used here write none.
+            "silent" | "loud" => {}
+            // The kernel has kept the version number of inodes without being asked since 4.16.
+            "iversion" | "noiversion" => {}
             word => {
                 if !(self.attribute(word) || self.propagate(word) || self.superblock(word)) {
                     let (key, value) = word.split_once('=').map_or((word, None), |(key, value)| (key, Some(value)));
@@ -125,7 +129,6 @@ impl MountOptions {
                 }
             }
         }
-        Ok(())
     }
 
     fn attribute(&mut self, word: &str) -> bool {
@@ -173,23 +176,23 @@ mod tests {
 
     #[test]
     fn later_options_override_earlier_ones() {
-        let options = parse(&["ro", "rw", "nosuid"]).unwrap();
+        let options = parse(&["ro", "rw", "nosuid"]);
         assert_eq!((options.set, options.clear), (NOSUID, RDONLY));
-        let options = parse(&["rw", "ro"]).unwrap();
+        let options = parse(&["rw", "ro"]);
         assert_eq!((options.set, options.clear), (RDONLY, 0));
     }
 
     #[test]
     fn an_access_time_mode_replaces_the_whole_field() {
-        let options = parse(&["noatime", "strictatime"]).unwrap();
+        let options = parse(&["noatime", "strictatime"]);
         assert_eq!((options.set, options.clear), (STRICTATIME, ATIME));
-        let options = parse(&["rnoatime"]).unwrap();
+        let options = parse(&["rnoatime"]);
         assert_eq!((options.tree_set, options.tree_clear), (NOATIME, ATIME));
     }
 
     #[test]
     fn recursive_words_are_told_from_words_that_begin_with_r() {
-        let options = parse(&["rro", "rw", "relatime", "rrelatime", "rslave", "private"]).unwrap();
+        let options = parse(&["rro", "rw", "relatime", "rrelatime", "rslave", "private"]);
         assert_eq!(options.tree_set, RDONLY);
         assert_eq!(options.clear, RDONLY | ATIME);
         assert_eq!(options.tree_clear, ATIME);
@@ -198,10 +201,10 @@ mod tests {
 
     #[test]
     fn what_has_no_meaning_of_its_own_goes_to_the_filesystem() {
-        let options = parse(&["mode=755,size=1k", "acl", "sync", "async"]).unwrap();
+        let options = parse(&["mode=755,size=1k", "acl", "sync", "async"]);
         let data = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
         assert_eq!(options.data, [data("mode", Some("755")), data("size", Some("1k")), data("acl", None)]);
         assert_eq!(options.flags, Vec::<String>::new());
-        assert!(parse(&["remount"]).is_err());
+        assert!(parse(&["remount", "ro"]).remount);
     }
 }

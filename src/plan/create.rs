@@ -1,16 +1,18 @@
-//! The order of confinement: this one function. What each part consists of is in the files beside it.
+//! The order of confinement: `create`, and the three phases of the child below it. What each part consists of is in the
+//! files beside this one.
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use super::{
-    Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, mounts, process,
+    Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
 };
+use super::mounts::Mounts;
 use crate::cgroup::{Layout, Location, Mode, Write};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, IdMapping, Linux, NamespaceType, Seccomp};
+use crate::spec::{Bundle, Config, Hook, IdMapping, Linux, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
 use crate::{names, spec};
 
@@ -80,80 +82,19 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     let process = config.process.as_ref().ok_or_else(|| missing(inputs, "process"))?;
     refuse_what_is_not_there(inputs, linux)?;
     let spaces = Namespaces::of(inputs, linux)?;
-    let mut sealed = 0;
-    let mut trees = Vec::new();
-
-    let mut setup = Vec::new();
-    setup.extend(spaces.take_ids.clone().map(|(uid, gid)| Step::TakeMappedIds { uid, gid }));
-    if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
-        setup.push(Step::EnterCgroups);
-    }
-    if spaces.new_cgroup {
-        setup.push(Step::NewCgroupNamespace);
-    }
-    setup.push(Step::NewSession);
-    if inputs.options.keyring == Keyring::New {
-        setup.push(Step::NewKeyring);
-    }
-    if spaces.is_new(libc::CLONE_NEWNET) {
-        setup.push(Step::LoopbackUp);
-    }
-    setup.extend(mounts::root(inputs, &spaces, &mut trees)?);
-    let (mount_steps, seals) = mounts::steps(inputs, linux, &spaces, &mut trees, &mut sealed)?;
-    setup.extend(mount_steps);
-    setup.extend(devices::steps(inputs, linux, &spaces)?);
-    setup.extend(config.hostname.as_deref().map(c_string).map(Step::Hostname));
-    setup.extend(config.domainname.as_deref().map(c_string).map(Step::Domainname));
-    setup.extend(linux.sysctl.iter().map(|(key, value)| sysctl(key, value)));
-    setup.push(Step::Directory(c_string(&process.cwd)));
-
-    let mut enter = hooks(inputs, "createContainer", &inputs.bundle.path.to_string_lossy())?;
-    enter.extend(linux.readonly_paths.iter().map(|path| Step::ReadonlyPath(c_string(path))));
-    enter.extend(seals);
-    enter.extend(linux.masked_paths.iter().map(|path| Step::MaskedPath(c_string(path))));
-    if config.root.as_ref().is_some_and(|root| root.readonly) {
-        enter.push(Step::ReadonlyRoot);
-    }
-    enter.push(match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
-        (false, _) => Step::ChangeRoot,
-        (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
-        (true, ChangeOfRoot::Move) => Step::MoveRoot,
-    });
-    enter.extend(mounts::root_propagation(linux)?);
-    enter.extend(process::scheduling(inputs, process, linux)?);
-    enter.extend(process::identity(inputs, process, &spaces)?);
-    enter.push(Step::Workdir(c_string(&process.cwd)));
-    enter.push(Step::FindProgram);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
-    enter.push(Step::Capabilities { sets: privileges.sets, ambient: privileges.ambient });
-    let bound = Step::Bound { keep: privileges.bounding, last: inputs.host.last_capability };
-    let before_ids = enter.iter().position(|step| matches!(step, Step::Groups(_) | Step::Ids { .. }));
-    enter.insert(before_ids.expect("identity ends in ids"), bound);
-
-    let mut start = hooks(inputs, "startContainer", "/")?;
-    start.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    start.extend(process::label(inputs, process)?);
+    let mut mounts = Mounts::of(inputs, linux, &spaces)?;
+    let setup = setup(inputs, linux, process, &spaces, &mut mounts)?;
+    let enter = enter(inputs, linux, process, &spaces, &privileges, &mut mounts)?;
     let limits = process::limits(process)?;
-    start.extend(limits.iter().map(|(resource, soft, hard)| Step::Limit {
-        resource: *resource,
-        soft: *soft,
-        hard: *hard,
-    }));
-    if process.no_new_privileges {
-        start.push(Step::NoNewPrivileges);
-    }
-    start.push(Step::CloseFrom { first: 3 + inputs.options.preserve_fds });
-    start.push(Step::Verify(Box::new(process::expectation(inputs, process, &privileges, &limits, &spaces))));
-    start.extend((0..filters.len()).map(|filter| Step::Seccomp { filter }));
-    start.push(Step::Execute);
-
+    let start = start(inputs, process, &spaces, &privileges, &limits, filters.len())?;
     let variables = environment::complete(&process.env, inputs.home.as_deref());
     Ok(Plan {
         cgroup: cgroup(inputs, linux)?,
         new_namespaces: spaces.new,
-        id_maps: spaces.maps.clone(),
+        id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
         joins_first: spaces.joins_first,
@@ -165,10 +106,102 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         candidates: environment::candidates(&process.args[0], &variables),
         arguments: Vector::new(process.args.iter().map(|argument| c_string(argument)).collect()),
         environment: Vector::new(variables.iter().map(|variable| c_string(variable)).collect()),
-        trees,
-        sealed,
+        trees: mounts.trees,
+        sealed: mounts.sealed,
         warnings,
     })
+}
+
+/// Messages 1 to 2: cgroups, namespaces, everything that is mounted or made in the root. The runtime's root is still there.
+fn setup(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    spaces: &Namespaces,
+    mounts: &mut Mounts,
+) -> Result<Vec<Step>> {
+    let config = inputs.config;
+    let mut steps = Vec::new();
+    steps.extend(spaces.take_ids.map(|(uid, gid)| Step::TakeMappedIds { uid, gid }));
+    if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
+        steps.push(Step::EnterCgroups);
+    }
+    if spaces.new_cgroup {
+        steps.push(Step::NewCgroupNamespace);
+    }
+    steps.push(Step::NewSession);
+    if inputs.options.keyring == Keyring::New {
+        steps.push(Step::NewKeyring);
+    }
+    if spaces.is_new(libc::CLONE_NEWNET) {
+        steps.push(Step::LoopbackUp);
+    }
+    steps.append(&mut mounts.steps);
+    steps.extend(devices::steps(inputs, linux, spaces)?);
+    steps.extend(config.hostname.as_deref().map(c_string).map(Step::Hostname));
+    steps.extend(config.domainname.as_deref().map(c_string).map(Step::Domainname));
+    steps.extend(linux.sysctl.iter().map(|(key, value)| sysctl(key, value)));
+    steps.push(Step::Directory(c_string(&process.cwd)));
+    Ok(steps)
+}
+
+/// Messages 3 to 4: read-only and hidden paths, the change of root, ids and capabilities. There is no way back.
+fn enter(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    spaces: &Namespaces,
+    privileges: &process::Privileges,
+    mounts: &mut Mounts,
+) -> Result<Vec<Step>> {
+    let mut steps = hooks(inputs, "createContainer", &inputs.bundle.path.to_string_lossy());
+    steps.extend(linux.readonly_paths.iter().map(|path| Step::ReadonlyPath(c_string(path))));
+    steps.append(&mut mounts.seals);
+    steps.extend(linux.masked_paths.iter().map(|path| Step::MaskedPath(c_string(path))));
+    if inputs.config.root.as_ref().is_some_and(|root| root.readonly) {
+        steps.push(Step::ReadonlyRoot);
+    }
+    steps.push(match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
+        (false, _) => Step::ChangeRoot,
+        (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
+        (true, ChangeOfRoot::Move) => Step::MoveRoot,
+    });
+    steps.extend(super::mounts::root_propagation(linux)?);
+    steps.extend(process::scheduling(inputs, process, linux)?);
+    steps.extend(process::stdio(process));
+    steps.push(Step::Bound { keep: privileges.bounding, last: inputs.host.last_capability });
+    steps.extend(process::identity(inputs, process, spaces)?);
+    steps.push(Step::Workdir(c_string(&process.cwd)));
+    steps.push(Step::FindProgram);
+    steps.push(Step::Capabilities { sets: privileges.sets, ambient: privileges.ambient });
+    Ok(steps)
+}
+
+/// Messages 5 to 6: what comes right before the program. Limits and filters last: they bind the runtime too.
+fn start(
+    inputs: &Inputs<'_>,
+    process: &Process,
+    spaces: &Namespaces,
+    privileges: &process::Privileges,
+    limits: &[process::Limit],
+    filters: usize,
+) -> Result<Vec<Step>> {
+    let mut steps = hooks(inputs, "startContainer", "/");
+    steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
+    steps.extend(process::label(inputs, process)?);
+    steps.extend(limits.iter().map(|(resource, soft, hard)| Step::Limit {
+        resource: *resource,
+        soft: *soft,
+        hard: *hard,
+    }));
+    if process.no_new_privileges {
+        steps.push(Step::NoNewPrivileges);
+    }
+    steps.push(Step::CloseFrom { first: 3 + inputs.options.preserve_fds });
+    steps.push(Step::Verify(Box::new(process::expectation(inputs, process, privileges, limits, spaces))));
+    steps.extend((0..filters).map(|filter| Step::Seccomp { filter }));
+    steps.push(Step::Execute);
+    Ok(steps)
 }
 
 /// A field's name with the file it stands in, for the front of an error.
@@ -260,8 +293,8 @@ impl Namespaces {
             || joined.iter().any(|(_, kind, ..)| {
                 matches!(kind, NamespaceType::User | NamespaceType::Pid | NamespaceType::Time)
             });
-        for (slot, (_, kind, flag, path)) in joined.into_iter().enumerate() {
-            spaces.joins.push(Step::Join(Join { kind, flag, path: c_string(path), slot }));
+        for (slot, (index, kind, flag, path)) in joined.into_iter().enumerate() {
+            spaces.joins.push(Step::Join(Join { kind, flag, path: c_string(path), index, slot }));
             if kind == NamespaceType::User {
                 spaces.joins.push(Step::TakeMappedIds { uid: 0, gid: 0 });
             }
@@ -322,42 +355,38 @@ fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
 }
 
 fn sysctl(key: &str, value: &str) -> Step {
-    // Keys may be written with dots or with slashes (sysctl(8)); a slash first means that dots are part of names.
-    let path = match (key.find('/'), key.find('.')) {
-        (Some(slash), dot) if dot.is_none_or(|dot| slash < dot) => key.to_owned(),
-        _ => key.chars().map(|c| if c == '.' { '/' } else if c == '/' { '.' } else { c }).collect(),
-    };
+    let path = names::sysctl_file(key).expect("loading refuses other keys");
     Step::Sysctl { file: c_string(&format!("sys/{path}")), value: c_string(value) }
 }
 
-fn hooks(inputs: &Inputs<'_>, name: &str, directory: &str) -> Result<Vec<Step>> {
-    let Some(hooks) = &inputs.config.hooks else { return Ok(Vec::new()) };
+fn hooks(inputs: &Inputs<'_>, name: &str, directory: &str) -> Vec<Step> {
+    let Some(hooks) = &inputs.config.hooks else { return Vec::new() };
     let (list, status) = match name {
         "createContainer" => (&hooks.create_container, "creating"),
         _ => (&hooks.start_container, "created"),
     };
     list.iter()
         .enumerate()
-        .map(|(index, hook)| hook_step(inputs, &format!("{name} hook {index}"), hook, status, directory))
+        .map(|(index, hook)| hook_step(inputs, format!("hooks.{name}[{index}]"), hook, status, directory))
         .collect()
 }
 
-fn hook_step(inputs: &Inputs<'_>, name: &str, hook: &Hook, status: &str, directory: &str) -> Result<Step> {
+fn hook_step(inputs: &Inputs<'_>, name: String, hook: &Hook, status: &str, directory: &str) -> Step {
     let path = c_string(&hook.path);
     let arguments: Vec<CString> = if hook.args.is_empty() {
         vec![path.clone()]
     } else {
         hook.args.iter().map(|argument| c_string(argument)).collect()
     };
-    Ok(Step::Hook(Box::new(HookCall {
-        name: name.to_owned(),
+    Step::Hook(Box::new(HookCall {
+        name,
         path,
         arguments: Vector::new(arguments),
         directory: c_string(directory),
         environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
         state: state_around_pid(inputs, status),
-    })))
+    }))
 }
 
 /// The state document in two halves, the process id missing between them.

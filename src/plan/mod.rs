@@ -10,7 +10,7 @@ mod process;
 mod show;
 mod step;
 
-pub use call::{Call, Difference};
+pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
 pub use show::{Line, errno_words, explain};

@@ -12,7 +12,7 @@ use crate::spec::{self, Linux};
 use crate::sys::mount::{Change, RDONLY};
 
 /// The root filesystem as a mount of its own, cut off from the host's mount events.
-pub(super) fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Result<Vec<Step>> {
+fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Result<Vec<Step>> {
     let root = inputs.config.root.as_ref();
     let root = root.ok_or_else(|| Error::new(field(inputs, "root"), "a container needs it"))?;
     let path = path_in(inputs, &root.path);
@@ -40,8 +40,7 @@ pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
     let Some(word) = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty()) else {
         return Ok(None);
     };
-    let options = mount::parse(&[word]).map_err(|cause| Error::new("linux.rootfsPropagation", cause))?;
-    match options.propagation.first() {
+    match mount::parse(&[word]).propagation.first() {
         Some((propagation, recursive)) => {
             Ok(Some(Step::RootPropagation { propagation: *propagation, recursive: *recursive }))
         }
@@ -49,36 +48,55 @@ pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
     }
 }
 
-/// Mounts in their order, and the sealing of those that are read-only but still get something made in them.
-pub(super) fn steps(
-    inputs: &Inputs<'_>,
-    linux: &Linux,
-    spaces: &Namespaces,
-    trees: &mut Vec<Tree>,
-    sealed: &mut usize,
-) -> Result<(Vec<Step>, Vec<Step>)> {
-    let mut all = All { inputs, linux, spaces, trees, sealed, steps: Vec::new(), seals: Vec::new() };
-    for (index, mount) in inputs.config.mounts.iter().enumerate() {
-        all.add(index, mount)?;
+/// Everything about mounts in a plan.
+#[derive(Debug)]
+pub(super) struct Mounts {
+    /// The root and the mounts, in order.
+    pub(super) steps: Vec<Step>,
+    /// The sealing of those that are read-only but still get something made in them.
+    pub(super) seals: Vec<Step>,
+    /// Trees that the parent opens.
+    pub(super) trees: Vec<Tree>,
+    /// How many there are to seal.
+    pub(super) sealed: usize,
+}
+
+impl Mounts {
+    pub(super) fn of(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> Result<Self> {
+        let mounts = Self { steps: Vec::new(), seals: Vec::new(), trees: Vec::new(), sealed: 0 };
+        let mut all = All { inputs, linux, spaces, mounts };
+        let root = root(inputs, spaces, &mut all.mounts.trees)?;
+        all.mounts.steps.extend(root);
+        for (index, mount) in inputs.config.mounts.iter().enumerate() {
+            all.add(index, mount)?;
+        }
+        Ok(all.mounts)
     }
-    Ok((all.steps, all.seals))
 }
 
 struct All<'a> {
     inputs: &'a Inputs<'a>,
     linux: &'a Linux,
     spaces: &'a Namespaces,
-    trees: &'a mut Vec<Tree>,
-    sealed: &'a mut usize,
-    steps: Vec<Step>,
-    seals: Vec<Step>,
+    mounts: Mounts,
 }
 
 impl All<'_> {
     fn add(&mut self, index: usize, mount: &spec::Mount) -> Result<()> {
         let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
-        let options = mount::parse(&mount.options).map_err(|cause| Error::new(name(".options"), cause))?;
-        let destination = c_string(&clean(&mount.destination));
+        let options = mount::parse(&mount.options);
+        let destination = clean(&mount.destination);
+        if is_guarded(&destination) {
+            return Err(Error::new(name(".destination"), format!("{} is inside /proc", quote(&destination)))
+                .hint("a mount there would hide what the kernel says: mask the path instead"));
+        }
+        let destination = c_string(&destination);
+        if options.remount {
+            let source = Source::Existing;
+            let attributes = attributes(&options);
+            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            return Ok(());
+        }
         if options.bind.is_some() {
             return self.bind(index, mount, &options, destination);
         }
@@ -112,12 +130,12 @@ impl All<'_> {
         let recursive = options.bind == Some(true);
         let id_maps = self.id_maps(mount, options).map_err(|cause| Error::new(name(".uidMappings"), cause))?;
         let source = if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
-            Source::Tree(add_tree(self.trees, Tree { path, recursive, id_maps }))
+            Source::Tree(add_tree(&mut self.mounts.trees, Tree { path, recursive, id_maps }))
         } else {
             Source::Bind { path, recursive }
         };
         let attributes = attributes(options);
-        self.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
         Ok(())
     }
 
@@ -182,7 +200,7 @@ impl All<'_> {
             attributes.mount.set &= !RDONLY;
         }
         let source = Source::Filesystem(filesystem);
-        self.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal })));
         Ok(())
     }
 
@@ -204,9 +222,9 @@ impl All<'_> {
     }
 
     fn seal(&mut self, path: &CString) -> usize {
-        let slot = *self.sealed;
-        *self.sealed += 1;
-        self.seals.push(Step::Seal { slot, path: path.clone() });
+        let slot = self.mounts.sealed;
+        self.mounts.sealed += 1;
+        self.mounts.seals.push(Step::Seal { slot, path: path.clone() });
         slot
     }
 
@@ -222,7 +240,7 @@ impl All<'_> {
                 Some(hierarchy) if !self.spaces.has_new_cgroup() => self.own_directory(hierarchy),
                 _ => Source::Filesystem(plain("cgroup2", "cgroup")),
             };
-            self.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
             return Ok(());
         }
         let mut tmpfs = plain("tmpfs", "tmpfs");
@@ -233,7 +251,7 @@ impl All<'_> {
         below.mount.set &= !RDONLY;
         let base = destination.to_string_lossy().into_owned();
         let source = Source::Filesystem(tmpfs);
-        self.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes: below, seal })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes: below, seal })));
         for hierarchy in v1 {
             let name = name_of(hierarchy);
             let source = if self.spaces.has_new_cgroup() {
@@ -241,7 +259,7 @@ impl All<'_> {
             } else {
                 self.own_directory(hierarchy)
             };
-            self.steps.push(Step::Mount(Box::new(Mount {
+            self.mounts.steps.push(Step::Mount(Box::new(Mount {
                 destination: c_string(&format!("{base}/{name}")),
                 source,
                 attributes: attributes.clone(),
@@ -249,7 +267,7 @@ impl All<'_> {
             })));
             for link in &hierarchy.links {
                 let path = c_string(&format!("{base}/{link}"));
-                self.steps.push(Step::Link { path, target: c_string(&name) });
+                self.mounts.steps.push(Step::Link { path, target: c_string(&name) });
             }
         }
         Ok(())
@@ -300,6 +318,14 @@ fn attributes(options: &MountOptions) -> Attributes {
         tree: Change { set: options.tree_set, clear: options.tree_clear, propagation: 0 },
         propagation: options.propagation.clone(),
     }
+}
+
+/// What may be mounted inside /proc: files that userspace filesystems such as lxcfs show a container's own numbers in.
+fn is_guarded(destination: &str) -> bool {
+    const REPLACED: [&str; 9] = [
+        "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "net/dev",
+    ];
+    destination.strip_prefix("/proc/").is_some_and(|below| !REPLACED.contains(&below))
 }
 
 /// Whether the options make it a bind mount; they decide, whatever the type says.

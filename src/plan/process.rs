@@ -58,17 +58,21 @@ fn mask(
     warnings: &mut Vec<String>,
 ) -> u64 {
     let mut mask = 0;
-    for (index, name) in words.iter().enumerate() {
+    let mut refused = Vec::new();
+    for name in words {
         // Names that are no capabilities were warned about when the config was loaded.
         let Some(number) = names::capability(name).filter(|number| *number <= inputs.host.last_capability) else {
             continue;
         };
         if limit >> number & 1 == 0 {
-            let field = field(inputs, &format!("process.capabilities.{set}[{index}]"));
-            warnings.push(format!("{field}: {} cannot be granted and is left out: {why}", quote(name)));
-            continue;
+            refused.push(name.as_str());
+        } else {
+            mask |= 1 << number;
         }
-        mask |= 1 << number;
+    }
+    if !refused.is_empty() {
+        let field = field(inputs, &format!("process.capabilities.{set}"));
+        warnings.push(format!("{field}: cannot be granted and left out: {} ({why})", refused.join(" ")));
     }
     mask
 }
@@ -132,7 +136,7 @@ fn scheduling_of(inputs: &Inputs<'_>, scheduler: &crate::spec::Scheduler) -> Res
 }
 
 fn memory_policy(inputs: &Inputs<'_>, policy: &crate::spec::MemoryPolicy) -> Result<Step> {
-    let mut mode = names::memory_policy(&policy.mode)
+    let mut mode = names::memory_policy_mode(&policy.mode)
         .ok_or_else(|| unknown(inputs, "linux.memoryPolicy.mode", &policy.mode))?;
     for (index, flag) in policy.flags.iter().enumerate() {
         mode |= names::memory_policy_flag(flag)
@@ -140,7 +144,7 @@ fn memory_policy(inputs: &Inputs<'_>, policy: &crate::spec::MemoryPolicy) -> Res
     }
     let list = policy.nodes.as_deref().unwrap_or("");
     let nodes = node_mask(list).ok_or_else(|| unknown(inputs, "linux.memoryPolicy.nodes", list))?;
-    Ok(Step::MemoryPolicy { mode, nodes })
+    Ok(Step::MemoryPolicy { mode: mode as i32, nodes })
 }
 
 /// `0-1,3` as a mask of at most 64 nodes.
@@ -157,13 +161,16 @@ fn node_mask(list: &str) -> Option<u64> {
     Some(mask)
 }
 
-/// Standard streams, groups and ids, in this order.
+/// The standard streams, for a user who could not open them again.
+pub(super) fn stdio(process: &Process) -> Option<Step> {
+    let user = &process.user;
+    ((user.uid, user.gid) != (0, 0)).then_some(Step::OwnStdio { uid: user.uid, gid: user.gid })
+}
+
+/// Groups and ids, in this order.
 pub(super) fn identity(inputs: &Inputs<'_>, process: &Process, spaces: &Namespaces) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps = Vec::new();
-    if (user.uid, user.gid) != (0, 0) {
-        steps.push(Step::OwnStdio { uid: user.uid, gid: user.gid });
-    }
     if !spaces.denies_setgroups() {
         steps.push(Step::Groups(groups(process)));
     } else if !user.additional_gids.is_empty() {

@@ -5,9 +5,8 @@ use std::ffi::CStr;
 
 use serde_json::{Value, json};
 
-use super::{Attributes, Call, Difference, Filesystem, Plan, Source, Step};
+use super::{Attributes, Call, Difference, Failure, Filesystem, Join, Plan, Source, Step};
 use crate::error::{Error, Kind, quote};
-use crate::link::Failure;
 use crate::names;
 use crate::spec::NamespaceType;
 
@@ -104,65 +103,70 @@ impl Plan {
         lines
     }
 
+    /// The act and its object; a field of the config by its name where the act is that field's alone.
     fn subject(&self, step: &Step) -> String {
         match step {
-            Step::Join(join) => {
-                format!("join the {} namespace {}", kind_word(join.kind), quoted(&join.path))
-            }
-            Step::TimeNamespace { .. } => "make a time namespace".into(),
+            Step::Join(join) => join.subject(),
+            Step::TimeNamespace { .. } => "make a time namespace by linux.timeOffsets".into(),
             Step::EnterCgroups => "enter the cgroups".into(),
             Step::NewCgroupNamespace => "make a cgroup namespace".into(),
             Step::TakeMappedIds { uid, gid } => format!("become {uid}:{gid} of the user namespace"),
             Step::NewSession => "make a session".into(),
             Step::NewKeyring => "make a session keyring".into(),
+            Step::LoopbackUp => "bring the loopback interface up".into(),
+            Step::Hook(hook) => format!("run {} {}", hook.name, quoted(&hook.path)),
+            Step::Umask(mask) => format!("set umask {mask:04o}"),
+            Step::Personality(persona) => format!("set linux.personality {persona:#x}"),
+            Step::Scheduler(_) => "set process.scheduler".into(),
+            Step::IoPriority { class, level } => format!("set process.ioPriority class {class} level {level}"),
+            Step::MemoryPolicy { .. } => "set linux.memoryPolicy".into(),
+            Step::OwnStdio { uid, gid } => format!("give the standard streams to {uid}:{gid}"),
+            Step::Bound { .. } => "drop from the bounding set".into(),
+            Step::Groups(_) => "set groups".into(),
+            Step::Ids { uid, gid } => format!("become user {uid} and group {gid}"),
+            Step::Workdir(path) => format!("enter process.cwd {}", quoted(path)),
+            Step::FindProgram => format!("find the program {}", self.program()),
+            Step::Capabilities { .. } => "set capabilities".into(),
+            Step::Limit { resource, .. } => format!("set {} of process.rlimits", limit_name(*resource)),
+            Step::Label { value, .. } => format!("set the label {}", quoted(value)),
+            Step::NoNewPrivileges => "set no_new_privs".into(),
+            Step::Verify(_) => "verify what the kernel says".into(),
+            Step::CloseFrom { first } => format!("close descriptors from {first}"),
+            Step::Seccomp { filter } => format!("install the seccomp filter of {}", self.filters[*filter].origin),
+            Step::Execute => format!("execute {}", self.program()),
+            other => self.root_subject(other),
+        }
+    }
+
+    /// The same for steps that work on the root filesystem and its namespace.
+    fn root_subject(&self, step: &Step) -> String {
+        match step {
             Step::Isolate { .. } => "cut mount propagation to the host".into(),
-            Step::Root { path, .. } => format!("attach the root filesystem {}", quoted(path)),
+            Step::Root { path, .. } => format!("attach root.path {}", quoted(path)),
             Step::Mount(mount) => {
                 format!("mount {} on {}", self.source_word(&mount.source), quoted(&mount.destination))
             }
             Step::Node(node) => format!("make device {}", quoted(&node.path)),
             Step::BindNode { path, .. } => format!("bind device {}", quoted(path)),
             Step::Link { path, target } => format!("link {} to {}", quoted(path), quoted(target)),
-            Step::LoopbackUp => "bring the loopback interface up".into(),
-            Step::Seal { path, .. } => format!("make {} read-only", quoted(path)),
-            Step::Hook(hook) => format!("run {} {}", hook.name, quoted(&hook.path)),
             Step::Sysctl { file, value } => {
                 let key = file.to_string_lossy();
                 let key = key.strip_prefix("sys/").unwrap_or(&key);
-                format!("set sysctl {} to {}", quote(key), quoted(value))
+                format!("set linux.sysctl[{}] to {}", quote(key), quoted(value))
             }
             Step::Hostname(name) => format!("set hostname {}", quoted(name)),
             Step::Domainname(name) => format!("set domainname {}", quoted(name)),
-            Step::ReadonlyPath(path) => format!("make {} read-only", quoted(path)),
+            Step::ReadonlyPath(path) | Step::Seal { path, .. } => format!("make {} read-only", quoted(path)),
             Step::MaskedPath(path) => format!("mask {}", quoted(path)),
-            Step::Directory(path) => format!("make directory {}", quoted(path)),
+            Step::Directory(path) => format!("make process.cwd {}", quoted(path)),
             Step::ReadonlyRoot => "make the root filesystem read-only".into(),
             Step::PivotRoot => "pivot into the root filesystem".into(),
             Step::MoveRoot => "move the root filesystem over /".into(),
-            Step::ChangeRoot => "change the root".into(),
             Step::RootPropagation { propagation, recursive } => {
                 let depth = if *recursive { "r" } else { "" };
-                format!("set the root propagation {depth}{}", propagation_word(*propagation))
+                format!("set linux.rootfsPropagation {depth}{}", propagation_word(*propagation))
             }
-            Step::Umask(mask) => format!("set umask {mask:04o}"),
-            Step::Personality(persona) => format!("set personality {persona:#x}"),
-            Step::Scheduler(_) => "set scheduling".into(),
-            Step::IoPriority { class, level } => format!("set io priority class {class} level {level}"),
-            Step::MemoryPolicy { .. } => "set memory policy".into(),
-            Step::OwnStdio { uid, gid } => format!("give the standard streams to {uid}:{gid}"),
-            Step::Bound { .. } => "drop from the bounding set".into(),
-            Step::Groups(_) => "set groups".into(),
-            Step::Ids { uid, gid } => format!("become user {uid} and group {gid}"),
-            Step::Workdir(path) => format!("enter working directory {}", quoted(path)),
-            Step::FindProgram => format!("find the program {}", self.program()),
-            Step::Capabilities { .. } => "set capabilities".into(),
-            Step::Limit { resource, .. } => format!("set limit {}", limit_name(*resource)),
-            Step::Label { value, .. } => format!("set label {}", quoted(value)),
-            Step::NoNewPrivileges => "set no_new_privs".into(),
-            Step::Verify(_) => "verify what the kernel says".into(),
-            Step::CloseFrom { first } => format!("close descriptors from {first}"),
-            Step::Seccomp { filter } => format!("install the seccomp filter of {}", self.filters[*filter].origin),
-            Step::Execute => format!("execute {}", self.program()),
+            _ => "change the root".into(),
         }
     }
 
@@ -210,6 +214,7 @@ impl Plan {
             Source::Filesystem(filesystem) => quoted(&filesystem.kind),
             Source::Bind { path, .. } => quoted(path),
             Source::Tree(number) => quoted(&self.trees[*number].path),
+            Source::Existing => "other options".into(),
         }
     }
 
@@ -218,24 +223,60 @@ impl Plan {
     }
 }
 
-/// The error that a failure of the child means. `subjects` are the lines of the plan, `candidates` what was tried.
-pub fn explain(failure: &Failure, subjects: &[String], program: &str) -> Error {
+impl Join {
+    /// What joining it is called, in the child and in the parent that opens it.
+    pub fn subject(&self) -> String {
+        let (index, kind) = (self.index, kind_word(self.kind));
+        format!("join linux.namespaces[{index}].path {} ({kind})", quoted(&self.path))
+    }
+}
+
+impl Plan {
+    /// The error that a failure of the child means, with what only the plan knows: which option of a mount it was.
+    pub fn explain(&self, failure: &Failure, said: Option<&str>) -> Error {
+        let error = explain(failure, &self.subjects(), &self.program_name(), said);
+        let step = self.steps().nth(failure.step as usize);
+        match (step, Call::from_number(failure.call)) {
+            (Some(Step::Mount(mount)), Some(Call::Fsconfig)) => match &mount.source {
+                Source::Filesystem(filesystem) => {
+                    let option = parameter_words(filesystem).into_iter().nth(failure.detail as usize);
+                    let subject = format!("mount {} on {}", self.source_word(&mount.source), quoted(&mount.destination));
+                    let cause = errno_words(failure.errno);
+                    Error::new(subject, format!("option {}: {cause}", quote(option.unwrap_or_default())))
+                }
+                _ => error,
+            },
+            (Some(Step::Mount(mount)), Some(Call::MountSetattr)) if failure.errno == libc::EPERM => {
+                let cleared = attribute_words_of(mount.attributes.mount.clear | mount.attributes.tree.clear);
+                if cleared.is_empty() { return error; }
+                error.hint(format!(
+                    "in a user namespace the flags that a mount came with are locked: {} cannot be taken off",
+                    cleared.join(", ")
+                ))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote.
+pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Option<&str>) -> Error {
     let subject = subjects.get(failure.step as usize).map_or("init", String::as_str);
-    let call = Call::from_number(failure.call);
     let cause = Difference::words(failure.errno).map_or_else(|| errno_words(failure.errno), str::to_owned);
-    match call {
+    match Call::from_number(failure.call) {
         Some(Call::Access) => cannot_execute(program, failure.errno),
         Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
-        Some(Call::Compare | Call::Hook) if failure.errno < 0 => {
-            let extra = match failure.errno {
-                code if code == Difference::HookFailed as i32 => format!(" (exit status {})", failure.detail),
-                _ => String::new(),
+        _ if failure.errno == Difference::HookFailed as i32 => {
+            let how = if failure.detail < 256 {
+                format!("exited with {}", failure.detail)
+            } else {
+                format!("was killed by signal {}", failure.detail - 256)
             };
-            Error::new(subject, format!("{cause}{extra}"))
+            let said = said.map_or_else(String::new, |said| format!(": {}", quote(said)));
+            Error::new(subject, format!("{how}{said}"))
         }
-        _ if failure.errno < 0 => Error::new(subject, cause),
-        Some(call) => Error::new(subject, format!("{}: {cause}", call.name())),
-        None => Error::new(subject, cause),
+        Some(call) if failure.errno > 0 => Error::new(subject, format!("{}: {cause}", call.name())),
+        _ => Error::new(subject, cause),
     }
 }
 
@@ -352,6 +393,10 @@ const ATTRIBUTES: [(u64, &str); 7] = [
     (libc::MOUNT_ATTR_STRICTATIME, "strictatime"),
     (libc::MOUNT_ATTR_NODIRATIME, "nodiratime"),
 ];
+
+fn attribute_words_of(set: u64) -> Vec<&'static str> {
+    ATTRIBUTES.iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| *word).collect()
+}
 
 fn attribute_words(attributes: &Attributes) -> Vec<String> {
     let words = |set: u64, prefix: &str| -> Vec<String> {

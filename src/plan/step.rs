@@ -74,7 +74,7 @@ pub enum Step {
     /// sched_setattr(2).
     Scheduler(Scheduling),
     /// ioprio_set(2).
-    IoPriority { class: u8, level: u8 },
+    IoPriority { class: u16, level: u8 },
     /// set_mempolicy(2).
     MemoryPolicy { mode: i32, nodes: u64 },
     /// Give stdin, stdout and stderr to this user, who may have to open /dev/stdout again.
@@ -116,6 +116,8 @@ pub struct Join {
     pub flag: i32,
     /// Path in the runtime's mount namespace; the parent opens it.
     pub path: CString,
+    /// Its place in `linux.namespaces`.
+    pub index: usize,
     /// Which of the opened descriptors it is.
     pub slot: usize,
 }
@@ -153,6 +155,8 @@ pub enum Source {
     Bind { path: CString, recursive: bool },
     /// The same, opened by the parent: number in `Plan::trees`.
     Tree(usize),
+    /// The mount that is there already gets other attributes.
+    Existing,
 }
 
 /// A filesystem to create (fsopen(2)).
@@ -214,7 +218,7 @@ pub enum Kind {
 /// A hook that the child runs.
 #[derive(Debug)]
 pub struct HookCall {
-    /// `createContainer` or `startContainer`, and its place in the list.
+    /// The hook as a field of the config.
     pub name: String,
     /// The program.
     pub path: CString,

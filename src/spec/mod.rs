@@ -1,21 +1,18 @@
-//! Loading and checking of OCI documents: config.json in, typed [`Config`] out.
-//! After loading a wrong value cannot exist; what a host can honour is for the plan to say.
+//! Loading and checking of OCI documents: config.json in, typed and checked [`Config`] out.
+//! What a profile changes in it and what the host can do of it are not here.
 
+mod bundle;
 mod check;
-mod check_linux;
 mod config;
+mod document;
 mod hardened;
 mod linux;
-mod load;
+mod read;
 mod seccomp;
-mod strict;
 
-pub use check::check_runnable;
+pub use bundle::Bundle;
 pub use config::*;
-pub use hardened::{MASKED_PATHS, READONLY_PATHS, hardened_default};
+pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use load::{Bundle, parse};
+pub use read::{check_runnable, parse, parse_process, parse_resources};
 pub use seccomp::*;
-
-/// The version of the OCI runtime specification that this follows.
-pub const VERSION: &str = "1.3.0";

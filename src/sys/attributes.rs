@@ -92,7 +92,7 @@ pub fn capabilities() -> SysResult<Capabilities> {
 ///
 /// # Errors
 /// The errno of the call.
-pub fn set_io_priority(class: u8, level: u8) -> SysResult<()> {
+pub fn set_io_priority(class: u16, level: u8) -> SysResult<()> {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     let value = libc::c_int::from(class) << 13 | libc::c_int::from(level);
     // SAFETY: no pointers.
@@ -268,7 +268,7 @@ fn close_range(first: u32, last: u32) -> SysResult<()> {
 pub fn silence() {
     let Ok(null) = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) else { return };
     // Nobody reads what a stream that stays open would get.
-    drop(rustix::stdio::dup2_stdin(&null));
-    drop(rustix::stdio::dup2_stdout(&null));
-    drop(rustix::stdio::dup2_stderr(&null));
+    let _ = rustix::stdio::dup2_stdin(&null);
+    let _ = rustix::stdio::dup2_stdout(&null);
+    let _ = rustix::stdio::dup2_stderr(&null);
 }

@@ -2,6 +2,7 @@
 //! Most calls go through `nix` or `rustix`, which are safe already; what is here has no safe wrapper there.
 
 pub mod alloc;
+pub mod attempt;
 pub mod attributes;
 pub mod bpf;
 pub mod clone;

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 
-use super::super::bpf::{Data, evaluate};
-use super::super::{Host, action, compile_for};
+use crate::seccomp::bpf::{Data, evaluate};
+use crate::seccomp::{Host, action, compile_for};
 use crate::names::syscalls::{Abi, Syscall, X32_BIT, all, named};
 use crate::spec::{Arch, Seccomp, SeccompAction, SeccompArg, SeccompOp, SyscallRule};
 
