@@ -5,5 +5,6 @@
 )]
 
 mod harness;
+mod hooks;
 mod layers;
 mod lifecycle;
