@@ -1,102 +1,49 @@
-//! A cell: one busybox bundle, a configuration that a test edits by JSON pointer, and one run of it.
-//! Not here: claims. A test that needs more than `run` calls the runtime's verbs through [`Cell::runtime`].
+//! A cell: a bundle for one short look inside, with a host directory beside it for an attack to aim at.
+//! Not here: the bundle itself and the calls (`harness`), and claims.
 
-use std::fs::{self, File};
-use std::os::unix::fs::symlink;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-const LIMIT: Duration = Duration::from_secs(20);
-const BUSYBOX: &str = "/bin/busybox";
+use crate::harness::{Bundle, Output, runtime, skip};
 
-/// What one command did; `code` is 128 + the signal's number for a killed one.
-#[derive(Debug)]
-pub(crate) struct Outcome {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Outcome {
-    /// The output of a run that must succeed.
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{self:?}");
-        self.stdout
-    }
-
-    /// A start that the runtime itself must refuse, with these words in its one error line.
-    #[track_caller]
-    pub(crate) fn refused(&self, words: &[&str]) {
-        assert_ne!(self.code, 0, "must be refused: {self:?}");
-        assert!(!self.stdout.contains("STARTED"), "it ran: {self:?}");
-        assert!(self.code < 128, "a signal is no refusal: {self:?}");
-        assert!(!self.stderr.contains("panicked"), "{self:?}");
-        if is_stockade() {
-            let first = self.stderr.lines().next().unwrap_or_default();
-            assert!(first.starts_with("error: "), "{self:?}");
-            for word in words {
-                assert!(first.contains(word), "no {word:?} in {first:?}");
-            }
-        }
-    }
-}
-
-/// One bundle with its own state directory; everything vanishes with it.
+/// One bundle whose script and mounts a test changes in place.
 pub(crate) struct Cell {
-    dir: TempDir,
-    pub(crate) config: Value,
+    pub(crate) bundle: Bundle,
     profile: &'static str,
-    flags: Vec<String>,
 }
 
 impl Cell {
+    /// A bundle of the harness under the profile `none`, without /sys and without cgroup mounts.
     pub(crate) fn new() -> Self {
-        let dir = tempfile::Builder::new()
-            .prefix("cell-")
-            .tempdir()
-            .expect("a scratch directory");
-        make_rootfs(&dir.path().join("rootfs"));
-        fs::create_dir(dir.path().join("state")).unwrap();
+        Self::of(Bundle::new().no_mount("/sys").no_mount("/sys/fs/cgroup"))
+    }
+
+    pub(crate) fn of(bundle: Bundle) -> Self {
         Self {
-            dir,
-            config: first_config(),
+            bundle,
             profile: "none",
-            flags: Vec::new(),
         }
     }
 
-    pub(crate) fn profile(mut self, name: &'static str) -> Self {
-        self.profile = name;
-        self
+    /// A cell with nothing mounted but /proc, so that devices are made in the root filesystem itself.
+    pub(crate) fn without_dev() -> Self {
+        Self::new().set(
+            "/mounts",
+            json!([{"destination": "/proc", "type": "proc", "source": "proc"}]),
+        )
     }
 
-    /// A flag of `run` and `create`.
-    pub(crate) fn flag(mut self, flag: &str) -> Self {
-        self.flags.push(flag.to_owned());
-        self
-    }
-
-    /// Sets the value at a JSON pointer; objects on the way are made, `-` appends to an array.
     pub(crate) fn set(mut self, pointer: &str, value: Value) -> Self {
-        let mut at = &mut self.config;
-        for part in pointer.split('/').skip(1) {
-            at = step(at, part);
-        }
-        *at = value;
+        self.bundle = self.bundle.set(pointer, value);
         self
     }
 
-    pub(crate) fn unset(mut self, pointer: &str) -> Self {
-        let (parent, name) = pointer.rsplit_once('/').unwrap();
-        if let Some(Value::Object(map)) = self.config.pointer_mut(parent) {
-            map.remove(name);
-        }
+    pub(crate) fn remove(mut self, pointer: &str) -> Self {
+        self.bundle = self.bundle.remove(pointer);
         self
     }
 
@@ -104,11 +51,18 @@ impl Cell {
         self.set("/mounts/-", mount)
     }
 
-    /// All capabilities, for tests whose subject is what the kernel refuses even to root.
+    pub(crate) fn user(self, uid: u32, gid: u32) -> Self {
+        self.set("/process/user", json!({"uid": uid, "gid": gid}))
+    }
+
+    /// Every capability that this process may give, for claims about what the kernel refuses even to root.
     pub(crate) fn all_capabilities(self) -> Self {
+        let own = bounding_set();
         let all: Vec<String> = CAPABILITIES
             .iter()
-            .map(|name| format!("CAP_{name}"))
+            .enumerate()
+            .filter(|(number, _)| own & (1 << number) != 0)
+            .map(|(_, name)| format!("CAP_{name}"))
             .collect();
         self.set(
             "/process/capabilities",
@@ -116,29 +70,22 @@ impl Cell {
         )
     }
 
-    pub(crate) fn bundle(&self) -> &Path {
-        self.dir.path()
-    }
-
     /// A path of the root filesystem, seen from the host.
     pub(crate) fn root(&self, path: &str) -> PathBuf {
-        self.dir
-            .path()
-            .join("rootfs")
-            .join(path.trim_start_matches('/'))
+        self.bundle.rootfs().join(path.trim_start_matches('/'))
     }
 
-    /// A host directory outside the root, for an attack to aim at, with one file `canary` in it.
+    /// The host directory that an attack aims at, with one file `canary` in it.
     pub(crate) fn target(&self) -> PathBuf {
-        let target = self.dir.path().join("target");
+        let target = self.bundle.temp().join("target");
         if !target.exists() {
-            fs::create_dir(&target).unwrap();
+            let target = self.bundle.outside("target");
             fs::write(target.join("canary"), "untouched").unwrap();
         }
         target
     }
 
-    /// Nothing was made, changed or removed in [`Cell::target`].
+    /// Nothing was made, changed, removed or mounted in [`Cell::target`].
     #[track_caller]
     pub(crate) fn target_is_untouched(&self) {
         let target = self.target();
@@ -147,214 +94,79 @@ impl Cell {
             .map(|entry| entry.unwrap().file_name())
             .collect();
         assert_eq!(names, ["canary"], "the host directory was changed");
-        assert_eq!(
-            fs::read_to_string(target.join("canary")).unwrap(),
-            "untouched"
+        let text = fs::read_to_string(target.join("canary")).unwrap();
+        assert_eq!(text, "untouched");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        assert!(
+            !mounts.contains(target.to_str().unwrap()),
+            "mounted on the host"
         );
     }
 
-    pub(crate) fn id(&self) -> String {
-        let name = self.dir.path().file_name().unwrap().to_str().unwrap();
-        name.replace('.', "-")
+    /// Runs these words to their end.
+    #[track_caller]
+    pub(crate) fn run(&mut self, args: &[&str]) -> Output {
+        self.bundle.config["process"]["args"] = json!(args);
+        self.bundle.run()
     }
 
-    pub(crate) fn write_config(&self) {
-        let text = serde_json::to_string_pretty(&self.config).unwrap();
-        fs::write(self.dir.path().join("config.json"), text).unwrap();
+    /// Runs a busybox shell script inside.
+    #[track_caller]
+    pub(crate) fn sh(&mut self, script: &str) -> Output {
+        self.run(&["/bin/sh", "-c", script])
     }
 
-    /// The runtime with its global flags, and a verb.
-    pub(crate) fn runtime(&self, verb: &str) -> Command {
-        let mut command = Command::new(runtime_path());
-        command.arg("--root").arg(self.dir.path().join("state"));
-        if is_stockade() {
-            command.args(["--profile", self.profile]);
+    /// Runs a script inside; the runtime is started by `prelude` in a mount namespace of its own.
+    #[track_caller]
+    pub(crate) fn sh_after(&mut self, prelude: &str, script: &str) -> Output {
+        self.bundle.config["process"]["args"] = json!(["/bin/sh", "-c", script]);
+        self.bundle.write();
+        let mut words: Vec<PathBuf> = vec![runtime(), "--root".into(), self.bundle.state_dir()];
+        if !crate::harness::is_foreign() {
+            words.extend(["--profile".into(), self.profile.into()]);
         }
-        command.arg(verb).stdin(Stdio::null());
-        command
-    }
-
-    pub(crate) fn verb(&self, verb: &str, arguments: &[&str]) -> Outcome {
-        let mut command = self.runtime(verb);
-        command.args(arguments);
-        finish(&mut command, self.dir.path())
-    }
-
-    /// `create` or `run` of this bundle; the container's id is [`Cell::id`].
-    pub(crate) fn launch(&self, verb: &str) -> Outcome {
-        self.write_config();
-        let mut command = self.runtime(verb);
-        command
-            .arg("--bundle")
-            .arg(self.dir.path())
-            .args(&self.flags)
-            .arg(self.id());
-        finish(&mut command, self.dir.path())
-    }
-
-    /// Runs these words to their end; nothing of the container may be left.
-    pub(crate) fn run(&mut self, args: &[&str]) -> Outcome {
-        self.config["process"]["args"] = json!(args);
-        let outcome = self.launch("run");
-        let left: Vec<_> = fs::read_dir(self.dir.path().join("state"))
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name())
-            .filter(|name| name.to_str() == Some(&self.id()))
-            .collect();
-        assert!(left.is_empty(), "state is left behind: {outcome:?}");
-        outcome
-    }
-
-    /// Runs a busybox shell script inside; it first says that it started.
-    pub(crate) fn sh(&mut self, script: &str) -> Outcome {
-        let mut outcome = self.run(&["/bin/sh", "-c", &format!("echo STARTED; {script}")]);
-        if outcome.code != 0 {
-            return outcome;
-        }
-        if let Some(rest) = outcome.stdout.strip_prefix("STARTED\n") {
-            outcome.stdout = rest.to_owned();
-        }
-        outcome
+        words.extend(["run".into(), "--bundle".into(), self.bundle.path()]);
+        words.push(self.bundle.id().into());
+        let shell = format!("set -e; {prelude}; exec \"$@\"");
+        crate::harness::Call::new("unshare", &self.bundle.temp().join("calls"))
+            .args(["-m", "sh", "-c", &shell, "sh"])
+            .args(words)
+            .output()
     }
 }
 
-impl Drop for Cell {
-    fn drop(&mut self) {
-        let state = self.dir.path().join("state").join(self.id());
-        if state.exists() {
-            self.verb("delete", &["--force", &self.id()]);
-        }
-    }
+/// The bounding set of this process as a bit mask.
+pub(crate) fn bounding_set() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    u64::from_str_radix(line.unwrap().trim(), 16).unwrap()
 }
 
-/// Is the runtime under test stockade? Otherwise it is an oracle with the same verbs.
-pub(crate) fn is_stockade() -> bool {
-    runtime_path().ends_with("stockade")
-}
-
-fn runtime_path() -> PathBuf {
-    std::env::var_os("STOCKADE_TEST_RUNTIME")
-        .map_or_else(|| env!("CARGO_BIN_EXE_stockade").into(), PathBuf::from)
-}
-
-/// Says why a test did not run.
-pub(crate) fn skip(reason: &str) {
-    eprintln!("skipped: {reason}");
-}
-
-/// Runs a command with a time limit, its output in files (a pipe would be the container's too).
-pub(crate) fn finish(command: &mut Command, scratch: &Path) -> Outcome {
-    let out = scratch.join("stdout");
-    let err = scratch.join("stderr");
-    command
-        .stdout(File::create(&out).unwrap())
-        .stderr(File::create(&err).unwrap());
-    let mut child = command.spawn().expect("the runtime starts");
-    let started = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            break status;
-        }
-        if started.elapsed() > LIMIT {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("no end after {LIMIT:?}: {command:?}");
-        }
-        std::thread::sleep(Duration::from_millis(2));
-    };
-    let code = status.code().unwrap_or_else(|| {
-        128 + std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or(0)
-    });
-    let text = |path| String::from_utf8_lossy(&fs::read(path).unwrap()).into_owned();
-    Outcome {
-        code,
-        stdout: text(out),
-        stderr: text(err),
-    }
-}
-
-/// The static helper of tests/programs, copied to `/helper` of a cell; `None` (with the reason printed) without gcc.
-pub(crate) fn with_helper(cell: &Cell) -> Option<()> {
-    static HELPER: OnceLock<Option<TempDir>> = OnceLock::new();
+/// Puts the static program of tests/programs/helper.c into a cell as `/helper`; false (and the reason printed) without gcc.
+pub(crate) fn has_helper(cell: &Cell) -> bool {
+    static HELPER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let built = HELPER.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
+        let program =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("helper-{}", std::process::id()));
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/helper.c");
         let status = Command::new("gcc")
             .args(["-static", "-O1", "-w", "-o"])
-            .arg(dir.path().join("helper"))
-            .arg(source)
+            .args([program.as_path(), source.as_ref()])
             .status();
-        status.is_ok_and(|status| status.success()).then_some(dir)
+        status
+            .is_ok_and(|status| status.success())
+            .then_some(program)
     });
-    let Some(dir) = built else {
+    let Some(program) = built else {
         skip("gcc cannot build a static program here");
-        return None;
+        return false;
     };
-    fs::copy(dir.path().join("helper"), cell.root("helper")).unwrap();
-    Some(())
-}
-
-fn step<'a>(at: &'a mut Value, part: &str) -> &'a mut Value {
-    if part == "-" {
-        if !at.is_array() {
-            *at = json!([]);
-        }
-        let list = at.as_array_mut().unwrap();
-        list.push(Value::Null);
-        return list.last_mut().unwrap();
-    }
-    if let Ok(index) = part.parse::<usize>() {
-        return &mut at[index];
-    }
-    if !at.is_object() {
-        *at = json!({});
-    }
-    &mut at[part]
-}
-
-fn make_rootfs(root: &Path) {
-    static APPLETS: OnceLock<Vec<String>> = OnceLock::new();
-    let applets = APPLETS.get_or_init(|| {
-        let output = Command::new("busybox").arg("--list").output().unwrap();
-        let text = String::from_utf8(output.stdout).unwrap();
-        text.lines().map(str::to_owned).collect()
-    });
-    for dir in ["bin", "dev", "etc", "proc", "sys", "tmp", "mnt", "data"] {
-        fs::create_dir_all(root.join(dir)).unwrap();
-    }
-    fs::copy(BUSYBOX, root.join("bin/busybox")).unwrap();
-    for applet in applets.iter().filter(|name| *name != "busybox") {
-        symlink("busybox", root.join("bin").join(applet)).unwrap();
-    }
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/:/bin/sh\n").unwrap();
-    fs::write(root.join("etc/group"), "root:x:0:\n").unwrap();
-}
-
-fn first_config() -> Value {
-    let namespaces: Vec<Value> = ["pid", "mount", "ipc", "uts", "network"]
-        .iter()
-        .map(|kind| json!({"type": kind}))
-        .collect();
-    json!({
-        "ociVersion": "1.0.2",
-        "process": {
-            "user": {"uid": 0, "gid": 0},
-            "args": ["/bin/true"],
-            "env": ["PATH=/bin"],
-            "cwd": "/",
-            "capabilities": {},
-        },
-        "root": {"path": "rootfs"},
-        "mounts": [
-            {"destination": "/proc", "type": "proc", "source": "proc"},
-            {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "mode=755"]},
-        ],
-        "linux": {"namespaces": namespaces},
-    })
+    fs::copy(program, cell.root("helper")).unwrap();
+    true
 }
 
 /// The kernel's capabilities by number, without their prefix (capabilities(7)).
-pub(crate) const CAPABILITIES: [&str; 41] = [
+const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

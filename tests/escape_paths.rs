@@ -6,7 +6,8 @@ use std::os::unix::fs::symlink;
 
 use serde_json::json;
 
-use crate::cell::{Cell, is_stockade, skip};
+use crate::cell::Cell;
+use crate::harness::{is_foreign, skip};
 
 /// Replaces a directory of the root filesystem by a symlink to `to`.
 fn swap_for_link(cell: &Cell, path: &str, to: &std::path::Path) {
@@ -108,7 +109,7 @@ fn cve_2024_45310_mount_point_is_not_made_through_a_symlink() {
     let mut cell = Cell::new();
     let target = cell.target();
     swap_for_link(&cell, "data", &target);
-    let source = cell.bundle().join("config.json");
+    let source = cell.bundle.path().join("config.json");
     cell = cell
         .mount(json!({"destination": "/data/sub/dir", "type": "tmpfs", "source": "tmpfs"}))
         .mount(
@@ -173,7 +174,7 @@ fn cve_2023_25809_cgroup_without_its_namespace_is_read_only() {
 #[test]
 fn cve_2025_24965_files_that_the_runtime_writes_do_not_follow_symlinks() {
     let mut cell = Cell::new()
-        .unset("/process/env")
+        .remove("/process/env")
         .set("/process/env", json!(["PATH=/bin", "container=oci"]));
     let canary = cell.target().join("canary");
     for name in [
@@ -192,7 +193,7 @@ fn cve_2025_24965_files_that_the_runtime_writes_do_not_follow_symlinks() {
 
 #[test]
 fn cve_2026_1386_paths_made_beforehand_as_links_are_not_followed() {
-    let mut cell = Cell::new().unset("/mounts").set(
+    let mut cell = Cell::new().remove("/mounts").set(
         "/mounts",
         json!([{"destination": "/proc", "type": "proc", "source": "proc"}]),
     );
@@ -209,7 +210,7 @@ fn cve_2026_1386_paths_made_beforehand_as_links_are_not_followed() {
 
 #[test]
 fn cve_2025_52881_sysctl_is_not_written_into_a_fake_proc() {
-    let mut cell = Cell::new().unset("/mounts").set(
+    let mut cell = Cell::new().remove("/mounts").set(
         "/mounts",
         json!([{"destination": "/proc", "type": "tmpfs", "source": "tmpfs"},
                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs"}]),
@@ -299,7 +300,7 @@ fn nvidia_cve_2024_0132_hooks_get_neither_the_containers_environment_nor_its_roo
         "/process/env",
         json!(["PATH=/bin", "LD_PRELOAD=/evil.so", "LD_LIBRARY_PATH=/"]),
     );
-    let seen = cell.bundle().join("seen");
+    let seen = cell.bundle.path().join("seen");
     let script = format!("cat >/dev/null; env > {0}; pwd >> {0}", seen.display());
     cell = cell.set(
         "/hooks",
@@ -316,14 +317,14 @@ fn nvidia_cve_2024_0132_hooks_get_neither_the_containers_environment_nor_its_roo
 fn cve_2025_52565_terminal_with_symlinked_console_is_refused() {
     let mut cell = Cell::new()
         .set("/process/terminal", json!(true))
-        .unset("/mounts")
+        .remove("/mounts")
         .set(
             "/mounts",
             json!([{"destination": "/proc", "type": "proc", "source": "proc"}]),
         );
     let canary = cell.target().join("canary");
     symlink(&canary, cell.root("dev/console")).unwrap();
-    if !is_stockade() {
+    if is_foreign() {
         return skip("the oracle wants a console socket first");
     }
     cell.sh("true").refused(&["process.terminal"]);

@@ -36,7 +36,7 @@ fn exchange(first: &Path, second: &Path, stop: &Arc<AtomicBool>) -> JoinHandle<u
 fn cve_2021_30465_swapped_mount_destination_never_mounts_on_the_host() {
     let mut cell = Cell::new();
     let target = cell.target();
-    let volume = cell.bundle().join("volume");
+    let volume = cell.bundle.path().join("volume");
     fs::create_dir_all(volume.join("dir")).unwrap();
     symlink(&target, volume.join("link")).unwrap();
     cell = cell

@@ -1,0 +1,80 @@
+//! What every integration test stands on: a bundle, calls of the runtime with a time limit, a check for leftovers.
+//! Not here: claims. The runtime under test is this crate's binary, or `STOCKADE_TEST_RUNTIME` (an oracle).
+
+mod bundle;
+mod call;
+mod leftovers;
+mod output;
+mod program;
+mod rootfs;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub(crate) use bundle::Bundle;
+pub(crate) use call::{Call, wait_for_exit};
+pub(crate) use leftovers::cgroups_named;
+pub(crate) use output::Output;
+pub(crate) use program::{calls, raw_calls};
+
+/// Says on the real standard error why a test did not run, and adds a line to `STOCKADE_SKIPS` if that is set.
+pub(crate) fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let line = format!(
+        "skipped: {}: {reason}\n",
+        thread.name().unwrap_or("a thread")
+    );
+    // `eprint!` would be captured and shown for failed tests only.
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    if let Some(path) = std::env::var_os("STOCKADE_SKIPS") {
+        let file = std::fs::File::options()
+            .append(true)
+            .create(true)
+            .open(path);
+        file.unwrap().write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// The program under test.
+pub(crate) fn runtime() -> PathBuf {
+    std::env::var_os("STOCKADE_TEST_RUNTIME")
+        .map_or_else(|| env!("CARGO_BIN_EXE_stockade").into(), PathBuf::from)
+}
+
+/// Is the runtime under test an oracle, whose error texts and profiles are its own?
+pub(crate) fn is_foreign() -> bool {
+    std::env::var_os("STOCKADE_TEST_RUNTIME").is_some()
+}
+
+/// An installed program, as a path, if there is one.
+pub(crate) fn installed(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
+}
+
+/// Waits until something is so that the kernel has no event for; fails after ten seconds.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    assert!(
+        becomes(Duration::from_secs(10), &mut is_so),
+        "never happened: {what}"
+    );
+}
+
+/// Does it become so within the limit?
+pub(crate) fn becomes(limit: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + limit;
+    loop {
+        if is_so() {
+            return true;
+        }
+        if Instant::now() > end {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

@@ -1,0 +1,57 @@
+//! `tests/programs/call.c`, which makes system calls by number, and how to run it in a bundle.
+//! It is built once with the C compiler that links this crate anyway; it has no C library, so a filter sees only its calls.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::Bundle;
+
+/// The bundle with the program in it, which makes these calls (`NUMBER ARGUMENT…` each) and prints each one's raw result.
+pub(crate) fn calls(bundle: Bundle, calls: &[&[i64]]) -> Bundle {
+    let words = calls.iter().map(|call| {
+        call.iter()
+            .map(i64::to_string)
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    raw_calls(bundle, &words.collect::<Vec<_>>().join(" , "))
+}
+
+/// The same with the program's arguments as they are: numbers, `=TEXT` for a pointer to text, `int80` or `x32` before a number.
+pub(crate) fn raw_calls(bundle: Bundle, arguments: &str) -> Bundle {
+    let copy = bundle.rootfs().join("call");
+    fs::copy(built(), &copy).unwrap();
+    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    let args: Vec<&str> = ["/call"].into_iter().chain(arguments.split(' ')).collect();
+    bundle.args(&args)
+}
+
+fn built() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let program =
+            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("call-{}", std::process::id()));
+        let status = Command::new("cc")
+            .args([
+                "-static",
+                "-nostdlib",
+                "-fno-stack-protector",
+                "-fno-builtin",
+                "-O1",
+                "-Wall",
+                "-o",
+            ])
+            .arg(&program)
+            .arg(concat!(
+                env!("CARGO_MANIFEST_DIR"),
+                "/tests/programs/call.c"
+            ))
+            .status()
+            .expect("cc, which links Rust programs, is installed");
+        assert!(status.success(), "cc cannot build tests/programs/call.c");
+        program
+    })
+}
