@@ -90,7 +90,7 @@ fn seccomp_default_errno_is_the_configured_one() {
     ];
     let seccomp = json!({"defaultAction": "SCMP_ACT_ERRNO", "defaultErrnoRet": 55,
         "architectures": ["SCMP_ARCH_X86_64"],
-        "syscalls": [{"names": names, "action": "SCMP_ACT_ALLOW"}]});
+        "syscalls": [{"names": names.as_slice(), "action": "SCMP_ACT_ALLOW"}]});
     assert_eq!(probe(seccomp, &[&[PROBED]]).ok(), "-55\n");
 }
 

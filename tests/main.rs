@@ -13,6 +13,7 @@ mod confinement_namespaces;
 mod confinement_process;
 mod confinement_restricted;
 mod confinement_seccomp;
+mod conformance;
 mod escape_devices;
 mod escape_fds;
 mod escape_paths;
