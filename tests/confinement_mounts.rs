@@ -40,7 +40,7 @@ impl Line {
 }
 
 /// Every pair is a list of options, and those that the mount has or (with `!`) has not.
-const FLAGS: [(&str, &str); 23] = [
+const FLAGS: [(&str, &str); 28] = [
     ("ro", "ro"),
     ("rw", "rw"),
     ("ro,rw", "rw"),
@@ -64,6 +64,11 @@ const FLAGS: [(&str, &str); 23] = [
     ("noiversion", "rw"),
     ("nolazytime", "rw"),
     ("silent", "rw"),
+    ("loud", "rw"),
+    ("async", "rw"),
+    ("nomand", "rw"),
+    ("norelatime", "rw"),
+    ("nodiratime,norelatime", "nodiratime"),
 ];
 
 #[test]

@@ -114,6 +114,7 @@ fn each_namespace_is_joined_by_path() {
         let donor = Donor::new(name, flag);
         let mut cell = join(Cell::new(), kind, &donor.path);
         let out = cell.sh(&format!("readlink /proc/self/ns/{name}"));
+        assert_eq!(out.code, 0, "{kind}: {out:#?}");
         assert_eq!(out.ok().trim(), donor.link, "{kind}");
     }
 }

@@ -15,7 +15,7 @@ use crate::harness::{Bundle, Output, calls, is_foreign, raw_calls, skip};
 /// getppid, a call that nothing on the way to the program makes; the kernel ignores its arguments, a filter sees them.
 const PROBED: i64 = libc::SYS_getppid;
 
-fn filter(rule: Value) -> Value {
+fn filter(rule: &Value) -> Value {
     json!({"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"], "syscalls": [rule]})
 }
 
@@ -31,9 +31,9 @@ fn probe(seccomp: Value, call: &[&[i64]]) -> Output {
 #[test]
 fn seccomp_errno_is_the_rules_or_eperm() {
     let mut with = rule("SCMP_ACT_ERRNO");
-    assert_eq!(probe(filter(with.clone()), &[&[PROBED]]).ok(), "-1\n");
+    assert_eq!(probe(filter(&with), &[&[PROBED]]).ok(), "-1\n");
     with["errnoRet"] = json!(42);
-    assert_eq!(probe(filter(with), &[&[PROBED]]).ok(), "-42\n");
+    assert_eq!(probe(filter(&with), &[&[PROBED]]).ok(), "-42\n");
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn seccomp_kill_and_trap_end_the_program_by_sigsys() {
         "SCMP_ACT_KILL_PROCESS",
         "SCMP_ACT_TRAP",
     ] {
-        let out = probe(filter(rule(action)), &[&[PROBED]]);
+        let out = probe(filter(&rule(action)), &[&[PROBED]]);
         assert_eq!(out.exits(128 + 31), "", "{action}");
     }
 }
@@ -110,7 +110,7 @@ fn seccomp_kill_and_trap_end_the_program_by_sigsys() {
 #[test]
 fn seccomp_log_lets_the_call_through() {
     assert_eq!(
-        probe(filter(rule("SCMP_ACT_LOG")), &[&[PROBED]]).ok(),
+        probe(filter(&rule("SCMP_ACT_LOG")), &[&[PROBED]]).ok(),
         "0\n"
     );
 }
@@ -118,15 +118,18 @@ fn seccomp_log_lets_the_call_through() {
 #[test]
 fn seccomp_trace_without_a_tracer_is_enosys() {
     assert_eq!(
-        probe(filter(rule("SCMP_ACT_TRACE")), &[&[PROBED]]).ok(),
+        probe(filter(&rule("SCMP_ACT_TRACE")), &[&[PROBED]]).ok(),
         "-38\n"
     );
 }
 
+/// An operator, its two values, and the arguments that it hits and misses.
+type Comparison<'a> = (&'a str, u64, u64, &'a [i64], &'a [i64]);
+
 #[test]
 fn seccomp_operators_compare_as_the_specification_says() {
     let big = i64::from(u32::MAX) + 6;
-    let cases: [(&str, u64, u64, &[i64], &[i64]); 7] = [
+    let cases: [Comparison; 7] = [
         ("SCMP_CMP_EQ", 5, 0, &[5], &[4, 6, big]),
         ("SCMP_CMP_NE", 5, 0, &[4, 6, big], &[5]),
         ("SCMP_CMP_LT", 5, 0, &[0, 4], &[5, 6, big]),
@@ -150,7 +153,7 @@ fn seccomp_operators_compare_as_the_specification_says() {
             .map(|value| vec![PROBED, 0, *value])
             .collect();
         let all: Vec<&[i64]> = all.iter().map(Vec::as_slice).collect();
-        let out = probe(filter(with), &all);
+        let out = probe(filter(&with), &all);
         let expected: String = hits
             .iter()
             .map(|_| "-1\n")
@@ -164,7 +167,7 @@ fn seccomp_operators_compare_as_the_specification_says() {
 fn seccomp_arguments_of_one_rule_must_all_match_and_rules_are_alternatives() {
     let arg = |index: u32, value: u64| json!({"index": index, "value": value, "op": "SCMP_CMP_EQ"});
     let mut seccomp = filter(
-        json!({"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "args": [arg(0, 1), arg(1, 2)]}),
+        &json!({"names": ["getppid"], "action": "SCMP_ACT_ERRNO", "args": [arg(0, 1), arg(1, 2)]}),
     );
     seccomp["syscalls"]
         .as_array_mut()
@@ -184,7 +187,7 @@ fn seccomp_arguments_of_one_rule_must_all_match_and_rules_are_alternatives() {
 
 #[test]
 fn seccomp_rules_reach_every_listed_architecture() {
-    let mut seccomp = filter(rule("SCMP_ACT_ERRNO"));
+    let mut seccomp = filter(&rule("SCMP_ACT_ERRNO"));
     seccomp["architectures"] = json!(["SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"]);
     let out = raw_calls(
         Bundle::new().set("/linux/seccomp", seccomp),
@@ -196,7 +199,7 @@ fn seccomp_rules_reach_every_listed_architecture() {
 
 #[test]
 fn seccomp_architecture_that_is_not_listed_is_killed() {
-    let seccomp = filter(rule("SCMP_ACT_ERRNO"));
+    let seccomp = filter(&rule("SCMP_ACT_ERRNO"));
     let out = raw_calls(Bundle::new().set("/linux/seccomp", seccomp), "int80 20").run();
     assert_eq!(out.exits(128 + 31), "");
 }
@@ -208,7 +211,7 @@ fn seccomp_flags_are_accepted() {
         "SECCOMP_FILTER_FLAG_LOG",
         "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     ] {
-        let mut seccomp = filter(rule("SCMP_ACT_ERRNO"));
+        let mut seccomp = filter(&rule("SCMP_ACT_ERRNO"));
         seccomp["flags"] = json!([flag]);
         assert_eq!(probe(seccomp, &[&[PROBED]]).ok(), "-1\n", "{flag}");
     }
@@ -231,7 +234,7 @@ fn seccomp_words_that_the_specification_lacks_are_refused() {
         ),
     ] {
         let bundle = Bundle::new()
-            .set("/linux/seccomp", filter(rule("SCMP_ACT_ERRNO")))
+            .set("/linux/seccomp", filter(&rule("SCMP_ACT_ERRNO")))
             .set(&format!("/linux/seccomp{pointer}"), value);
         bundle.run().refused(&["linux.seccomp"]);
     }
@@ -241,7 +244,7 @@ fn seccomp_words_that_the_specification_lacks_are_refused() {
 fn seccomp_names_that_this_architecture_lacks_are_ignored() {
     let mut with = rule("SCMP_ACT_ERRNO");
     with["names"] = json!(["getppid", "no_such_call", "socketcall"]);
-    assert_eq!(probe(filter(with), &[&[PROBED]]).ok(), "-1\n");
+    assert_eq!(probe(filter(&with), &[&[PROBED]]).ok(), "-1\n");
 }
 
 /// What a listener got: the message and the descriptor.
@@ -275,7 +278,7 @@ fn seccomp_notify_gives_the_descriptor_to_the_listener() {
     let bundle = Bundle::new();
     let socket = bundle.temp().join("listener");
     let listener = UnixListener::bind(&socket).unwrap();
-    let mut seccomp = filter(rule("SCMP_ACT_NOTIFY"));
+    let mut seccomp = filter(&rule("SCMP_ACT_NOTIFY"));
     seccomp["listenerPath"] = json!(socket);
     seccomp["listenerMetadata"] = json!("opaque");
     let bundle = calls(bundle.set("/linux/seccomp", seccomp), &[&[PROBED]]);
@@ -301,7 +304,7 @@ fn seccomp_notify_may_wait_killably() {
     let bundle = Bundle::new();
     let socket = bundle.temp().join("listener");
     let listener = UnixListener::bind(&socket).unwrap();
-    let mut seccomp = filter(rule("SCMP_ACT_NOTIFY"));
+    let mut seccomp = filter(&rule("SCMP_ACT_NOTIFY"));
     seccomp["listenerPath"] = json!(socket);
     seccomp["flags"] = json!(["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]);
     if is_foreign() {
@@ -315,9 +318,9 @@ fn seccomp_notify_may_wait_killably() {
 
 #[test]
 fn seccomp_notify_without_a_listener_is_refused() {
-    let bundle = Bundle::new().set("/linux/seccomp", filter(rule("SCMP_ACT_NOTIFY")));
+    let bundle = Bundle::new().set("/linux/seccomp", filter(&rule("SCMP_ACT_NOTIFY")));
     bundle.run().refused(&["linux.seccomp"]);
-    let mut seccomp = filter(rule("SCMP_ACT_NOTIFY"));
+    let mut seccomp = filter(&rule("SCMP_ACT_NOTIFY"));
     seccomp["listenerPath"] = json!("/nowhere/listener");
     let bundle = Bundle::new().set("/linux/seccomp", seccomp);
     bundle.run().refused(&["linux.seccomp.listenerPath"]);

@@ -74,7 +74,7 @@ fn cve_2026_88264_console_symlink_makes_no_file_on_the_host() {
 }
 
 #[test]
-fn cve_2026_88265_piped_stdio_is_neither_reopened_nor_given_away() {
+fn cve_2026_88265_standard_streams_are_neither_reopened_nor_given_away() {
     let mut cell = Cell::without_dev().set("/process/user", json!({"uid": 1000, "gid": 1000}));
     fs::write(cell.root("dev/null"), "").unwrap();
     let before = fs::metadata(cell.root("dev/null")).unwrap();

@@ -93,7 +93,7 @@ fn cve_2024_21626_working_directory_through_a_symlink_to_a_descriptor_is_refused
     for fd in [3, 5, 7, 8, 9] {
         let mut cell = Cell::new().set("/process/cwd", json!("/link/../.."));
         std::os::unix::fs::symlink(format!("/proc/self/fd/{fd}"), cell.root("link")).unwrap();
-        let out = cell.sh("pwd; ls /work /home 2>/dev/null; true");
+        let out = cell.sh("pwd");
         if out.code == 0 {
             assert_eq!(out.stdout, "/\n", "a working directory outside the root");
         }

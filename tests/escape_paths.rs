@@ -11,8 +11,11 @@ use crate::harness::{is_foreign, skip};
 
 /// Replaces a directory of the root filesystem by a symlink to `to`.
 fn swap_for_link(cell: &Cell, path: &str, to: &std::path::Path) {
-    fs::remove_dir_all(cell.root(path)).unwrap();
-    symlink(to, cell.root(path)).unwrap();
+    let path = cell.root(path);
+    if path.exists() {
+        fs::remove_dir_all(&path).unwrap();
+    }
+    symlink(to, path).unwrap();
 }
 
 #[test]
