@@ -4,6 +4,20 @@
     reason = "a test says what failed by failing; the harness is not inside a test function"
 )]
 
+mod cell;
+mod confinement_cgroups;
+mod confinement_devices;
+mod confinement_hooks;
+mod confinement_mounts;
+mod confinement_namespaces;
+mod confinement_process;
+mod confinement_restricted;
+mod confinement_seccomp;
+mod conformance;
+mod escape_devices;
+mod escape_fds;
+mod escape_paths;
+mod escape_races;
 mod harness;
 mod hooks;
 mod layers;
