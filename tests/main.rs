@@ -4,6 +4,7 @@
     reason = "a test says what failed by failing; the harness is not inside a test function"
 )]
 
+mod bad_input;
 mod cell;
 mod confinement_cgroups;
 mod confinement_devices;

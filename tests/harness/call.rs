@@ -96,6 +96,15 @@ impl Call {
         self.spawn().wait()
     }
 
+    /// Makes the call and drops it; true where it cannot even begin, for the user or path that it has.
+    pub(crate) fn spawn_fails(mut self) -> bool {
+        let Ok(mut child) = self.command.spawn() else {
+            return true;
+        };
+        child.wait().unwrap();
+        false
+    }
+
     /// Makes the call and lets it run.
     #[track_caller]
     pub(crate) fn spawn(mut self) -> Running {
