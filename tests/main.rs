@@ -21,5 +21,8 @@ mod escape_paths;
 mod escape_races;
 mod harness;
 mod hooks;
+mod launch;
 mod layers;
 mod lifecycle;
+mod plan;
+mod runc_parity;
