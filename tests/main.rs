@@ -24,5 +24,7 @@ mod hooks;
 mod launch;
 mod layers;
 mod lifecycle;
+mod odd_config;
+mod odd_surroundings;
 mod plan;
 mod runc_parity;
