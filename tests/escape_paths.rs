@@ -150,7 +150,7 @@ fn cve_2021_43784_namespace_path_beyond_64_kib_is_an_error() {
     let long = format!("/proc/self/ns/{}", "a".repeat(70_000));
     let mut cell = Cell::new().set(
         "/linux/namespaces",
-        json!([{"type": "mount"}, {"type": "pid"}, {"type": "ipc", "path": long}]),
+        json!([{"type": "mount"}, {"type": "uts"}, {"type": "ipc", "path": long}]),
     );
     cell.sh("true").refused(&["linux.namespaces[2].path"]);
 }

@@ -18,7 +18,7 @@ const KINDS: [&str; 6] = [
 
 /// A hook that runs this script with no environment.
 fn hook(script: &str) -> Value {
-    json!({"path": "/bin/sh", "args": ["hook", "-c", script]})
+    json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
 }
 
 /// The directory that hooks write to: inside the root as well, since a startContainer hook sees nothing else.
@@ -112,7 +112,8 @@ fn b57_hooks_have_exactly_the_configured_environment() {
     let bundle = KINDS.iter().fold(
         Bundle::new().set("/process/env/-", "LD_PRELOAD=/evil.so"),
         |bundle, kind| {
-            let script = format!("cat /proc/$$/environ > {}/{kind}", with_log(&bundle, kind));
+            // Its own, since a createContainer hook is in a pid namespace that /proc does not show yet.
+            let script = format!("exec cat /proc/self/environ > {}/{kind}", with_log(&bundle, kind));
             let with = json!({
                 "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["A=1", "PATH=/bin:/usr/bin"],
             });

@@ -83,7 +83,7 @@ fn unsafe_is_in_sys_only() {
 #[test]
 fn nothing_outside_tests_unwraps_or_is_left_to_do() {
     let mut product = sources("src");
-    product.retain(|source| !source.path.ends_with("/tests.rs"));
+    product.retain(|source| !source.path.contains("tests"));
     for source in &mut product {
         source.code = without_tests(&source.code);
     }
