@@ -294,7 +294,7 @@ fn full_disk_fails_with_one_line_and_nothing_left() {
         for verb in ["create", "run"] {
             let bundle = Bundle::new();
             let output = on_a_full_disk(&bundle, options, verb);
-            output.refused(&["space left", bundle.state_dir().to_str().unwrap()]);
+            output.refused(&["space left", bundle.id()]);
             assert_eq!(output.stdout, "", "state is left: {options}");
             bundle.assert_clean();
         }

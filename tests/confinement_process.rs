@@ -130,7 +130,11 @@ fn a_capability_that_this_process_lacks_is_left_out_with_a_warning() {
     );
     let out = cell.sh("grep CapBnd /proc/self/status");
     assert_eq!(out.ok(), "CapBnd:\t0000000000000000\n");
-    assert!(out.stderr.contains("process.capabilities.bounding: cannot be granted"), "{out:#?}");
+    assert!(
+        out.stderr
+            .contains("process.capabilities.bounding: cannot be granted"),
+        "{out:#?}"
+    );
 }
 
 #[test]
