@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Bundle, Output, cgroups_named, installed, is_foreign, skip};
 
 /// What may differ: the kind of line, its beginning, and why that is honest.
-const DIFFERENCES: [(&str, &str, &str); 15] = [
+const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("status", "Pid:", "the number is the kernel's choice"),
     ("status", "PPid:", "as above"),
     ("status", "Tgid:", "as above"),
@@ -21,6 +21,11 @@ const DIFFERENCES: [(&str, &str, &str); 15] = [
     ("status", "Vm", "memory in use at the moment"),
     ("status", "Rss", "as above"),
     ("status", "Hugetlb", "as above"),
+    (
+        "status",
+        "FDSize:",
+        "room in the table of descriptors, from before those were closed",
+    ),
     (
         "status",
         "SigQ:",
@@ -40,7 +45,7 @@ const DIFFERENCES: [(&str, &str, &str); 15] = [
 ];
 
 /// Lines of mountinfo that say the same in other words: their beginning, what runc makes of it, what is here, and why.
-const OTHER_WORDS: [(&str, &str, &str, &str); 6] = [
+const OTHER_WORDS: &[(&str, &str, &str, &str)] = &[
     (
         "/sys ",
         "- sysfs sysfs ro",
@@ -214,6 +219,10 @@ fn in_our_words(line: &str) -> String {
     )
 }
 
+fn is_hierarchy(line: &str) -> bool {
+    line.starts_with("/sys/fs/cgroup/")
+}
+
 /// Compares line by line, in order.
 #[track_caller]
 fn lines_are_equal(kind: &str, [ours, theirs]: &[Output; 2]) {
@@ -222,10 +231,18 @@ fn lines_are_equal(kind: &str, [ours, theirs]: &[Output; 2]) {
         let kept = lines.filter(|line| !may_differ(kind, line));
         kept.map(plain).collect::<Vec<_>>()
     };
-    let ours = kept(ours);
-    let mut theirs = kept(theirs);
+    let (mut ours, mut theirs) = (kept(ours), kept(theirs));
     if kind == "mountinfo" && !is_foreign() {
         theirs = theirs.iter().map(|line| in_our_words(line)).collect();
+    }
+    // The hierarchies of cgroups are beside each other: runc takes them in the order of mounting, stockade in that of
+    // their numbers.
+    for lines in [&mut ours, &mut theirs] {
+        if let Some(first) = lines.iter().position(|line| is_hierarchy(line)) {
+            let run = lines[first..].iter().take_while(|line| is_hierarchy(line));
+            let end = first + run.count();
+            lines[first..end].sort();
+        }
     }
     assert!(theirs.len() > 1, "nothing to compare: {theirs:?}");
     let only = |these: &[String], those: &[String]| -> Vec<String> {
@@ -333,6 +350,16 @@ const MOMENTARY: [&str; 16] = [
     "usage_in_bytes",
     "release_agent",
 ];
+
+/// The list of devices in the order of its lines; runc adds /dev/net/tun, which the specification does not name.
+fn devices(text: &str) -> String {
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|line| *line != "c 10:200 rwm")
+        .collect();
+    lines.sort_unstable();
+    lines.join("\n")
+}
 
 /// Every file of the container's cgroups that says a setting, by its controller's directory and its name.
 fn group_settings(id: &str) -> BTreeMap<String, String> {
