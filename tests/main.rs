@@ -28,3 +28,4 @@ mod odd_config;
 mod odd_surroundings;
 mod plan;
 mod runc_parity;
+mod schema;

@@ -30,10 +30,14 @@ fn is_golden(name: &str, text: &str) {
 
 /// What is planned for the bundle, in both formats, with what differs from call to call replaced by words.
 #[track_caller]
-fn plan_is_golden(bundle: &Bundle, name: &str) {
+fn plan_is_golden(bundle: Bundle, name: &str) {
     if is_foreign() {
         return skip("other runtimes have no plan");
     }
+    // What is done for control groups depends on the host's version of them, but for one limit of one name.
+    let bundle = bundle
+        .no_mount("/sys/fs/cgroup")
+        .set("/linux/cgroupsPath", "/golden");
     bundle.write();
     for (format, suffix) in [("text", ""), ("json", "-json")] {
         let call = bundle.call(&["plan", "--format", format]);
@@ -42,8 +46,7 @@ fn plan_is_golden(bundle: &Bundle, name: &str) {
         let text = output
             .ok()
             .replace(bundle.path().to_str().unwrap(), "BUNDLE")
-            .replace(bundle.temp().to_str().unwrap(), "TEMP")
-            .replace(&host_part(), "HOST");
+            .replace(bundle.temp().to_str().unwrap(), "TEMP");
         if format == "json" {
             serde_json::from_str::<serde_json::Value>(&text).expect("one JSON document");
         }
@@ -52,22 +55,9 @@ fn plan_is_golden(bundle: &Bundle, name: &str) {
     bundle.assert_clean();
 }
 
-/// The cgroup of this test below its hierarchy's mount, which is the machine's and not the plan's.
-fn host_part() -> String {
-    let text = fs::read_to_string("/proc/self/cgroup").unwrap();
-    let memory = text
-        .lines()
-        .find_map(|line| line.split_once(":memory:").map(|(_, path)| path));
-    let unified = text.lines().find_map(|line| line.strip_prefix("0::"));
-    match memory.or(unified) {
-        Some(path) if path != "/" => path.to_owned(),
-        _ => "no cgroup of its own".to_owned(),
-    }
-}
-
 #[test]
 fn plan_of_a_plain_bundle_is_golden() {
-    plan_is_golden(&Bundle::new().args(&["/bin/sh", "-c", "exit 3"]), "plain");
+    plan_is_golden(Bundle::new().args(&["/bin/sh", "-c", "exit 3"]), "plain");
 }
 
 #[test]
@@ -87,12 +77,10 @@ fn plan_of_a_bundle_with_limits_and_filter_is_golden() {
         .set("/process/oomScoreAdj", 100)
         .set("/domainname", "example")
         .set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1"}))
-        .set("/linux/resources/memory", json!({"limit": 67_108_864}))
         .set("/linux/resources/pids", json!({"limit": 32}))
-        .set("/linux/cgroupsPath", "/golden")
         .set("/linux/seccomp", filter)
         .mount("/tmp", "tmpfs", "tmpfs", &["nosuid", "nodev", "size=1m"]);
-    plan_is_golden(&bundle, "limits");
+    plan_is_golden(bundle, "limits");
 }
 
 #[test]
@@ -109,7 +97,7 @@ fn plan_of_a_bundle_with_a_user_namespace_and_hooks_is_golden() {
                 {"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229, "fileMode": 438}
             ]),
         );
-    plan_is_golden(&bundle, "user-namespace");
+    plan_is_golden(bundle, "user-namespace");
 }
 
 #[test]

@@ -371,6 +371,11 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
             let is_momentary = MOMENTARY.iter().any(|word| name.contains(word));
             let text = fs::read_to_string(file.path());
             if let (false, Ok(text)) = (is_momentary, text) {
+                let text = if name == "devices.list" {
+                    devices(&text)
+                } else {
+                    text
+                };
                 let dir = dir
                     .to_str()
                     .unwrap()
