@@ -112,14 +112,8 @@ fn b57_hooks_have_exactly_the_configured_environment() {
     let bundle = KINDS.iter().fold(
         Bundle::new().set("/process/env/-", "LD_PRELOAD=/evil.so"),
         |bundle, kind| {
-            let log = with_log(&bundle, kind);
-            // A createContainer hook is in a pid namespace that /proc does not show yet, and its shell adds PWD.
-            let read = match *kind {
-                "createContainer" => "exec env -u PWD cat /proc/self/environ",
-                _ => "cat /proc/$$/environ",
-            };
-            // More words after it, or the shell becomes cat and adds its own variables.
-            let script = format!("{read} > {log}/{kind}; true");
+            // Its own, since a createContainer hook is in a pid namespace that /proc does not show yet.
+            let script = format!("exec cat /proc/self/environ > {}/{kind}", with_log(&bundle, kind));
             let with = json!({
                 "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["A=1", "PATH=/bin:/usr/bin"],
             });
@@ -132,7 +126,13 @@ fn b57_hooks_have_exactly_the_configured_environment() {
         .output()
         .ok();
     for kind in KINDS {
-        assert_eq!(file(&bundle, kind), "A=1\0PATH=/bin:/usr/bin\0", "{kind}");
+        // A shell exports where it is.
+        let environment = file(&bundle, kind);
+        let variables: Vec<&str> = environment
+            .split_terminator('\0')
+            .filter(|variable| !variable.starts_with("PWD="))
+            .collect();
+        assert_eq!(variables, ["A=1", "PATH=/bin:/usr/bin"], "{kind}");
     }
 }
 
