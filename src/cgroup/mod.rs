@@ -1,1 +1,24 @@
-//! cgroup
+//! Control groups: where a container's groups are, what is written there, and their life from creation to removal.
+//! By files on cgroup v1, hybrid and v2 (cgroups(7), config-linux.md "Control groups"); nothing here speaks to systemd.
+
+pub mod devices;
+mod filesystem;
+mod group;
+mod layout;
+mod life;
+mod limits;
+mod location;
+mod make;
+mod readback;
+mod settings;
+mod v1;
+mod v2;
+
+#[cfg(test)]
+mod tests;
+
+pub use devices::{device_program, device_rules};
+pub use group::Cgroup;
+pub use layout::{Hierarchy, Layout, Mode};
+pub use location::{Group, Location, location};
+pub use settings::{Write, settings};

@@ -1,1 +1,29 @@
-//! cmd
+//! One short file per verb: its flags, and what it does in the words of `container`.
+//! Not here: which verbs there are and how they are chosen (`cli`).
+
+pub mod create;
+pub mod delete;
+pub mod exit;
+pub mod features;
+pub mod inside;
+mod global;
+pub mod kill;
+pub mod launch;
+pub mod list;
+mod output;
+pub mod plan;
+pub mod run;
+pub mod spec;
+pub mod start;
+pub mod state;
+pub mod values;
+
+pub use exit::ExitCode;
+pub use global::{Global, LogFormat, Rootless};
+pub use output::print;
+
+/// The name that this program was called by, which can choose a profile.
+fn program_name() -> String {
+    let name = std::env::args_os().next().unwrap_or_default();
+    std::path::Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

@@ -1,1 +1,31 @@
-//! container
+//! The container's life as the runtime sees it (runtime.md): state on disk, signals, hooks, removal.
+//! The order of confinement is in `plan`, the child in `init`.
+
+mod child;
+mod create;
+mod delete;
+mod group;
+pub mod hooks;
+pub mod id;
+mod id_map;
+mod keeper;
+mod kill;
+mod launch;
+mod list;
+mod prepare;
+pub mod process;
+pub mod seal;
+mod signals;
+mod start;
+mod state;
+mod store;
+
+pub use create::{Attachment, Request, create, run};
+pub use delete::{Unless, delete, destroy};
+pub use kill::{Whom, kill};
+pub use launch::{Bind, Identity, Launch, Network, launch};
+pub use list::{Listed, list, owner};
+pub use prepare::{Prepared, prepare};
+pub use start::start;
+pub use state::{Phase, START_SOCKET, State, StateDocument, Status, timestamp};
+pub use store::{Entry, Lock, Remains, Store, default_root};

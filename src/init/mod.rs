@@ -1,1 +1,217 @@
-//! init
+//! The child, from clone to execve(2): it carries a plan out and reports a failure as numbers.
+//! No allocation, parsing, formatting, environment or logging here; what needs computing is in the plan already.
+
+mod copy;
+mod hooks;
+mod mounts;
+mod nodes;
+mod process;
+mod root;
+mod step;
+mod verify;
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use crate::link::{self, Message};
+use crate::plan::{Call, Difference, Failure, Plan, Step};
+use crate::sys::clone::Side;
+use crate::sys::{Errno, alloc, attributes, clone, prctl, program};
+
+/// Exit status of a child that could not go on; the reason went over the link.
+const GAVE_UP: i32 = 125;
+
+/// What `start` is waited for on.
+#[derive(Debug)]
+pub enum Release {
+    /// The listening socket of `create`: `start` connects.
+    Connect(OwnedFd),
+    /// The link itself, in `run`.
+    Link,
+}
+
+/// The descriptors that the child is born with.
+#[derive(Debug)]
+pub struct Descriptors {
+    /// The child's end of the link.
+    pub link: OwnedFd,
+    /// How `start` arrives.
+    pub release: Release,
+    /// The runtime's own /proc, out of the container's reach.
+    pub proc: OwnedFd,
+    /// `tasks` files of the container's cgroups.
+    pub tasks: Vec<OwnedFd>,
+    /// Namespaces to join, by slot.
+    pub namespaces: Vec<OwnedFd>,
+    /// Detached mount trees, by number.
+    pub trees: Vec<OwnedFd>,
+    /// The numbers of all these and of what the program inherits, sorted; everything else is closed.
+    pub keep: Vec<i32>,
+}
+
+/// What the child knows while it works.
+struct Child<'a> {
+    plan: &'a Plan,
+    fds: &'a Descriptors,
+    /// The socket that reports go to: the link, later the connection of `start`.
+    report: Option<OwnedFd>,
+    /// The root filesystem.
+    root: Option<OwnedFd>,
+    /// The host's /dev/null, for masks; opened when the first is needed.
+    null: Option<OwnedFd>,
+    /// The empty, read-only tmpfs of masked directories, shared by all of them.
+    empty: Option<OwnedFd>,
+    /// Mounts that are made read-only later; as many slots as the plan says.
+    sealed: Vec<Option<OwnedFd>>,
+    /// Which candidate is the program.
+    candidate: usize,
+    /// What a failed hook wrote.
+    evidence: Option<OwnedFd>,
+}
+
+/// A failure inside a step: the call, and an errno or a [`Difference`] in its place.
+#[derive(Debug, Clone, Copy)]
+struct Fault {
+    call: Call,
+    errno: i32,
+    detail: u64,
+}
+
+impl Fault {
+    fn differs(difference: Difference, detail: u64) -> Self {
+        Self { call: Call::Compare, errno: difference as i32, detail }
+    }
+}
+
+type Outcome<T = ()> = Result<T, Fault>;
+
+/// Names the call that a result came from.
+trait In<T> {
+    fn in_call(self, call: Call) -> Outcome<T>;
+}
+
+impl<T> In<T> for Result<T, Errno> {
+    fn in_call(self, call: Call) -> Outcome<T> {
+        self.map_err(|errno| Fault { call, errno: errno.raw_os_error(), detail: 0 })
+    }
+}
+
+/// Runs the plan in the process that the parent has just cloned. Never returns.
+pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
+    // Room for the slots is made before allocation ends.
+    let sealed = (0..plan.sealed).map(|_| None).collect();
+    alloc::forbid();
+    let mut child = Child {
+        plan,
+        fds,
+        report: None,
+        root: None,
+        null: None,
+        empty: None,
+        sealed,
+        candidate: 0,
+        evidence: None,
+    };
+    let failure = match child.phases() {
+        Ok(never) => match never {},
+        Err(failure) => failure,
+    };
+    let socket = child.report.as_ref().unwrap_or(&fds.link);
+    // Nobody left to tell: the exit status says it.
+    let _ = match &child.evidence {
+        Some(evidence) => link::send_with(socket.as_fd(), Message::Failed(failure), evidence.as_fd()),
+        None => link::send(socket.as_fd(), Message::Failed(failure)),
+    };
+    program::exit_now(GAVE_UP)
+}
+
+/// A value that cannot exist: the phases end in another program or in a failure.
+enum Never {}
+
+impl Child<'_> {
+    /// The protocol, numbered as in `link`.
+    fn phases(&mut self) -> Result<Never, Failure> {
+        let plan = self.plan;
+        let [setup, enter, start] = plan.offsets();
+        // The parent's ends: its link, its lock, whatever else it has open.
+        attributes::close_others(&self.fds.keep)
+            .in_call(Call::CloseRange)
+            .map_err(|fault| at(setup, fault))?;
+        // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come it
+        // has to wait: they are written through files of /proc that a process which is not dumpable gives to root.
+        if plan.id_maps.is_none() {
+            prctl::clear_dumpable().in_call(Call::Prctl).map_err(|fault| at(setup, fault))?;
+        }
+        if plan.joins_first {
+            self.steps(&plan.joins, 0)?;
+            self.fork_on()?;
+        }
+        // Modes are given in full until `Step::Umask`.
+        rustix::process::umask(rustix::fs::Mode::empty());
+        // 1: the id maps are written.
+        self.wait_to_proceed(setup)?;
+        prctl::clear_dumpable().in_call(Call::Prctl).map_err(|fault| at(setup, fault))?;
+        attributes::reset_signals();
+        if !plan.joins_first {
+            self.steps(&plan.joins, 0)?;
+        }
+        self.steps(&plan.setup, setup)?;
+        self.tell(Message::Done, setup)?; // 2
+        self.wait_to_proceed(enter)?; // 3
+        self.steps(&plan.enter, enter)?;
+        self.tell(Message::Done, enter)?; // 4
+        self.wait_for_start(start)?; // 5
+        self.steps(&plan.start, start)?; // 6
+        Err(at(start + plan.start.len() - 1, Fault { call: Call::Execve, errno: libc::ENOEXEC, detail: 0 }))
+    }
+
+    fn steps(&mut self, steps: &[Step], first: usize) -> Result<(), Failure> {
+        for (index, step) in steps.iter().enumerate() {
+            self.carry_out(step).map_err(|fault| at(first + index, fault))?;
+        }
+        Ok(())
+    }
+
+    /// Forks into the namespaces that only a child enters; this process ends here, its child goes on as a sibling.
+    fn fork_on(&mut self) -> Result<(), Failure> {
+        let flags = self.plan.new_namespaces | clone::PARENT;
+        let side = clone::clone3(flags, None).in_call(Call::Clone).map_err(|fault| at(0, fault))?;
+        if let Side::Parent(pid, _) = side {
+            self.tell(Message::Cloned(pid), 0)?;
+            program::exit_now(0);
+        }
+        Ok(())
+    }
+
+    fn tell(&self, message: Message, step: usize) -> Result<(), Failure> {
+        link::send(self.fds.link.as_fd(), message)
+            .in_call(Call::Send)
+            .map_err(|fault| at(step, fault))
+    }
+
+    fn wait_to_proceed(&self, step: usize) -> Result<(), Failure> {
+        let received = link::receive(&self.fds.link)
+            .in_call(Call::Receive)
+            .map_err(|fault| at(step, fault))?;
+        match received {
+            Some((Message::Proceed, _)) => Ok(()),
+            _ => Err(at(step, Fault::differs(Difference::ParentGone, 0))),
+        }
+    }
+
+    fn wait_for_start(&mut self, step: usize) -> Result<(), Failure> {
+        let Release::Connect(listener) = &self.fds.release else {
+            return self.wait_to_proceed(step);
+        };
+        let connection = rustix::io::retry_on_intr(|| {
+            rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)
+        })
+        .in_call(Call::Accept)
+        .map_err(|fault| at(step, fault))?;
+        self.report = Some(connection);
+        Ok(())
+    }
+}
+
+fn at(step: usize, fault: Fault) -> Failure {
+    Failure { step: step as u32, call: fault.call as u32, errno: fault.errno, detail: fault.detail }
+}

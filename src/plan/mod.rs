@@ -1,1 +1,122 @@
-//! plan
+//! The plan: everything that will be done for one container, as data, in order.
+//! `create` computes it from a config, `init` carries the child's part out, `stockade plan` prints it.
+
+mod call;
+mod create;
+mod devices;
+mod environment;
+mod mounts;
+mod process;
+mod show;
+mod step;
+
+pub use call::{Call, Difference, Failure};
+pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
+pub use environment::home_of;
+pub use show::{Line, errno_words, explain};
+pub use step::{
+    Attributes, Expectation, Filesystem, HookCall, IdMapText, Join, Kind, Mount, Node, Source, Step,
+};
+
+use std::ffi::CString;
+
+use libc::sock_filter;
+
+use crate::cgroup::{Location, Write};
+use crate::spec::DeviceRule;
+use crate::sys::program::Vector;
+
+/// The whole plan of one container. Steps are numbered over `joins`, `setup`, `enter` and `start`, in this order.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where in the cgroup hierarchies the container lives, and what is written there.
+    pub cgroup: Option<Cgroup>,
+    /// `CLONE_NEW*` of the namespaces that the clone makes.
+    pub new_namespaces: u64,
+    /// The id maps of a new user namespace.
+    pub id_maps: Option<IdMapText>,
+    /// oom_score_adj, written by the parent before the child does anything.
+    pub oom_score: Option<i32>,
+    /// Resource, soft, hard: limits that only the parent may raise, before the child sets what the config says.
+    pub raised_limits: Vec<(u32, u64, u64)>,
+    /// Whether a process in between joins namespaces first, since only the children of a process enter a pid or
+    /// time namespace (setns(2)), and since a new user namespace takes away the right to join the others.
+    pub joins_first: bool,
+    /// Namespaces joined by path: by the process in between, or else first thing in `setup`.
+    pub joins: Vec<Step>,
+    /// Before the createRuntime hooks: cgroup and mounts.
+    pub setup: Vec<Step>,
+    /// After the createRuntime hooks: the point of no return into the root, ids and capabilities.
+    pub enter: Vec<Step>,
+    /// After `start`: what comes right before the program, and the program.
+    pub start: Vec<Step>,
+    /// The seccomp filters, in the order of installation.
+    pub filters: Vec<Filter>,
+    /// Paths to try for the program, in the order of `PATH`.
+    pub candidates: Vec<CString>,
+    /// Arguments of the program.
+    pub arguments: Vector,
+    /// Environment of the program.
+    pub environment: Vector,
+    /// Bind sources that the parent opens, since inside the user namespace they may be out of reach or since mapping
+    /// ids needs the parent's rights.
+    pub trees: Vec<Tree>,
+    /// How many mounts are made read-only only after everything in them is made.
+    pub sealed: usize,
+    /// What was asked for and is left out, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// The cgroup part of a plan.
+#[derive(Debug)]
+pub struct Cgroup {
+    /// As the config names it.
+    pub name: String,
+    /// Where, below each hierarchy.
+    pub location: Location,
+    /// Limits.
+    pub writes: Vec<Write>,
+    /// Device rules, applied after a default deny.
+    pub devices: Vec<DeviceRule>,
+}
+
+/// A compiled seccomp filter.
+#[derive(Debug)]
+pub struct Filter {
+    /// Whose filter it is, for the plan's text.
+    pub origin: &'static str,
+    /// The program.
+    pub program: Vec<sock_filter>,
+    /// `SECCOMP_FILTER_FLAG_*`.
+    pub flags: u32,
+}
+
+/// A mount tree that the parent prepares and the child attaches.
+#[derive(Debug)]
+pub struct Tree {
+    /// Path in the runtime namespace.
+    pub path: CString,
+    /// Whether submounts come along.
+    pub recursive: bool,
+    /// Id maps for an idmapped mount, and whether they reach submounts.
+    pub id_maps: Option<(IdMapText, bool)>,
+}
+
+impl Plan {
+    /// All steps of the child with their numbers' order.
+    pub fn steps(&self) -> impl Iterator<Item = &Step> {
+        self.joins.iter().chain(&self.setup).chain(&self.enter).chain(&self.start)
+    }
+
+    /// The program as the config names it.
+    pub fn program_name(&self) -> String {
+        self.arguments.strings().first().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    }
+
+    /// Number of the first step of `setup`, `enter` and `start`.
+    pub fn offsets(&self) -> [usize; 3] {
+        let setup = self.joins.len();
+        let enter = setup + self.setup.len();
+        [setup, enter, enter + self.enter.len()]
+    }
+}

@@ -1,1 +1,120 @@
-//! profile
+//! Profiles: what a config is tightened to before anything is planned (docs/profiles.md).
+//! The types of the file are in `format`, the rules that cut a config in `tighten`, the proof obligation in `order`.
+
+mod change;
+mod choose;
+mod facts;
+mod filter;
+mod format;
+mod limits;
+mod mounts;
+pub mod order;
+mod tighten;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+
+pub use change::{Change, Tightened};
+pub use choose::{ANNOTATION, Face, choose};
+pub use facts::Facts;
+pub use format::*;
+pub use tighten::tighten;
+
+use crate::error::{Error, Result, quote};
+
+/// The profiles inside the binary, from the most permissive to the strictest.
+const BUILTIN: [(&str, &str); 3] = [
+    ("none", include_str!("../../profiles/none.toml")),
+    ("baseline", include_str!("../../profiles/baseline.toml")),
+    ("restricted", include_str!("../../profiles/restricted.toml")),
+];
+
+impl Profile {
+    /// The names of the profiles inside the binary, from the most permissive to the strictest.
+    pub fn names() -> [&'static str; BUILTIN.len()] {
+        BUILTIN.map(|(name, _)| name)
+    }
+
+    /// The profile of that name inside the binary.
+    pub fn builtin(name: &str) -> Option<Self> {
+        let text = Self::builtin_text(name)?;
+        Some(parse(name, text).expect("a test parses every built-in profile"))
+    }
+
+    /// The file of that name inside the binary, comments included.
+    pub fn builtin_text(name: &str) -> Option<&'static str> {
+        let (_, text) = BUILTIN.iter().find(|(builtin, _)| *builtin == name)?;
+        Some(text)
+    }
+
+    /// A built-in profile by name, or a file by its path; a path contains a `/` or ends in `.toml`.
+    ///
+    /// # Errors
+    /// An unknown name, an unreadable file, or a file that is not a profile: with its line and key.
+    pub fn load(name_or_path: &str) -> Result<Self> {
+        if let Some(profile) = Self::builtin(name_or_path) {
+            return Ok(profile);
+        }
+        let doing = format!("load profile {}", quote(name_or_path));
+        if !is_path(name_or_path) {
+            let names = Self::names().join(", ");
+            return Err(Error::new(doing, "no such profile")
+                .hint(format!("use one of {names}, or the path of a .toml file")));
+        }
+        let text = fs::read_to_string(name_or_path).map_err(|cause| Error::new(&doing, cause))?;
+        let profile = parse(name_or_path, &text)?;
+        if Self::builtin_text(&profile.name).is_some() {
+            return Err(Error::new(
+                doing,
+                format!("name: {} is a built-in profile", quote(&profile.name)),
+            )
+            .hint("give the file a name of its own, so that reports are not mistaken"));
+        }
+        Ok(profile)
+    }
+
+    /// The place among the built-in profiles, 0 for the most permissive; a file has none.
+    pub(crate) fn strictness(&self) -> Option<usize> {
+        Self::names().iter().position(|name| *name == self.name)
+    }
+}
+
+fn is_path(name_or_path: &str) -> bool {
+    name_or_path.contains('/')
+        || Path::new(name_or_path).extension().is_some_and(|extension| extension == "toml")
+}
+
+fn parse(origin: &str, text: &str) -> Result<Profile> {
+    let profile: Profile = from_toml("load profile", origin, text)?;
+    profile.check().map_err(|cause| {
+        Error::new(format!("load profile {}", quote(origin)), cause)
+    })?;
+    Ok(profile)
+}
+
+/// Reads TOML strictly; a failure says the file, the line and the key.
+pub(crate) fn from_toml<T: for<'de> Deserialize<'de>>(
+    doing: &str,
+    origin: &str,
+    text: &str,
+) -> Result<T> {
+    let doing = format!("{doing} {}", quote(origin));
+    let located = |key: String, cause: &toml::de::Error| {
+        let start = cause.span().map_or(0, |span| span.start);
+        let line = text[..start].matches('\n').count() + 1;
+        let message = cause.message().replace('\n', ", ");
+        Error::new(&doing, format!("line {line}: {key}{message}"))
+    };
+    let deserializer =
+        toml::Deserializer::parse(text).map_err(|cause| located(String::new(), &cause))?;
+    serde_path_to_error::deserialize(deserializer).map_err(|error| {
+        let path = error.path().to_string();
+        let key = if path == "." { String::new() } else { format!("{path}: ") };
+        located(key, error.inner())
+    })
+}

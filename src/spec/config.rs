@@ -70,6 +70,7 @@ pub struct Process {
         skip_serializing_if = "Option::is_none"
     )]
     pub console_size: Option<ConsoleSize>,
+    #[serde(default)]
     pub user: User,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,

@@ -1,9 +1,18 @@
-//! Loading and checking of OCI documents: config.json in, typed [`Config`] out.
+//! Loading and checking of OCI documents: config.json in, typed and checked [`Config`] out.
+//! What a profile changes in it and what the host can do of it are not here.
 
+mod bundle;
+mod check;
 mod config;
+mod document;
+mod hardened;
 mod linux;
+mod read;
 mod seccomp;
 
+pub use bundle::Bundle;
 pub use config::*;
+pub use hardened::{hardened_default, to_text};
 pub use linux::*;
+pub use read::{check_runnable, parse, parse_process, parse_resources};
 pub use seccomp::*;

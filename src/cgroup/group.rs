@@ -1,0 +1,267 @@
+//! A container's cgroup: made in every hierarchy with its limits and device rules, or opened again by its record.
+//! Its directories are made in `make`, its limits are written in `limits`; what happens to it later is in `life`.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use super::filesystem::{self, error, shown};
+use super::location::{Group, Location};
+use super::settings::Write;
+use super::{devices, make};
+use crate::error::{Error, Result, quote};
+use crate::spec::DeviceRule;
+use crate::sys::{Errno, bpf};
+
+/// A container's cgroup in every hierarchy, by descriptor.
+#[derive(Debug)]
+pub struct Cgroup {
+    pub(super) location: Location,
+    /// As `location.groups`; none where the directory is gone.
+    pub(super) directories: Vec<Option<OwnedFd>>,
+}
+
+impl Cgroup {
+    /// Makes the cgroup in every hierarchy, writes the limits, and the device rules unless there are none; v2 without a
+    /// v1 devices hierarchy gets a program. On failure everything that was made is removed again.
+    ///
+    /// # Errors
+    /// When a cgroup that exists holds processes or is frozen, when a controller cannot be enabled, and when a limit
+    /// or device rule cannot be applied, naming its field.
+    pub fn create(location: &Location, writes: &[Write], devices: &[DeviceRule]) -> Result<Self> {
+        let mut made = make::Made::default();
+        let mut directories = Vec::new();
+        for group in &location.groups {
+            directories.push(Some(make::make(
+                group,
+                &make::enabled_for(location, group, writes),
+                &mut made,
+            )?));
+        }
+        let mut location = location.clone();
+        let is_leaf = |path: &PathBuf| {
+            location
+                .groups
+                .iter()
+                .any(|group| group.directory() == *path)
+        };
+        location.made = made
+            .directories
+            .iter()
+            .filter(|path| !is_leaf(path))
+            .cloned()
+            .collect();
+        let cgroup = Self {
+            location,
+            directories,
+        };
+        cgroup.check_fit()?;
+        cgroup.apply(writes)?;
+        if !devices.is_empty() {
+            cgroup.apply_devices(devices)?;
+        }
+        made.directories.clear();
+        Ok(cgroup)
+    }
+
+    /// Opens the cgroup of an existing container; directories that are gone count as empty.
+    ///
+    /// # Errors
+    /// When a directory exists and cannot be opened.
+    pub fn open(location: &Location) -> Result<Self> {
+        let open = |group: &Group| match filesystem::directory(&group.directory()) {
+            Ok(directory) => Ok(Some(directory)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(error(format!("open {}", shown(&group.directory())), errno)),
+        };
+        Ok(Self {
+            location: location.clone(),
+            directories: location.groups.iter().map(open).collect::<Result<_>>()?,
+        })
+    }
+
+    /// The record to keep in the state file: where it is, and which parents were made for it.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// `tasks` of every v1 hierarchy, open for writing: a single-threaded process that writes "0" enters.
+    ///
+    /// # Errors
+    /// When one is gone or cannot be opened.
+    pub fn task_files(&self) -> Result<Vec<OwnedFd>> {
+        let all = self.location.groups.iter().zip(&self.directories);
+        all.filter(|(group, _)| !group.v2)
+            .map(|(group, directory)| {
+                let open = directory.as_ref().map_or(Err(Errno::NOENT), |directory| {
+                    filesystem::to_write(directory.as_fd(), "tasks")
+                });
+                open.map_err(|errno| {
+                    error(
+                        format!("open {}", shown(&group.directory().join("tasks"))),
+                        errno,
+                    )
+                })
+            })
+            .collect()
+    }
+
+    /// The v2 directory, for CLONE_INTO_CGROUP; on a hybrid host a process enters by it and by the task files.
+    ///
+    /// # Errors
+    /// When it is gone, or on a lack of descriptors.
+    pub fn directory(&self) -> Result<Option<OwnedFd>> {
+        let Some(at) = self.location.groups.iter().position(|group| group.v2) else {
+            return Ok(None);
+        };
+        let doing = || format!("open {}", shown(&self.location.groups[at].directory()));
+        let directory = self.directories[at]
+            .as_ref()
+            .ok_or_else(|| error(doing(), Errno::NOENT))?;
+        directory
+            .try_clone()
+            .map(Some)
+            .map_err(|cause| Error::new(doing(), cause))
+    }
+
+    /// Gives the v2 cgroup to a user, so that a container with a cgroup namespace and a writable cgroup mount can divide
+    /// its own resources (config-linux.md "Cgroup ownership"); limits stay ours. v1 cannot be given away safely.
+    ///
+    /// # Errors
+    /// When an owner cannot be changed.
+    pub fn give_to(&self, uid: u32) -> Result<()> {
+        let Some((group, directory)) = self.of("cgroup") else {
+            return Ok(());
+        };
+        let list = std::fs::read_to_string("/sys/kernel/cgroup/delegate")
+            .unwrap_or_else(|_| "cgroup.procs cgroup.subtree_control cgroup.threads".to_owned());
+        for file in std::iter::once(".").chain(list.split_whitespace()) {
+            match filesystem::change_owner(directory, file, uid) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => {
+                    let path = shown(&group.directory().join(file));
+                    return Err(error(format!("give {path} to user {uid}"), errno));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it is by controller, as state files and statistics name it; the v2 hierarchy is "".
+    pub fn paths(&self) -> BTreeMap<String, String> {
+        let path = |group: &Group| group.directory().to_string_lossy().into_owned();
+        let names = |group: &Group| match group.v2 {
+            true => vec![String::new()],
+            false => group.controllers.clone(),
+        };
+        let groups = self.location.groups.iter();
+        groups
+            .flat_map(|group| names(group).into_iter().map(|name| (name, path(group))))
+            .collect()
+    }
+
+    /// The group that holds a controller (`cgroup` is the v2 core) and its directory.
+    pub(super) fn of(&self, controller: &str) -> Option<(&Group, BorrowedFd<'_>)> {
+        let holds = |group: &Group| match controller {
+            // Parts of the v2 core, which no list of controllers names.
+            "cgroup" | "irq" => group.v2,
+            name => group.controllers.iter().any(|own| own == name),
+        };
+        let mut all = self.location.groups.iter().zip(&self.directories);
+        all.find_map(|(group, directory)| {
+            let directory = directory.as_ref().filter(|_| holds(group))?;
+            Some((group, directory.as_fd()))
+        })
+    }
+
+    /// A cgroup that was there before may belong to someone else.
+    fn check_fit(&self) -> Result<()> {
+        for (group, directory) in self
+            .location
+            .groups
+            .iter()
+            .zip(self.directories.iter().flatten())
+        {
+            let name = shown(&group.directory());
+            let processes = filesystem::processes(directory.as_fd())
+                .map_err(|errno| error(format!("read the processes of {name}"), errno))?;
+            if !processes.is_empty() {
+                let cause = format!("{name} already holds {} processes", processes.len());
+                return Err(Error::new("linux.cgroupsPath", cause)
+                    .hint("choose a linux.cgroupsPath of the container's own"));
+            }
+        }
+        if self.is_frozen()? {
+            return Err(
+                Error::new("linux.cgroupsPath", "the cgroup exists and is frozen")
+                    .hint("thaw or remove it, or choose another linux.cgroupsPath"),
+            );
+        }
+        Ok(())
+    }
+
+    fn apply_devices(&self, rules: &[DeviceRule]) -> Result<()> {
+        if let Some((group, directory)) = self.of("devices") {
+            return apply_list(group, directory, rules);
+        }
+        let Some((group, directory)) = self.of("cgroup") else {
+            return Err(
+                Error::new("linux.resources.devices", "this host has no devices cgroup")
+                    .hint("mount the devices hierarchy or cgroup v2 (cgroups(7))"),
+            );
+        };
+        let program = devices::device_program(rules)?;
+        attach(directory, &program).map_err(|errno| {
+            let path = shown(&group.directory());
+            error(
+                format!("linux.resources.devices: attach the device program to {path}"),
+                errno,
+            )
+        })
+    }
+}
+
+fn apply_list(group: &Group, directory: BorrowedFd<'_>, rules: &[DeviceRule]) -> Result<()> {
+    let list = devices::device_list(rules)?;
+    for (file, line) in &list {
+        filesystem::write(directory, file, line).map_err(|errno| {
+            let path = shown(&group.directory().join(file));
+            error(
+                format!("linux.resources.devices: write {} to {path}", quote(line)),
+                errno,
+            )
+        })?;
+    }
+    let text = filesystem::read(directory, "devices.list").map_err(|errno| {
+        error(
+            format!("read {}", shown(&group.directory().join("devices.list"))),
+            errno,
+        )
+    })?;
+    if devices::is_listed(&list, &text) {
+        return Ok(());
+    }
+    let cause = format!(
+        "devices.list reads {} after all rules",
+        quote(text.trim_end())
+    );
+    Err(Error::new("linux.resources.devices", cause))
+}
+
+/// Puts the program in force and then takes away what was there. A device must pass all programs, so that at no time
+/// more is allowed than by the old or the new ones.
+fn attach(
+    cgroup: BorrowedFd<'_>,
+    instructions: &[bpf::Instruction],
+) -> std::result::Result<(), Errno> {
+    let program = bpf::load_device_program(instructions)?;
+    let before = bpf::device_programs(cgroup)?;
+    if let [only] = before.as_slice() {
+        return bpf::attach_device_program(cgroup, program.as_fd(), Some(only.as_fd()));
+    }
+    bpf::attach_device_program(cgroup, program.as_fd(), None)?;
+    for old in &before {
+        bpf::detach_device_program(cgroup, old.as_fd())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,314 @@
+//! The life of a container's cgroup: its processes, kill, freeze, thaw, out-of-memory, removal.
+//! cgroups(7); `cgroup.kill` and `cgroup.freeze` of v2 where there is a v2 hierarchy, else the v1 freezer.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::filesystem::{self, error, shown, value_of};
+use super::group::Cgroup;
+use crate::error::{Error, Result};
+use crate::sys::{Errno, SysResult};
+
+/// How long processes get to die or to freeze.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Cgroup {
+    /// The processes in it and in all cgroups below, sorted, as this pid namespace numbers them.
+    ///
+    /// # Errors
+    /// When a list cannot be read.
+    pub fn processes(&self) -> Result<Vec<i32>> {
+        let mut all = BTreeSet::new();
+        for (group, directory) in self.location.groups.iter().zip(&self.directories) {
+            let Some(directory) = directory else { continue };
+            let found = filesystem::processes(directory.as_fd()).map_err(|errno| {
+                error(
+                    format!("read the processes of {}", shown(&group.directory())),
+                    errno,
+                )
+            })?;
+            all.extend(found);
+        }
+        Ok(all.into_iter().collect())
+    }
+
+    /// Kills all processes in it; they may still be dying when it returns. No child can escape by being born meanwhile.
+    ///
+    /// # Errors
+    /// When the list cannot be read or a process cannot be signalled.
+    pub fn kill(&self) -> Result<()> {
+        if let Some((group, directory)) = self.of("cgroup") {
+            match filesystem::write(directory, "cgroup.kill", "1") {
+                // Gone meanwhile.
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(errno) => {
+                    let path = shown(&group.directory().join("cgroup.kill"));
+                    return Err(error(format!("write {path}"), errno));
+                }
+            }
+        }
+        // Without v2, and for processes that entered v1 groups only: on the way in, or from outside.
+        if !self.processes()?.is_empty() {
+            self.kill_one_by_one()?;
+        }
+        self.thaw()
+    }
+
+    /// Under the freezer nothing forks, so that one round finds all; without it the rounds go on until nothing is new.
+    fn kill_one_by_one(&self) -> Result<()> {
+        let frozen = self.of("freezer").is_some() && self.freeze_v1().is_ok();
+        let mut killed = BTreeSet::new();
+        loop {
+            let listed = self.processes()?;
+            let fresh: Vec<i32> = listed
+                .into_iter()
+                .filter(|pid| !killed.contains(pid))
+                .collect();
+            if fresh.is_empty() {
+                return Ok(());
+            }
+            self.signal(&fresh)?;
+            killed.extend(fresh);
+            if frozen {
+                return Ok(());
+            }
+        }
+    }
+
+    /// A number read from a list may be another process by now; one that is still listed once a descriptor of it is
+    /// held is not.
+    fn signal(&self, pids: &[i32]) -> Result<()> {
+        let held: Vec<(i32, OwnedFd)> = pids
+            .iter()
+            .filter_map(|pid| Some((*pid, pidfd(*pid)?)))
+            .collect();
+        let listed: BTreeSet<i32> = self.processes()?.into_iter().collect();
+        for (pid, process) in held.iter().filter(|(pid, _)| listed.contains(pid)) {
+            match pidfd_send_signal(process, Signal::KILL) {
+                Ok(()) | Err(Errno::SRCH) => {}
+                Err(errno) => return Err(error(format!("kill process {pid}"), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops every process in it until [`Self::thaw`], and waits until all have stopped.
+    ///
+    /// # Errors
+    /// When there is no freezer, or when processes do not stop in ten seconds; they then run again.
+    pub fn freeze(&self) -> Result<()> {
+        let result = match self.of("cgroup") {
+            Some((_, directory)) => {
+                freeze_v2(directory).map_err(|errno| error("freeze the cgroup", errno))
+            }
+            None => self.freeze_v1(),
+        };
+        result.map_err(|cause| match self.thaw() {
+            Ok(()) => cause,
+            Err(thaw) => Error::new("freeze the cgroup", format!("{cause}; then {thaw}")),
+        })
+    }
+
+    fn freeze_v1(&self) -> Result<()> {
+        let (_, directory) = self.of("freezer").ok_or_else(|| {
+            Error::new("freeze the cgroup", "this host has no freezer")
+                .hint("mount the freezer hierarchy or cgroup v2 (cgroups(7))")
+        })?;
+        let freeze = || {
+            let deadline = Instant::now() + PATIENCE;
+            let mut pause = Duration::from_micros(100);
+            loop {
+                // Written again: a process that forks while it freezes can leave the group half frozen.
+                filesystem::write(directory, "freezer.state", "FROZEN")?;
+                if filesystem::read(directory, "freezer.state")?.trim() == "FROZEN" {
+                    return Ok(());
+                }
+                if Instant::now() > deadline {
+                    return Err(Errno::TIMEDOUT);
+                }
+                // The v1 freezer reports nothing that could be awaited.
+                thread::sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(10));
+            }
+        };
+        freeze().map_err(|errno| error("freeze the cgroup", errno))
+    }
+
+    /// Lets frozen processes run again.
+    ///
+    /// # Errors
+    /// When the freezer cannot be written.
+    pub fn thaw(&self) -> Result<()> {
+        for (controller, file, value) in [
+            ("cgroup", "cgroup.freeze", "0"),
+            ("freezer", "freezer.state", "THAWED"),
+        ] {
+            let Some((group, directory)) = self.of(controller) else {
+                continue;
+            };
+            match filesystem::write(directory, file, value) {
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(errno) => {
+                    return Err(error(
+                        format!("write {}", shown(&group.directory().join(file))),
+                        errno,
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is frozen or on the way there, by whoever.
+    ///
+    /// # Errors
+    /// When the freezer's state cannot be read.
+    pub fn is_frozen(&self) -> Result<bool> {
+        for (controller, file, running) in [
+            ("cgroup", "cgroup.freeze", "0"),
+            ("freezer", "freezer.state", "THAWED"),
+        ] {
+            let Some((group, directory)) = self.of(controller) else {
+                continue;
+            };
+            match filesystem::read(directory, file) {
+                Ok(state) if state.trim() != running => return Ok(true),
+                Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
+                Err(errno) => {
+                    return Err(error(
+                        format!("read {}", shown(&group.directory().join(file))),
+                        errno,
+                    ));
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the kernel has killed a process in it for want of memory.
+    ///
+    /// # Errors
+    /// When the count cannot be read.
+    pub fn oom_killed(&self) -> Result<bool> {
+        let Some((group, directory)) = self.of("memory") else {
+            return Ok(false);
+        };
+        let file = if group.v2 {
+            "memory.events"
+        } else {
+            "memory.oom_control"
+        };
+        match filesystem::read(directory, file) {
+            Ok(text) => Ok(value_of(&text, "oom_kill").is_some_and(|count| count > 0)),
+            // v2: the controller is not enabled for it.
+            Err(Errno::NOENT | Errno::NODEV) => Ok(false),
+            Err(errno) => Err(error(
+                format!("read {}", shown(&group.directory().join(file))),
+                errno,
+            )),
+        }
+    }
+
+    /// Removes it with all cgroups below, and the parents that were made for it if nothing else is in them. It waits
+    /// for processes that are dying, so kill first.
+    ///
+    /// # Errors
+    /// When processes are still there after ten seconds, or a directory cannot be removed.
+    pub fn remove(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_micros(200);
+        while self.removal_is_held_up()? {
+            let processes = self.processes()?;
+            if Instant::now() > deadline {
+                return Err(Error::new(
+                    "remove the cgroup",
+                    format!(
+                        "processes {processes:?} are still in it after {} s",
+                        PATIENCE.as_secs()
+                    ),
+                ));
+            }
+            for pid in &processes {
+                await_exit(*pid, deadline)
+                    .map_err(|errno| error(format!("wait for process {pid}"), errno))?;
+            }
+            // From a process's end to its leaving the cgroup there is no event.
+            thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
+        for parent in self.location.made.iter().rev() {
+            match filesystem::remove(parent) {
+                Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+                Err(errno) => return Err(error(format!("remove {}", shown(parent)), errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes what can be removed; true while processes hold a directory.
+    fn removal_is_held_up(&self) -> Result<bool> {
+        let mut is_held_up = false;
+        for (group, directory) in self.location.groups.iter().zip(&self.directories) {
+            let Some(directory) = directory else { continue };
+            let path = group.directory();
+            let removed = match filesystem::remove_below(directory.as_fd()) {
+                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => filesystem::remove(&path),
+                busy => busy,
+            };
+            match removed {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(Errno::BUSY | Errno::NOTEMPTY) => is_held_up = true,
+                Err(errno) => return Err(error(format!("remove {}", shown(&path)), errno)),
+            }
+        }
+        Ok(is_held_up)
+    }
+}
+
+fn freeze_v2(directory: BorrowedFd<'_>) -> SysResult<()> {
+    filesystem::write(directory, "cgroup.freeze", "1")?;
+    let deadline = Instant::now() + PATIENCE;
+    let events = filesystem::to_read(directory, "cgroup.events")?;
+    loop {
+        let mut text = [0u8; 256];
+        let length = rustix::io::pread(&events, &mut text, 0)?;
+        if value_of(&String::from_utf8_lossy(&text[..length]), "frozen") == Some(1) {
+            return Ok(());
+        }
+        if !wait(&events, PollFlags::PRI, deadline)? {
+            return Err(Errno::TIMEDOUT);
+        }
+    }
+}
+
+fn pidfd(pid: i32) -> Option<OwnedFd> {
+    pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
+}
+
+/// Returns when the process has ended or the deadline is over.
+fn await_exit(pid: i32, deadline: Instant) -> SysResult<()> {
+    match pidfd(pid) {
+        Some(process) => wait(&process, PollFlags::IN, deadline).map(drop),
+        None => Ok(()),
+    }
+}
+
+/// Whether the event came before the deadline.
+fn wait(fd: &OwnedFd, event: PollFlags, deadline: Instant) -> SysResult<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: left.subsec_nanos().into(),
+        };
+        match poll(&mut [PollFd::new(fd, event)], Some(&timeout)) {
+            Err(Errno::INTR) => {}
+            result => return result.map(|ready| ready > 0),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! `create`: a container that waits for `start`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ExitCode, Global};
+use crate::container::{self, Prepared, Request, Store};
+use crate::error::{Error, Result};
+use crate::plan::{ChangeOfRoot, Keyring, Options};
+use crate::profile::{self, Face};
+use crate::spec::Bundle;
+
+/// Flags of `create`, which `run` takes too.
+#[derive(Debug, Clone, Args)]
+pub struct Creation {
+    /// Id of the new container
+    #[arg(value_name = "CONTAINER")]
+    pub id: String,
+    /// Directory that holds config.json
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// Socket that gets the terminal's master end
+    #[arg(long, value_name = "SOCKET")]
+    pub console_socket: Option<PathBuf>,
+    /// Socket that gets a pidfd of the container's process
+    #[arg(long, value_name = "SOCKET")]
+    pub pidfd_socket: Option<PathBuf>,
+    /// File to write the process id to
+    #[arg(long, value_name = "FILE")]
+    pub pid_file: Option<PathBuf>,
+    /// Change the root without pivot_root(2), for roots on a ramdisk
+    #[arg(long)]
+    pub no_pivot: bool,
+    /// Keep the caller's session keyring
+    #[arg(long)]
+    pub no_new_keyring: bool,
+    /// Pass descriptors 3 to N+2 on, after those of $LISTEN_FDS
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub preserve_fds: u32,
+}
+
+impl Creation {
+    /// The state directory, the container ready to be made, and the rest of what `create` and `run` need.
+    ///
+    /// # Errors
+    /// A bundle that cannot run, or a flag that cannot be honoured.
+    pub(super) fn prepare(&self, global: &Global) -> Result<(Store, Prepared, Request)> {
+        for (flag, value) in [("--console-socket", &self.console_socket), ("--pidfd-socket", &self.pidfd_socket)] {
+            if value.is_some() {
+                return Err(Error::new(format!("use {flag}"), "not supported yet"));
+            }
+        }
+        container::id::check(&self.id)?;
+        let preserve_fds = self.preserved()?;
+        let bundle = Bundle::load(&self.bundle)?;
+        for warning in &bundle.warnings {
+            log::warn!("{warning}");
+        }
+        let profile = profile::choose(
+            global.profile.as_deref(),
+            &bundle.config.annotations,
+            &super::program_name(),
+            Face::Oci,
+        )?;
+        let options = Options {
+            root: if self.no_pivot { ChangeOfRoot::Move } else { ChangeOfRoot::Pivot },
+            keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
+            preserve_fds,
+        };
+        let store = global.store()?;
+        let prepared = container::prepare(bundle, &self.id, &profile, options)?;
+        for warning in prepared.tightened.warnings.iter().chain(&prepared.plan.warnings) {
+            log::warn!("{warning}");
+        }
+        let request = Request {
+            id: self.id.clone(),
+            pid_file: self.pid_file.clone(),
+            preserve_fds,
+            profile: profile.name.clone(),
+        };
+        Ok((store, prepared, request))
+    }
+
+    /// Descriptors after standard error that the program inherits: those of systemd's socket activation first
+    /// (sd_listen_fds(3)), then the flag's. Each must be open.
+    fn preserved(&self) -> Result<u32> {
+        let listen = match std::env::var("LISTEN_FDS") {
+            Err(_) => 0,
+            Ok(text) => text.parse().unwrap_or_else(|_| {
+                log::warn!("LISTEN_FDS={} is not a number", crate::error::quote(&text));
+                0
+            }),
+        };
+        let count = u32::saturating_add(listen, self.preserve_fds);
+        for fd in (3..3 + u64::from(count)).take(4096) {
+            if !std::path::Path::new(&format!("/proc/self/fd/{fd}")).exists() {
+                return Err(Error::new("pass descriptors on", format!("descriptor {fd} is not open"))
+                    .hint("--preserve-fds and $LISTEN_FDS count from descriptor 3"));
+            }
+        }
+        Ok(count)
+    }
+}
+
+/// Carries `create` out.
+///
+/// # Errors
+/// Whatever keeps the container from being made; nothing is left of it then.
+pub fn run(global: &Global, arguments: &Creation) -> Result<ExitCode> {
+    let (store, prepared, request) = arguments.prepare(global)?;
+    container::create(&store, prepared, &request)?;
+    Ok(ExitCode::Done)
+}

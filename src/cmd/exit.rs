@@ -1,0 +1,71 @@
+//! Every exit code of the program (docs/exit-codes.md).
+
+use crate::error::{Error, Kind};
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExitCode {
+    /// 0: done.
+    Done,
+    /// 1: an OCI verb failed, or was used wrongly.
+    Failed,
+    /// 125: `launch` itself failed, or was used wrongly.
+    NotLaunched,
+    /// 126: the program exists and cannot be executed (`run`, `launch`).
+    NotExecutable,
+    /// 127: the program or its interpreter does not exist (`run`, `launch`).
+    NotFound,
+    /// The program's own: its exit code, or 128 and the signal that ended it (`run`, `launch`).
+    Program(u8),
+}
+
+/// What a verb promises about its exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promise {
+    /// 0 and 1, as clients of an OCI runtime expect.
+    Plain,
+    /// The program's own, 126 and 127, else 1: `run`.
+    Program,
+    /// The program's own, 126 and 127, else 125: `launch`.
+    Sandbox,
+}
+
+impl ExitCode {
+    /// The number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::NotLaunched => 125,
+            Self::NotExecutable => 126,
+            Self::NotFound => 127,
+            Self::Program(number) => number,
+        }
+    }
+
+    /// The code of a failure.
+    pub fn of(error: &Error, promise: Promise) -> Self {
+        match (promise, error.what_kind()) {
+            (Promise::Plain, _) | (Promise::Program, Kind::Failed) => Self::Failed,
+            (Promise::Sandbox, Kind::Failed) => Self::NotLaunched,
+            (Promise::Program | Promise::Sandbox, Kind::NotFound) => Self::NotFound,
+            (Promise::Program | Promise::Sandbox, Kind::NotExecutable) => Self::NotExecutable,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_depend_on_the_verb_and_the_kind() {
+        let number =
+            |promise, kind| ExitCode::of(&Error::new("a", "b").kind(kind), promise).number();
+        assert_eq!(number(Promise::Plain, Kind::NotFound), 1);
+        assert_eq!(number(Promise::Program, Kind::NotFound), 127);
+        assert_eq!(number(Promise::Program, Kind::Failed), 1);
+        assert_eq!(number(Promise::Sandbox, Kind::NotExecutable), 126);
+        assert_eq!(number(Promise::Sandbox, Kind::Failed), 125);
+    }
+}

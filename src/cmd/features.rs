@@ -1,0 +1,88 @@
+//! `features`: what the runtime knows and supports, as JSON (features.md, features-linux.md).
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{ExitCode, Global, output, print};
+use crate::error::Result;
+use crate::{names, seccomp};
+
+/// The oldest and the newest version of the specification that are understood.
+const VERSIONS: (&str, &str) = ("1.0.0", "1.3.0");
+
+/// Arguments of `features`: none.
+#[derive(Debug, Clone, Args)]
+pub struct Features {}
+
+/// Prints the features document.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn run(_global: &Global, _args: &Features) -> Result<ExitCode> {
+    print(&output::pretty(&document(), "    ")?)?;
+    Ok(ExitCode::Done)
+}
+
+fn document() -> Value {
+    json!({
+        "ociVersionMin": VERSIONS.0,
+        "ociVersionMax": VERSIONS.1,
+        "hooks": [
+            "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop",
+        ],
+        "mountOptions": names::mount::known(),
+        "linux": linux(),
+        "annotations": {},
+        "potentiallyUnsafeConfigAnnotations": [],
+    })
+}
+
+fn linux() -> Value {
+    let seccomp = seccomp::supported();
+    json!({
+        "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
+        "capabilities": capabilities(),
+        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "seccomp": {
+            "enabled": true,
+            "actions": seccomp.actions,
+            "operators": seccomp.operators,
+            "archs": seccomp.archs,
+            "knownFlags": seccomp.known_flags,
+            "supportedFlags": seccomp.flags,
+        },
+        "apparmor": { "enabled": true },
+        "selinux": { "enabled": true },
+        "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
+        "memoryPolicy": {
+            "modes": [
+                "MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED",
+                "MPOL_PREFERRED_MANY", "MPOL_LOCAL",
+            ],
+            "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+        },
+        "mountExtensions": { "idmap": { "enabled": true } },
+        "netDevices": { "enabled": false },
+    })
+}
+
+/// All names, in the order of their numbers.
+fn capabilities() -> Vec<String> {
+    let mut all: Vec<_> = caps::all().into_iter().collect();
+    all.sort_by_key(caps::Capability::index);
+    all.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_is_one_that_oci_spec_reads() {
+        let features: oci_spec::runtime::Features = serde_json::from_value(document()).unwrap();
+        assert_eq!(features.oci_version_max(), "1.3.0");
+        let linux = features.linux().as_ref().unwrap();
+        assert_eq!(linux.namespaces().as_ref().unwrap().len(), 8);
+        assert_eq!(linux.capabilities().as_ref().unwrap()[0], "CAP_CHOWN");
+    }
+}

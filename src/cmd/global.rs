@@ -1,0 +1,98 @@
+//! The flags that every verb takes.
+
+use std::path::PathBuf;
+
+use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{Args, ValueEnum};
+
+use crate::container::{Store, default_root};
+use crate::error::{Error, Result};
+use crate::host::Facts;
+
+/// Flags before or after any verb.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options for every verb")]
+pub struct Global {
+    /// Directory of the containers' state [default: /run/stockade, or below $XDG_RUNTIME_DIR without root]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Append warnings and errors to a file
+    // Its own parser, since clap's for paths refuses an empty one, which means none.
+    #[arg(long, global = true, value_name = "FILE",
+        value_parser = OsStringValueParser::new().map(PathBuf::from))]
+    pub log: Option<PathBuf>,
+    /// Format of the log
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "FORMAT"
+    )]
+    pub log_format: LogFormat,
+    /// Log details
+    #[arg(long, global = true)]
+    pub debug: bool,
+    /// Security profile: none, baseline, restricted, or the path of a file
+    #[arg(long, global = true, value_name = "PROFILE")]
+    pub profile: Option<String>,
+    /// Manage cgroups through systemd (not supported yet)
+    #[arg(long, global = true)]
+    pub systemd_cgroup: bool,
+    /// Whether to do without what only root may do; found out by itself
+    // Before the verb only: `spec` has a flag of this name.
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub rootless: Option<Rootless>,
+    /// Ignored: there is no checkpoint and no restore
+    #[arg(long, global = true, hide = true, value_name = "PATH")]
+    pub criu: Option<PathBuf>,
+}
+
+/// Format of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum LogFormat {
+    /// `time="…" level=error msg="…"`
+    #[default]
+    Text,
+    /// One JSON object a line, with `level`, `msg` and `time`.
+    Json,
+}
+
+/// The value of `--rootless`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Rootless {
+    /// By the user id.
+    Auto,
+    /// Yes.
+    True,
+    /// No.
+    False,
+}
+
+impl Global {
+    /// Refuses what is accepted on the command line and cannot be done.
+    ///
+    /// # Errors
+    /// Names the flag.
+    pub fn check(&self) -> Result<()> {
+        if self.systemd_cgroup {
+            let error = Error::new(
+                "use --systemd-cgroup",
+                "cgroups through systemd are not supported yet",
+            );
+            return Err(error.hint("let the client use the driver \"cgroupfs\""));
+        }
+        Ok(())
+    }
+
+    /// Opens the state directory.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn store(&self) -> Result<Store> {
+        match &self.root {
+            Some(root) => Store::open(root),
+            None => Store::open(&default_root(&Facts::read()?)),
+        }
+    }
+}

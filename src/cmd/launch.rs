@@ -1,0 +1,117 @@
+//! `launch`: a command in a directory's root filesystem, confined, with nothing to prepare and nothing left behind.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::plan::Format;
+use super::values::{Access, Bind, User, Who, bind, bytes, cpus, user, variable};
+use super::{ExitCode, Global};
+use crate::container::{self, Identity};
+use crate::error::{Error, Result};
+use crate::profile::{self, Face};
+
+/// Arguments of `launch`.
+#[derive(Debug, Clone, Args)]
+pub struct Launch {
+    /// Root filesystem [default: an embedded one that reports what it finds inside]
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// Memory limit in bytes, or with K, M, G
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub memory: Option<i64>,
+    /// CPU time as a number of CPUs, such as 0.5; kept in thousandths
+    #[arg(long, value_name = "NUMBER", value_parser = cpus)]
+    pub cpus: Option<u32>,
+    /// How many processes and threads there may be
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(i64).range(1..))]
+    pub pids: Option<i64>,
+    /// Environment variable of the program; nothing is taken from here
+    #[arg(long, short, value_name = "NAME=VALUE", value_parser = variable)]
+    pub env: Vec<String>,
+    /// Show a file or directory of the host inside
+    #[arg(long, value_name = "SRC:DST[:ro]", value_parser = bind)]
+    pub bind: Vec<Bind>,
+    /// Directory to start in
+    #[arg(long, short, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// User and group, by number or by name inside
+    #[arg(long, short, value_name = "USER[:GROUP]", value_parser = user)]
+    pub user: Option<User>,
+    /// Network: none, or the host's
+    #[arg(long, value_enum, default_value_t)]
+    pub network: Network,
+    /// Format of the embedded sandbox's report
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+    /// Program and its arguments
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// The value of `--network`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Network {
+    /// A namespace with the loopback interface alone.
+    #[default]
+    None,
+    /// The host's network, unconfined.
+    Host,
+}
+
+/// Carries `launch` out; its exit code is the program's.
+///
+/// # Errors
+/// Whatever keeps the program from running; nothing is left of the sandbox then.
+pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
+    if arguments.directory.is_some() && arguments.command.is_empty() {
+        return Err(Error::new("launch", "a directory needs a command")
+            .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
+    }
+    let profile =
+        profile::choose(global.profile.as_deref(), &BTreeMap::new(), &super::program_name(), Face::Launch)?;
+    let code = container::launch(&global.store()?, &arguments.request()?, &profile)?;
+    Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+impl Launch {
+    fn request(&self) -> Result<container::Launch> {
+        Ok(container::Launch {
+            directory: self.directory.clone(),
+            command: self.command.clone(),
+            environment: self.env.clone(),
+            binds: self.bind.iter().map(request_bind).collect::<Result<_>>()?,
+            workdir: self.workdir.clone(),
+            user: self.user.as_ref().map(|user| {
+                let identity = |who: &Who| match who {
+                    Who::Number(number) => Identity::Number(*number),
+                    Who::Name(name) => Identity::Name(name.clone()),
+                };
+                (identity(&user.user), user.group.as_ref().map(identity))
+            }),
+            network: match self.network {
+                Network::None => container::Network::None,
+                Network::Host => container::Network::Host,
+            },
+            memory: self.memory,
+            // Thousandths of a period of 100 ms, in microseconds.
+            cpu_quota: self.cpus.map(|thousandths| i64::from(thousandths) * 100),
+            pids: self.pids,
+            report_flags: match self.format {
+                Format::Text => Vec::new(),
+                Format::Json => vec!["--format".into(), "json".into()],
+            },
+        })
+    }
+}
+
+fn request_bind(bind: &Bind) -> Result<container::Bind> {
+    let source = std::path::absolute(&bind.source)
+        .map_err(|cause| Error::new("--bind", cause))?;
+    Ok(container::Bind {
+        source,
+        destination: bind.destination.to_string_lossy().into_owned(),
+        is_readonly: bind.access == Access::Read,
+    })
+}

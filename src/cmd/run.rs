@@ -1,0 +1,40 @@
+//! `run`: `create`, `start`, wait and `delete` in one.
+
+use clap::Args;
+
+use super::create::Creation;
+use super::{ExitCode, Global};
+use crate::container::{self, Attachment};
+use crate::error::Result;
+
+/// Flags of `run`.
+#[derive(Debug, Clone, Args)]
+pub struct Running {
+    #[command(flatten)]
+    /// What `create` takes.
+    pub creation: Creation,
+    /// Return as soon as the program runs
+    #[arg(long, short)]
+    pub detach: bool,
+    /// Keep the container's state after its end
+    #[arg(long)]
+    pub keep: bool,
+    /// Leave orphans of the container to the system's reaper
+    #[arg(long)]
+    pub no_subreaper: bool,
+}
+
+/// Carries `run` out; its exit code is the program's.
+///
+/// # Errors
+/// Whatever keeps the program from running; nothing is left of the container then.
+pub fn run(global: &Global, arguments: &Running) -> Result<ExitCode> {
+    let (store, prepared, request) = arguments.creation.prepare(global)?;
+    let attachment = match (arguments.detach, arguments.keep) {
+        (true, _) => Attachment::Detached,
+        (false, true) => Attachment::Keep,
+        (false, false) => Attachment::Foreground,
+    };
+    let code = container::run(&store, prepared, &request, attachment)?;
+    Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
+}

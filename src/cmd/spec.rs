@@ -1,0 +1,50 @@
+//! `spec`: writes a hardened config.json to start from.
+
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{ExitCode, Global, output};
+use crate::error::{Doing, Error, Result, quote};
+use crate::spec::hardened_default;
+
+/// Arguments of `spec`.
+#[derive(Debug, Clone, Args)]
+pub struct Spec {
+    /// Directory to write config.json to
+    #[arg(long, short, value_name = "DIR", default_value = ".")]
+    pub bundle: PathBuf,
+    /// For use without root: a user namespace that maps the caller
+    #[arg(long = "rootless", id = "for_rootless", action = clap::ArgAction::SetTrue)]
+    pub rootless: bool,
+}
+
+/// Writes config.json where there is none.
+///
+/// # Errors
+/// There is one already, or the directory cannot be written to.
+pub fn run(_global: &Global, args: &Spec) -> Result<ExitCode> {
+    let ids = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    let config = hardened_default(args.rootless.then_some(ids));
+    let path = args.bundle.join("config.json");
+    let doing = || format!("write {}", quote(path.as_os_str().as_encoded_bytes()));
+    let text = output::pretty(&config, "\t")? + "\n";
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&path)
+        .map_err(|cause| {
+            let error = Error::new(doing(), &cause);
+            match cause.kind() {
+                ErrorKind::AlreadyExists => error.hint("remove it first"),
+                _ => error,
+            }
+        })?;
+    file.write_all(text.as_bytes()).doing(doing)?;
+    Ok(ExitCode::Done)
+}

@@ -1,0 +1,228 @@
+//! Values of flags that are more than a word or a number; an error says what is accepted.
+
+use std::path::PathBuf;
+
+/// A user or group as a number or by its name in the container.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// By number, below 4294967295.
+    Number(u32),
+    /// By name, to be looked up in the container's passwd(5) or group(5).
+    Name(String),
+}
+
+/// The value of `--user`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct User {
+    /// The user.
+    pub user: Who,
+    /// The group, if it is not the user's own.
+    pub group: Option<Who>,
+}
+
+/// The value of `--bind`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// On the host; made absolute.
+    pub source: PathBuf,
+    /// In the container, absolute.
+    pub destination: PathBuf,
+    /// Whether it can be written to.
+    pub access: Access,
+}
+
+/// How a bind mount can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Read only, recursively.
+    Read,
+    /// Read and write.
+    Write,
+}
+
+/// Bytes: a number with an optional K, M, G or T (powers of 1024).
+pub fn bytes(text: &str) -> Result<i64, String> {
+    let wrong = || "a size is a number and K, M, G or T, such as 256M".to_owned();
+    let (digits, power) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => {
+            let power = "KMGT".find(unit.to_ascii_uppercase()).ok_or_else(wrong)? + 1;
+            (&text[..at], power)
+        }
+        _ => (text, 0),
+    };
+    let number = number(digits).ok_or_else(wrong)?;
+    let factor = 1024_u64.pow(u32::try_from(power).map_err(|_| wrong())?);
+    let bytes = number
+        .checked_mul(factor)
+        .and_then(|bytes| i64::try_from(bytes).ok());
+    bytes.filter(|&bytes| bytes > 0).ok_or_else(wrong)
+}
+
+/// Thousandths of a CPU: a number with at most three decimals, at least 0.01, which is the kernel's smallest quota.
+pub fn cpus(text: &str) -> Result<u32, String> {
+    let wrong = || "a number of CPUs is at least 0.01 and has three decimals at most".to_owned();
+    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
+    if part.is_empty() || part.len() > 3 {
+        return Err(wrong());
+    }
+    let part = number(&format!("{part:0<3}")).ok_or_else(wrong)?;
+    let thousandths = number(whole).and_then(|whole| whole.checked_mul(1000)?.checked_add(part));
+    let thousandths = thousandths.and_then(|thousandths| u32::try_from(thousandths).ok());
+    thousandths
+        .filter(|&thousandths| thousandths >= 10)
+        .ok_or_else(wrong)
+}
+
+/// `NAME=VALUE`, with a name.
+pub fn variable(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.is_empty() => Ok(text.to_owned()),
+        _ => Err("a variable is NAME=VALUE".to_owned()),
+    }
+}
+
+/// `SOURCE:DESTINATION`, with `:ro` or `:rw` after it; writable unless it says `ro`.
+pub fn bind(text: &str) -> Result<Bind, String> {
+    let mut parts = text.split(':');
+    let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
+        return Err("a bind mount is SOURCE:DESTINATION[:ro]".to_owned());
+    };
+    let access = match (parts.next(), parts.next()) {
+        (None | Some("rw"), None) => Access::Write,
+        (Some("ro"), None) => Access::Read,
+        _ => return Err("after SOURCE:DESTINATION comes \"ro\", \"rw\" or nothing".to_owned()),
+    };
+    if !destination.starts_with('/') {
+        return Err("the destination of a bind mount is absolute".to_owned());
+    }
+    let source = std::path::absolute(source)
+        .map_err(|_| "the source of a bind mount is a path".to_owned())?;
+    Ok(Bind {
+        source,
+        destination: destination.into(),
+        access,
+    })
+}
+
+/// `USER` or `USER:GROUP`, each a number or a name.
+pub fn user(text: &str) -> Result<User, String> {
+    let (user, group) = match text.split_once(':') {
+        Some((user, group)) => (user, Some(group)),
+        None => (text, None),
+    };
+    Ok(User {
+        user: who(user)?,
+        group: group.map(who).transpose()?,
+    })
+}
+
+fn who(text: &str) -> Result<Who, String> {
+    let wrong = || {
+        "a user or group is a number below 4294967295 or a name, as in 1000:100 or www".to_owned()
+    };
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        let id = number(text).and_then(|id| u32::try_from(id).ok());
+        return id
+            .filter(|&id| id != u32::MAX)
+            .map(Who::Number)
+            .ok_or_else(wrong);
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    if text.is_empty() || text.starts_with('-') || !text.chars().all(fits) {
+        return Err(wrong());
+    }
+    Ok(Who::Name(text.to_owned()))
+}
+
+/// Decimal digits alone: `parse` would take a plus sign too.
+fn number(text: &str) -> Option<u64> {
+    text.bytes()
+        .all(|byte| byte.is_ascii_digit())
+        .then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        assert_eq!(bytes("256M"), Ok(256 << 20));
+        assert_eq!(bytes("1k"), Ok(1024));
+        assert_eq!(bytes("7"), Ok(7));
+        for text in [
+            "",
+            "M",
+            "0",
+            "-1",
+            "+1",
+            "1.5G",
+            "1MB",
+            "1é",
+            "9999999999T",
+            "1 M",
+        ] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn cpus_have_three_decimals() {
+        assert_eq!(cpus("1"), Ok(1000));
+        assert_eq!(cpus("0.5"), Ok(500));
+        assert_eq!(cpus("2.125"), Ok(2125));
+        for text in [
+            "",
+            "0",
+            "0.001",
+            "1.",
+            "1.1234",
+            "-1",
+            "1e3",
+            ".5.5",
+            "99999999999",
+        ] {
+            assert!(cpus(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn users_never_wrap_around() {
+        let number = |user, group| User {
+            user: Who::Number(user),
+            group,
+        };
+        assert_eq!(user("1"), Ok(number(1, None)));
+        assert_eq!(user("1:2"), Ok(number(1, Some(Who::Number(2)))));
+        assert_eq!(
+            user("nobody"),
+            Ok(User {
+                user: Who::Name("nobody".into()),
+                group: None
+            })
+        );
+        let wrong = "4294967296 1000:4294967296 99999999999 4294967295 1000: :5 0x0 -1 +1 1x";
+        for text in wrong.split(' ').chain(["", "1 ", "a\nb"]) {
+            assert!(user(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn binds_say_how_they_are_used() {
+        let bound = bind("/a:/b:ro").unwrap();
+        assert_eq!(
+            (bound.source, bound.destination, bound.access),
+            ("/a".into(), "/b".into(), Access::Read)
+        );
+        assert_eq!(bind("a:/b").unwrap().access, Access::Write);
+        for text in ["", "/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", ":/b"] {
+            assert!(bind(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn variables_have_names() {
+        assert!(variable("A=").is_ok() && variable("A=b=c").is_ok());
+        assert!(variable("=x").is_err() && variable("A").is_err());
+    }
+}

@@ -1,0 +1,302 @@
+//! The parent's end of the handshake: clone, id maps, messages 1 to 6 as drawn in `link`.
+//! What the child does with them is in `init`.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::mount::{OpenTreeFlags, open_tree};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::id_map;
+use crate::error::{Doing, Error, Result, quote};
+use crate::init::{self, Descriptors, Release};
+use crate::link::{self, Message};
+use crate::plan::{Failure, Plan, Step, errno_words};
+use crate::sys::clone::{Side, clone3};
+use crate::sys::{Errno, attributes};
+
+/// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
+#[derive(Debug)]
+pub(super) struct Child {
+    /// Process id in the runtime's pid namespace.
+    pub(super) pid: i32,
+    /// The same process, whatever becomes of its id.
+    pub(super) pidfd: OwnedFd,
+    link: OwnedFd,
+    plan: Rc<Plan>,
+    is_ours: bool,
+}
+
+/// What comes back after the last message.
+#[derive(Debug)]
+pub(super) enum Started {
+    /// The program runs.
+    Executed,
+    /// The program runs, and this is the descriptor of its seccomp listener.
+    Listening(OwnedFd),
+}
+
+/// The descriptors of the cgroup, as the plan needs them.
+#[derive(Debug, Default)]
+pub(super) struct CgroupFds {
+    pub(super) tasks: Vec<OwnedFd>,
+    pub(super) directory: Option<OwnedFd>,
+}
+
+impl Child {
+    /// Clones init and brings it to the point where it waits for the first message; maps its ids.
+    pub(super) fn spawn(plan: &Rc<Plan>, cgroup: CgroupFds, release: Release, preserve: u32) -> Result<Self> {
+        let (ours, theirs) = link::pair().doing(|| "make a socket pair")?;
+        let proc = openat(CWD, c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| "open \"/proc\"")?;
+        check_proc(proc.as_fd())?;
+        let mut fds = Descriptors {
+            link: theirs,
+            release,
+            proc,
+            tasks: cgroup.tasks,
+            namespaces: open_namespaces(plan)?,
+            trees: open_trees(plan)?,
+            keep: Vec::new(),
+        };
+        fds.keep = kept(&fds, preserve);
+        let flags = if plan.joins_first { 0 } else { plan.new_namespaces };
+        let cloned = clone3(flags, cgroup.directory.as_ref().map(AsFd::as_fd));
+        let (pid, pidfd) = match cloned.map_err(|errno| clone_failed(plan, errno))? {
+            Side::Child => init::run(plan, &fds),
+            Side::Parent(pid, pidfd) => (pid, pidfd),
+        };
+        drop(fds);
+        let mut child = Self {
+            pid,
+            pidfd,
+            link: ours,
+            plan: Rc::clone(plan),
+            is_ours: true,
+        };
+        if plan.joins_first {
+            child.follow_fork()?;
+        }
+        child.map_ids(plan)?;
+        Ok(child)
+    }
+
+    /// The process in between ends; the one that it cloned is our child too (`CLONE_PARENT`).
+    fn follow_fork(&mut self) -> Result<()> {
+        let pid = match self.next_message()? {
+            Some((Message::Cloned(pid), _)) => pid,
+            other => return Err(self.broken(other)),
+        };
+        reap(self.pidfd.as_fd())?;
+        let new = Pid::from_raw(pid).ok_or_else(|| Error::new("clone", "no process id came back"))?;
+        self.pid = pid;
+        self.pidfd = pidfd_open(new, PidfdFlags::empty()).doing(|| "open the new process")?;
+        Ok(())
+    }
+
+    fn map_ids(&self, plan: &Plan) -> Result<()> {
+        if let Some(maps) = &plan.id_maps {
+            id_map::write(self.pid, maps)?;
+        }
+        if let Some(score) = plan.oom_score {
+            std::fs::write(format!("/proc/{}/oom_score_adj", self.pid), score.to_string())
+                .map_err(|cause| Error::new("process.oomScoreAdj", cause).hint("lowering it takes CAP_SYS_RESOURCE"))?;
+        }
+        for (resource, soft, hard) in &plan.raised_limits {
+            attributes::set_limit_of(self.pid, *resource, *soft, *hard).map_err(|errno| {
+                let name = crate::names::rlimit_name(*resource).unwrap_or("a limit");
+                Error::new(
+                    format!("process.rlimits: raise the hard limit {name} to {hard}"),
+                    errno_words(errno.raw_os_error()),
+                )
+                .hint("only CAP_SYS_RESOURCE raises a hard limit")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Messages 1 and 2, or 3 and 4.
+    pub(super) fn proceed(&self) -> Result<()> {
+        self.send_proceed()?;
+        match self.next_message()? {
+            Some((Message::Done, _)) => Ok(()),
+            other => Err(self.broken(other)),
+        }
+    }
+
+    /// Messages 5 and 6 on the link.
+    pub(super) fn start(&self) -> Result<Started> {
+        self.send_proceed()?;
+        wait_for_program(self.link.as_fd(), |failure, said| self.plan.explain(failure, said))
+    }
+
+    fn send_proceed(&self) -> Result<()> {
+        match link::send(self.link.as_fd(), Message::Proceed) {
+            // Gone already; what it said before it went is still to be read.
+            Ok(()) | Err(Errno::PIPE) => Ok(()),
+            Err(errno) => Err(Error::new("talk to init", errno)),
+        }
+    }
+
+    fn next_message(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
+        link::receive(&self.link).doing(|| "hear from init")
+    }
+
+    fn broken(&self, message: Option<(Message, Option<OwnedFd>)>) -> Error {
+        match message {
+            Some((Message::Failed(failure), evidence)) => self.plan.explain(&failure, said(evidence).as_deref()),
+            Some((other, _)) => Error::new("hear from init", format!("unexpected message {other:?}")),
+            None => died(self.pidfd.as_fd()),
+        }
+    }
+
+    /// From here on the process outlives this value.
+    pub(super) fn release(mut self) -> (i32, OwnedFd) {
+        self.is_ours = false;
+        let pidfd = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3);
+        (self.pid, pidfd.expect("a descriptor that was just valid can be duplicated"))
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // Fails only for a process that is gone already.
+            let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+            drop(reap(self.pidfd.as_fd()));
+        }
+    }
+}
+
+/// Message 6: the end of the connection is the program running. A kill ends it as well; the exit status then says so.
+pub(super) fn wait_for_program(
+    socket: BorrowedFd<'_>,
+    explain: impl Fn(&Failure, Option<&str>) -> Error,
+) -> Result<Started> {
+    let mut listener = None;
+    loop {
+        match link::receive(socket).doing(|| "hear from init")? {
+            Some((Message::Failed(failure), evidence)) => {
+                return Err(explain(&failure, said(evidence).as_deref()));
+            }
+            Some((Message::Listener, Some(fd))) => listener = Some(fd),
+            Some((other, _)) => {
+                return Err(Error::new("hear from init", format!("unexpected message {other:?}")));
+            }
+            None => break,
+        }
+    }
+    Ok(listener.map_or(Started::Executed, Started::Listening))
+}
+
+/// The last line that a failed hook wrote.
+fn said(evidence: Option<OwnedFd>) -> Option<String> {
+    let evidence = evidence?;
+    let mut text = [0; 1024];
+    let size = rustix::fs::fstat(&evidence).ok()?.st_size as u64;
+    let from = size.saturating_sub(text.len() as u64);
+    let length = rustix::io::pread(&evidence, &mut text, from).ok()?;
+    let line = text[..length].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty())?;
+    Some(String::from_utf8_lossy(line).into_owned())
+}
+
+/// Why a child without a last word is gone.
+fn died(pidfd: BorrowedFd<'_>) -> Error {
+    match reap(pidfd) {
+        Ok(Some(status)) => match status.terminating_signal() {
+            Some(libc::SIGKILL) => Error::new("start the container", "init was killed (SIGKILL)")
+                .hint("a memory limit below what a container needs to start does this: raise linux.resources.memory.limit"),
+            Some(signal) => Error::new("start the container", format!("init was killed by signal {signal}")),
+            None => Error::new("start the container", "init ended without a word"),
+        },
+        _ => Error::new("start the container", "init is gone"),
+    }
+}
+
+/// Waits for a child of ours to end, and lets it go.
+pub(super) fn reap(pidfd: BorrowedFd<'_>) -> Result<Option<WaitIdStatus>> {
+    rustix::io::retry_on_intr(|| {
+        rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd), rustix::process::WaitIdOptions::EXITED)
+    })
+    .doing(|| "wait for init")
+}
+
+pub(super) use rustix::process::WaitIdStatus;
+
+/// Sorted numbers of what the child keeps.
+fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
+    let mut keep: Vec<i32> = (3..3 + preserve as i32).collect();
+    keep.extend([fds.link.as_raw_fd(), fds.proc.as_raw_fd()]);
+    if let Release::Connect(listener) = &fds.release {
+        keep.push(listener.as_raw_fd());
+    }
+    let more = [&fds.tasks, &fds.namespaces, &fds.trees];
+    keep.extend(more.into_iter().flatten().map(AsRawFd::as_raw_fd));
+    keep.sort_unstable();
+    keep.dedup();
+    keep
+}
+
+/// Writes below /proc must reach the kernel and nothing that was mounted in its place.
+fn check_proc(proc: BorrowedFd<'_>) -> Result<()> {
+    let kind = rustix::fs::fstatfs(proc).doing(|| "look at \"/proc\"")?.f_type;
+    if kind == rustix::fs::PROC_SUPER_MAGIC { Ok(()) } else { Err(Error::new("look at \"/proc\"", "not a proc filesystem")) }
+}
+
+fn clone_failed(plan: &Plan, errno: Errno) -> Error {
+    let error = Error::new("clone init", errno_words(errno.raw_os_error()));
+    match errno {
+        Errno::PERM if plan.id_maps.is_none() => {
+            error.hint("new namespaces take CAP_SYS_ADMIN, or a user namespace among them")
+        }
+        Errno::PERM | Errno::USERS | Errno::NOSPC => {
+            error.hint("user namespaces may be switched off or used up: see /proc/sys/user/max_user_namespaces")
+        }
+        Errno::INVAL => error.hint("this kernel lacks one of the namespaces"),
+        _ => error,
+    }
+}
+
+fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
+    let mut namespaces = Vec::new();
+    for step in &plan.joins {
+        let Step::Join(join) = step else { continue };
+        let doing = || join.subject();
+        let fd = openat(CWD, &join.path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
+            .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+        let kind = rustix::fs::fstatfs(&fd).doing(doing)?.f_type;
+        if kind != libc::NSFS_MAGIC {
+            return Err(Error::new(doing(), "not a namespace"));
+        }
+        namespaces.push(fd);
+    }
+    Ok(namespaces)
+}
+
+fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
+    plan.trees
+        .iter()
+        .map(|tree| {
+            let depth = if tree.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
+            let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
+            let fd = open_tree(CWD, &tree.path, flags)
+                .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+            if let Some((maps, recursive)) = &tree.id_maps {
+                id_map::map_mount(fd.as_fd(), maps, *recursive)?;
+            }
+            Ok(fd)
+        })
+        .collect()
+}
+
+/// Whether `wait` said that it ended, and how: the shell's way to put it in one number.
+pub(super) fn exit_code(status: &WaitIdStatus) -> i32 {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => code,
+        (None, Some(signal)) => 128 + signal,
+        (None, None) => 1,
+    }
+}
+

@@ -1,0 +1,241 @@
+//! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
+//! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use super::child::{CgroupFds, Child, Started};
+use super::prepare::Prepared;
+use super::{Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp};
+use crate::cgroup::Cgroup;
+use crate::error::{Doing, Error, Result};
+use crate::init::Release;
+use crate::seccomp::notify;
+use crate::spec::Hooks;
+
+/// What `create` and `run` are asked for beside the bundle.
+#[derive(Debug, Default, Clone)]
+pub struct Request {
+    /// Container id.
+    pub id: String,
+    /// Where to write the process id.
+    pub pid_file: Option<PathBuf>,
+    /// Descriptors after standard error that the program inherits.
+    pub preserve_fds: u32,
+    /// Name of the profile that was applied.
+    pub profile: String,
+}
+
+/// Makes a container and leaves it waiting for `start`.
+///
+/// # Errors
+/// The step that failed; nothing is left of the container then.
+pub fn create(store: &Store, prepared: Prepared, request: &Request) -> Result<()> {
+    let entry = store.reserve(&request.id)?;
+    let listener = start::listen(&entry)?;
+    let mut making = Making::begin(entry, prepared, request, Release::Connect(listener))?;
+    making.handshake(request)?;
+    making.finish().map(drop)
+}
+
+/// How `run` treats the container once it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attachment {
+    /// Wait for it, forward signals, delete it.
+    Foreground,
+    /// The same, but keep it once it has stopped.
+    Keep,
+    /// Leave it alone.
+    Detached,
+}
+
+/// Makes and starts a container in one go; the exit code of its program, or 0 when detached.
+///
+/// # Errors
+/// The step that failed; nothing is left of the container then.
+pub fn run(store: &Store, prepared: Prepared, request: &Request, attachment: Attachment) -> Result<i32> {
+    let signals = match attachment {
+        Attachment::Detached => None,
+        _ => Some(signals::Forwarded::block()?),
+    };
+    let entry = store.reserve(&request.id)?;
+    let mut making = Making::begin(entry, prepared, request, Release::Link)?;
+    making.handshake(request)?;
+    making.start()?;
+    let (entry, state, pidfd) = making.finish()?;
+    let Some(signals) = signals else { return Ok(0) };
+    let code = signals.wait(pidfd.as_fd())?;
+    if attachment == Attachment::Foreground {
+        let _lock = entry.lock()?;
+        delete::destroy(&entry, &state)?;
+    }
+    Ok(code)
+}
+
+/// A container while it is being made. Dropped before `finish`, it takes everything back.
+struct Making {
+    child: Option<Child>,
+    cgroup: Option<Cgroup>,
+    entry: Option<Entry>,
+    prepared: Prepared,
+    state: State,
+    hooks_began: bool,
+}
+
+impl Making {
+    fn begin(entry: Entry, prepared: Prepared, request: &Request, release: Release) -> Result<Self> {
+        let state = first_state(&prepared, request);
+        let mut making =
+            Self { child: None, cgroup: None, entry: Some(entry), prepared, state, hooks_began: false };
+        // Written before anything else is made: `delete --force` finds the cgroup even if this process is killed.
+        making.write_state()?;
+        let fds = making.make_cgroup()?;
+        let child = Child::spawn(&making.prepared.plan, fds, release, request.preserve_fds)?;
+        making.state.pid = child.pid;
+        making.state.start_time = process::start_time(child.pid).unwrap_or(0);
+        making.child = Some(child);
+        making.write_state()?;
+        Ok(making)
+    }
+
+    fn make_cgroup(&mut self) -> Result<CgroupFds> {
+        let Some(wanted) = &self.prepared.plan.cgroup else { return Ok(CgroupFds::default()) };
+        let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
+        self.state.cgroup = Some(cgroup.location().clone());
+        let fds = CgroupFds { tasks: cgroup.task_files()?, directory: cgroup.directory()? };
+        self.cgroup = Some(cgroup);
+        Ok(fds)
+    }
+
+    /// Messages 1 to 4 with the hooks between them.
+    fn handshake(&mut self, request: &Request) -> Result<()> {
+        self.explained(|making| making.child().proceed())?; // 1, 2
+        self.hooks_began = true;
+        let document = self.state.for_hooks(Status::Creating);
+        let hooks = self.hooks();
+        hooks::run(&hooks.prestart, "prestart", &document)?;
+        hooks::run(&hooks.create_runtime, "createRuntime", &document)?;
+        self.explained(|making| making.child().proceed())?; // 3, 4
+        if let (Some(cgroup), Some(wanted)) = (&self.cgroup, &self.prepared.plan.cgroup) {
+            cgroup.verify(&wanted.writes)?;
+        }
+        self.state.phase = Phase::Created;
+        self.write_state()?;
+        if let Some(path) = &request.pid_file {
+            write_pid_file(path, self.state.pid)?;
+        }
+        Ok(())
+    }
+
+    /// Messages 5 and 6.
+    fn start(&mut self) -> Result<()> {
+        let started = self.explained(|making| making.child().start())?;
+        after_start(&self.state, started)
+    }
+
+    fn child(&self) -> &Child {
+        self.child.as_ref().expect("cloned by begin")
+    }
+
+    fn hooks(&self) -> Hooks {
+        self.state.config.hooks.clone().unwrap_or_default()
+    }
+
+    fn write_state(&self) -> Result<()> {
+        self.entry.as_ref().expect("kept until finish").write(&self.state)
+    }
+
+    /// A failure while the memory limit was hit is a failure of the limit.
+    fn explained<T>(&self, act: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        act(self).map_err(|error| {
+            let ran_out = self.cgroup.as_ref().is_some_and(|cgroup| cgroup.oom_killed().unwrap_or(false));
+            if !ran_out {
+                return error;
+            }
+            error.hint("the memory limit is below what a container needs to start: raise linux.resources.memory.limit")
+        })
+    }
+
+    /// The container stays.
+    fn finish(mut self) -> Result<(Entry, State, OwnedFd)> {
+        self.entry.as_mut().expect("kept until here").keep()?;
+        let entry = self.entry.take().expect("kept until here");
+        let (_, pidfd) = self.child.take().expect("cloned by begin").release();
+        Ok((entry, self.state.clone(), pidfd))
+    }
+}
+
+impl Drop for Making {
+    fn drop(&mut self) {
+        let Some(entry) = self.entry.take() else { return };
+        // The process first, then what it lived in.
+        drop(self.child.take());
+        self.state.pid = 0;
+        if !self.hooks_began {
+            self.state.config.hooks = None;
+        }
+        if let Err(error) = delete::destroy(&entry, &self.state) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+/// What is known before anything is made.
+fn first_state(prepared: &Prepared, request: &Request) -> State {
+    let config = &prepared.tightened.config;
+    let root = config.root.as_ref().map_or("", |root| root.path.as_str());
+    State {
+        oci_version: config.oci_version.clone(),
+        id: request.id.clone(),
+        bundle: prepared.bundle.path.clone(),
+        pid: 0,
+        start_time: 0,
+        phase: Phase::Creating,
+        created: timestamp(SystemTime::now()),
+        annotations: config.annotations.clone(),
+        owner: owner(rustix::process::geteuid().as_raw()),
+        root: prepared.bundle.path.join(root),
+        config: config.clone(),
+        cgroup: prepared.plan.cgroup.as_ref().map(|cgroup| cgroup.location.clone()),
+        plan: prepared.plan.subjects(),
+        profile: request.profile.clone(),
+        changes: prepared.tightened.changes.iter().map(|change| serde_json::json!(change)).collect(),
+    }
+}
+
+/// What follows a successful start: the seccomp listener is delivered, the parent looks at what only it can see, and the
+/// poststart hooks run.
+pub(super) fn after_start(state: &State, started: Started) -> Result<()> {
+    if let Started::Listening(listener) = started {
+        deliver(state, &listener)?;
+    }
+    let document = state.for_hooks(Status::Running);
+    let hooks = state.config.hooks.clone().unwrap_or_default();
+    hooks::run(&hooks.poststart, "poststart", &document)
+}
+
+/// The container process state with the listener (config-linux.md, "The Container Process State").
+fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
+    let seccomp = state.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let path = seccomp.and_then(|seccomp| seccomp.listener_path.as_deref());
+    let path = path.ok_or_else(|| Error::new("linux.seccomp.listenerPath", "a filter that notifies needs it"))?;
+    let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata.clone()).unwrap_or_default();
+    let document = serde_json::json!({
+        "ociVersion": state.config.oci_version,
+        "fds": ["seccompFd"],
+        "pid": state.pid,
+        "metadata": metadata,
+        "state": state.for_hooks(Status::Running),
+    });
+    notify::deliver(Path::new(path), &document.to_string(), listener.as_fd())
+}
+
+/// Written whole or not at all: whoever waits for the file reads it at once.
+fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let doing = || format!("write the pid file {}", crate::error::quote(path.to_string_lossy().as_bytes()));
+    std::fs::write(&temporary, pid.to_string()).doing(doing)?;
+    std::fs::rename(&temporary, path).doing(doing).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+}

@@ -1,0 +1,318 @@
+//! Hooks that run in the runtime namespace: prestart, createRuntime, poststart, poststop (config.md, "POSIX-platform Hooks").
+//! Those of the container namespace are steps of the plan. Whether a failure is fatal is the caller's to say.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
+use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::StateDocument;
+use crate::error::{Doing, Error, Result, quote};
+use crate::spec::Hook;
+
+/// How much of a hook's standard error is kept for the error, in bytes.
+const KEPT: usize = 4096;
+
+/// Runs the hooks of one kind in order, each with the state on its standard input, and stops at the first that fails.
+/// `name` is the kind's name in config.json.
+///
+/// # Errors
+/// Names the hook by kind, index and path: it cannot be run, fails, is killed or takes longer than its timeout.
+pub fn run(hooks: &[Hook], name: &'static str, state: &StateDocument) -> Result<()> {
+    hooks
+        .iter()
+        .enumerate()
+        .try_for_each(|(index, hook)| run_one(hook, name, index, state))
+}
+
+/// Runs all the hooks of one kind in order whether they fail or not, as poststop wants it (runtime.md, "Lifecycle", 13),
+/// and logs the failures as warnings.
+pub fn run_all(hooks: &[Hook], name: &'static str, state: &StateDocument) {
+    for (index, hook) in hooks.iter().enumerate() {
+        if let Err(error) = run_one(hook, name, index, state) {
+            log::warn!("{error}");
+        }
+    }
+}
+
+fn run_one(hook: &Hook, name: &'static str, index: usize, state: &StateDocument) -> Result<()> {
+    let doing = || format!("run hooks.{name}[{index}] {}", quote(&hook.path));
+    let (output, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(doing)?;
+    let child = spawn(hook, state, &end).doing(doing)?;
+    drop(end);
+    let mut running = Running {
+        child,
+        output,
+        text: Vec::new(),
+    };
+    let status = running.wait(hook.timeout).doing(doing)?;
+    match status.map(|status| (status, status.success())) {
+        Some((_, true)) => Ok(()),
+        Some((status, false)) => Err(Error::new(doing(), ended(status) + &running.first_line())),
+        None => {
+            let seconds = hook.timeout.unwrap_or_default();
+            let cause = format!(
+                "still running after {seconds} s, killed{}",
+                running.first_line()
+            );
+            Err(Error::new(doing(), cause))
+        }
+    }
+}
+
+fn spawn(hook: &Hook, state: &StateDocument, output: &OwnedFd) -> std::io::Result<Child> {
+    let mut command = Command::new(&hook.path);
+    let mut arguments = hook.args.iter();
+    if let Some(zeroth) = arguments.next() {
+        command.arg0(zeroth);
+    }
+    command.args(arguments).env_clear();
+    command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    // The bundle may be gone when poststop hooks run.
+    command.current_dir(if state.bundle.is_dir() {
+        state.bundle.as_path()
+    } else {
+        "/".as_ref()
+    });
+    command.stdin(state_file(state)?);
+    command.stdout(Stdio::null()).stderr(blocking(output)?);
+    crate::sys::hook::confine(&mut command).spawn()
+}
+
+/// The state in memory that reads like a file: a hook that does not read it cannot block us, as it could with a pipe.
+fn state_file(state: &StateDocument) -> std::io::Result<Stdio> {
+    let mut file = std::fs::File::from(memfd_create(c"state", MemfdFlags::CLOEXEC)?);
+    serde_json::to_writer(&mut file, state)?;
+    seek(&file, SeekFrom::Start(0))?;
+    Ok(file.into())
+}
+
+/// The hook's end of the pipe; a program expects that writing to it blocks.
+fn blocking(end: &OwnedFd) -> std::io::Result<Stdio> {
+    let copy = end.try_clone()?;
+    rustix::io::ioctl_fionbio(&copy, false)?;
+    Ok(copy.into())
+}
+
+struct Running {
+    child: Child,
+    output: OwnedFd,
+    text: Vec<u8>,
+}
+
+impl Running {
+    /// Waits for the end; `None` when the timeout came first and the hook was killed with its whole process group.
+    /// Descendants that keep the pipe open, such as a daemon, are not waited for.
+    fn wait(&mut self, timeout: Option<i64>) -> std::io::Result<Option<ExitStatus>> {
+        let seconds = timeout.map(|seconds| u64::try_from(seconds).unwrap_or(0));
+        let deadline =
+            seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
+        let pid = Pid::from_child(&self.child);
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let mut open = true;
+        loop {
+            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let timeout = left.map(|left| Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+                tv_nsec: left.subsec_nanos().into(),
+            });
+            let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            if open {
+                fds.push(PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN));
+            }
+            let ready = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
+            let has_ended = fds[0].revents().contains(PollFlags::IN);
+            open = open && self.drain()?;
+            if has_ended {
+                return self.child.wait().map(Some);
+            }
+            if ready == 0 {
+                kill_process_group(pid, Signal::KILL)?;
+                self.child.wait()?;
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads what there is; `false` once the other end is closed.
+    fn drain(&mut self) -> std::io::Result<bool> {
+        let mut part = [0; 4096];
+        // Bounded, so that a hook that never stops writing cannot keep us from its timeout.
+        for _ in 0..16 {
+            match rustix::io::retry_on_intr(|| rustix::io::read(&self.output, &mut part)) {
+                Ok(0) => return Ok(false),
+                Ok(length) => {
+                    let room = KEPT.saturating_sub(self.text.len()).min(length);
+                    self.text.extend_from_slice(&part[..room]);
+                }
+                Err(Errno::AGAIN) => return Ok(true),
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(true)
+    }
+
+    /// The first line that the hook wrote to standard error, for the end of an error.
+    fn first_line(&self) -> String {
+        let mut lines = self
+            .text
+            .split(|&byte| byte == b'\n')
+            .map(<[u8]>::trim_ascii);
+        lines
+            .find(|line| !line.is_empty())
+            .map(|line| format!(": {}", quote(line)))
+            .unwrap_or_default()
+    }
+}
+
+fn ended(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exited with {code}"),
+        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, None) => "ended without a status".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::container::state::tests::sample;
+    use crate::container::{Status, process};
+
+    /// A hook that runs `script` by the shell, with the directory for its output.
+    fn hook(script: &str) -> (tempfile::TempDir, Hook) {
+        let directory = tempfile::tempdir().unwrap();
+        let hook = Hook {
+            path: "/bin/sh".into(),
+            args: vec!["hook".into(), "-c".into(), script.into()],
+            env: vec![format!("OUT={}", directory.path().join("out").display())],
+            timeout: None,
+        };
+        (directory, hook)
+    }
+
+    fn run_it(hook: Hook) -> Result<()> {
+        run(
+            &[hook],
+            "prestart",
+            &sample("a").for_hooks(Status::Creating),
+        )
+    }
+
+    #[test]
+    fn a_hook_gets_the_state_its_arguments_and_nothing_of_our_environment() {
+        let (directory, hook) =
+            hook("{ echo \"$0\"; cat; echo; tr '\\0' ' ' </proc/self/environ; } >$OUT");
+        let out = hook.env[0].clone();
+        run_it(hook).unwrap();
+        let found = fs::read_to_string(directory.path().join("out")).unwrap();
+        let state = serde_json::to_string(&sample("a").for_hooks(Status::Creating)).unwrap();
+        assert!(found.starts_with(&format!("hook\n{state}\n")), "{found}");
+        assert!(found.contains(&out) && !found.contains("CARGO"), "{found}");
+    }
+
+    #[test]
+    fn a_failing_hook_is_named_with_its_first_line() {
+        let error = run_it(hook("echo chatter; echo 'bad \"thing\"' >&2; echo more >&2; exit 3").1)
+            .unwrap_err();
+        let expected = r#"run hooks.prestart[0] "/bin/sh": exited with 3: "bad \"thing\"""#;
+        assert_eq!(error.to_string(), expected);
+        let error = run_it(hook("kill -9 $$").1).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"run hooks.prestart[0] "/bin/sh": killed by signal 9"#
+        );
+    }
+
+    #[test]
+    fn a_missing_hook_is_an_error() {
+        let missing = Hook {
+            path: "/nonexistent/hook".into(),
+            ..Hook::default()
+        };
+        let error = run_it(missing).unwrap_err().to_string();
+        assert!(
+            error.starts_with(r#"run hooks.prestart[0] "/nonexistent/hook": No such file"#),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_timeout_kills_the_hook_and_its_children() {
+        let (directory, mut hook) = hook("sleep 60 & echo $! >$OUT; wait");
+        hook.timeout = Some(1);
+        let begin = Instant::now();
+        let error = run_it(hook).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"run hooks.prestart[0] "/bin/sh": still running after 1 s, killed"#
+        );
+        assert!(begin.elapsed() < Duration::from_secs(10));
+        let child: i32 = fs::read_to_string(directory.path().join("out"))
+            .unwrap()
+            .trim()
+            .parse()
+            .unwrap();
+        // Killed together with the hook, but nobody of ours reaps it: its end comes a moment later.
+        let Some(started) = process::start_time(child) else {
+            return;
+        };
+        let pidfd = process::open(child, started).unwrap();
+        assert!(pidfd.is_none_or(|pidfd| process::wait(&pidfd, 5).unwrap()));
+    }
+
+    #[test]
+    fn a_daemon_of_a_hook_is_not_waited_for() {
+        let begin = Instant::now();
+        run_it(hook("(trap '' HUP; sleep 5) & exit 0").1).unwrap();
+        assert!(begin.elapsed() < Duration::from_secs(4));
+    }
+
+    #[test]
+    fn a_hook_that_ignores_a_large_state_or_writes_much_is_fine() {
+        let mut state = sample("a").for_hooks(Status::Creating);
+        state.annotations.insert("big".into(), "x".repeat(200_000));
+        let hook = hook("exec <&-; head -c 300000 /dev/zero; exit 0").1;
+        run(&[hook], "prestart", &state).unwrap();
+    }
+
+    #[test]
+    fn no_descriptor_of_ours_reaches_a_hook() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"secret").unwrap();
+        rustix::io::fcntl_setfd(&file, rustix::io::FdFlags::empty()).unwrap();
+        let (directory, hook) = hook("ls /proc/self/fd >$OUT");
+        run_it(hook).unwrap();
+        let found = fs::read_to_string(directory.path().join("out")).unwrap();
+        // The fourth is that of ls on the directory.
+        assert_eq!(found, "0\n1\n2\n3\n");
+    }
+
+    #[test]
+    fn a_hook_that_cannot_be_executed_is_an_error() {
+        let (directory, _) = hook("");
+        let path = directory.path().join("plain");
+        fs::write(&path, "exit 0\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        let plain = Hook {
+            path: path.to_str().unwrap().into(),
+            ..Hook::default()
+        };
+        assert!(
+            run_it(plain)
+                .unwrap_err()
+                .to_string()
+                .contains("Permission denied")
+        );
+    }
+}

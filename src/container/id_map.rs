@@ -1,0 +1,59 @@
+//! Id maps: of a new user namespace (user_namespaces(7)) and of a mount (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::process::{Signal, pidfd_send_signal};
+
+use super::child::reap;
+use crate::error::{Doing, Error, Result};
+use crate::plan::{IdMapText, errno_words};
+use crate::sys::clone::{Side, clone3};
+use crate::sys::mount::{self, Reach};
+use crate::sys::{prctl, program};
+
+/// Writes the maps of the user namespace of `pid`. One write each: the kernel takes a map only once and whole.
+pub(super) fn write(pid: i32, maps: &IdMapText) -> Result<()> {
+    if maps.deny_setgroups {
+        write_file(pid, "setgroups", "deny", "linux.gidMappings")?;
+    }
+    write_file(pid, "gid_map", &maps.gid, "linux.gidMappings")?;
+    write_file(pid, "uid_map", &maps.uid, "linux.uidMappings")
+}
+
+fn write_file(pid: i32, file: &str, text: &str, field: &str) -> Result<()> {
+    std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(|cause| {
+        let words = errno_words(cause.raw_os_error().unwrap_or(libc::EIO));
+        Error::new(format!("{field}: write {file}"), words)
+            .hint("without privileges only one's own id can be mapped, in one line of size 1")
+    })
+}
+
+/// Maps the ids of a detached mount. The map is that of a user namespace, so one is made for as long as it takes.
+pub(super) fn map_mount(tree: BorrowedFd<'_>, maps: &IdMapText, recursive: bool) -> Result<()> {
+    let user = user_namespace(maps)?;
+    let reach = if recursive { Reach::Tree } else { Reach::Mount };
+    mount::map_ids(tree, user.as_fd(), reach).map_err(|errno| {
+        Error::new("map the ids of a mount", errno_words(errno.raw_os_error()))
+            .hint("the filesystem may not support idmapped mounts")
+    })
+}
+
+fn user_namespace(maps: &IdMapText) -> Result<OwnedFd> {
+    let (pid, pidfd) = match clone3(libc::CLONE_NEWUSER as u64, None).doing(|| "clone a user namespace")? {
+        Side::Child => {
+            if prctl::signal_on_parent_death(libc::SIGKILL).is_err() {
+                program::exit_now(1);
+            }
+            program::pause()
+        }
+        Side::Parent(pid, pidfd) => (pid, pidfd),
+    };
+    let opened = write(pid, maps).and_then(|()| {
+        openat(CWD, format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| "open a user namespace")
+    });
+    pidfd_send_signal(&pidfd, Signal::KILL).doing(|| "end the holder of a user namespace")?;
+    reap(pidfd.as_fd())?;
+    opened
+}

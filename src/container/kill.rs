@@ -1,0 +1,36 @@
+//! `kill`: a signal to the container's process (runtime.md, "Kill").
+//! clients read the error's text: `container not running` tells them that there is nothing left to kill.
+
+use super::{Entry, Status, group, process};
+use crate::error::{Doing, Error, Result, quote};
+use crate::sys;
+
+/// Who gets the signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whom {
+    /// The container's process.
+    Init,
+    /// Every process in the container's cgroup.
+    All,
+}
+
+/// Sends a signal, 0 to 64, to a created, running or paused container.
+///
+/// # Errors
+/// The container is not running, or may not be signalled.
+pub fn kill(entry: &Entry, signal: i32, whom: Whom) -> Result<()> {
+    let doing = || format!("kill container {}", quote(entry.id()));
+    let not_running = || Error::new(doing(), "container not running");
+    let state = entry.state()?;
+    if whom == Whom::All && group::signal(state.cgroup.as_ref(), signal)? {
+        return Ok(());
+    }
+    if state.status(entry) == Status::Stopped {
+        return Err(not_running());
+    }
+    let pidfd = process::open(state.pid, state.start_time)?.ok_or_else(not_running)?;
+    match sys::signal::send(std::os::fd::AsFd::as_fd(&pidfd), signal) {
+        Err(rustix::io::Errno::SRCH) => Err(not_running()),
+        other => other.doing(doing),
+    }
+}

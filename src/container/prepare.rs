@@ -1,0 +1,112 @@
+//! From a bundle to a plan: the profile, the host's facts, the cgroup's place. Nothing is made here.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::rc::Rc;
+
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
+
+use crate::cgroup::{self, Layout, Location};
+use crate::error::{Error, Result, quote};
+use crate::host;
+use crate::names;
+use crate::plan::{self, Inputs, Options, Plan};
+use crate::profile::{self, Profile, Tightened};
+use crate::spec::{Bundle, Config};
+use crate::sys::attributes;
+
+/// A container that is ready to be made.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Where the config came from.
+    pub bundle: Bundle,
+    /// What the profile made of the config.
+    pub tightened: Tightened,
+    /// What will be done.
+    pub plan: Rc<Plan>,
+}
+
+/// Tightens a config by a profile and computes its plan.
+///
+/// # Errors
+/// What the profile refuses, or what this host cannot honour, by the name of the field.
+pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
+    let host = host::Facts::read()?;
+    let tightened = profile::tighten(&bundle.config, profile, &profile::Facts::read()?)?;
+    let layout = Layout::discover()?;
+    let config = &tightened.config;
+    let location = location(&layout, config, id, &host)?;
+    let plan = plan::create(&Inputs {
+        bundle: &bundle,
+        config,
+        profile_filter: tightened.filter.as_ref(),
+        host: &host,
+        layout: &layout,
+        location,
+        home: home(&bundle, config),
+        limits: own_limits(config)?,
+        options,
+        id,
+    })?;
+    Ok(Prepared { bundle, tightened, plan: Rc::new(plan) })
+}
+
+/// Without privileges and without limits there may be no cgroup to make, and none is needed.
+fn location(layout: &Layout, config: &Config, id: &str, host: &host::Facts) -> Result<Option<Location>> {
+    let linux = config.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    let resources = linux.and_then(|linux| linux.resources.as_ref());
+    let has_limits = resources.is_some_and(|resources| {
+        let without_devices = crate::spec::Resources { devices: Vec::new(), ..resources.clone() };
+        without_devices != crate::spec::Resources::default()
+    });
+    if path.is_none() && !has_limits && host.uid != 0 {
+        return Ok(None);
+    }
+    cgroup::location(layout, path, id).map(Some)
+}
+
+/// The runtime's own values of the limits that the config sets.
+fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
+    let limits = config.process.iter().flat_map(|process| &process.rlimits);
+    limits
+        .filter_map(|limit| names::rlimit(&limit.kind))
+        .map(|resource| {
+            let own = attributes::limit(resource).map_err(|errno| Error::new("read the runtime's limits", errno))?;
+            Ok((resource, own))
+        })
+        .collect()
+}
+
+/// Largest passwd file that is read.
+const PASSWD_MAX: u64 = 1 << 20;
+
+/// HOME of the user by the image's passwd(5), where the config has none. Nothing in an image is worth failing for.
+fn home(bundle: &Bundle, config: &Config) -> Option<String> {
+    let process = config.process.as_ref()?;
+    if process.env.iter().any(|variable| variable.len() > 5 && variable.starts_with("HOME=")) {
+        return None;
+    }
+    let root = bundle.path.join(&config.root.as_ref()?.path);
+    let mut text = String::new();
+    open_in_image(&root, c"etc/passwd")?.take(PASSWD_MAX).read_to_string(&mut text).ok()?;
+    plan::home_of(process.user.uid, &text)
+}
+
+/// Opens a regular file of an image: inside it, and without waiting for the other end of a FIFO.
+pub(super) fn open_in_image(root: &Path, path: &std::ffi::CStr) -> Option<File> {
+    let root = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    // A device or a FIFO must not even be opened: looked at by a descriptor that only names it.
+    let named = openat2(root.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
+    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&named).ok()?.st_mode);
+    if kind != rustix::fs::FileType::RegularFile {
+        log::warn!("{} of the image is not a regular file and is not read", quote(path.to_bytes()));
+        return None;
+    }
+    openat2(root.as_fd(), path, flags, Mode::empty(), resolve).ok().map(File::from)
+}

@@ -1,0 +1,59 @@
+//! The foreground: signals that reach the runtime are passed on, and the program's end is the runtime's.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigSet, Signal as NixSignal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use super::child::{exit_code, reap};
+use crate::error::{Doing, Result};
+use crate::sys::signal;
+
+/// All signals of this process, blocked and readable.
+pub(super) struct Forwarded {
+    signals: SignalFd,
+}
+
+impl Forwarded {
+    /// Blocks before the clone, so that no signal is lost between the two. The child unblocks its own.
+    pub(super) fn block() -> Result<Self> {
+        let mut set = SigSet::all();
+        // A fault must end the process rather than be queued.
+        for fault in [NixSignal::SIGSEGV, NixSignal::SIGBUS, NixSignal::SIGILL, NixSignal::SIGFPE, NixSignal::SIGABRT] {
+            set.remove(fault);
+        }
+        set.thread_block().doing(|| "block signals")?;
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        Ok(Self { signals: signals.doing(|| "read signals")? })
+    }
+
+    /// Passes signals on until the process behind `pidfd` ends; its exit code.
+    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> Result<i32> {
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            ];
+            rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(|| "wait for the container")?;
+            if !fds[0].revents().is_empty() {
+                return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
+            }
+            self.forward(pidfd)?;
+        }
+    }
+
+    fn forward(&self, pidfd: BorrowedFd<'_>) -> Result<()> {
+        while let Some(received) = self.signals.read_signal().doing(|| "read a signal")? {
+            let number = received.ssi_signo as i32;
+            // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
+            if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {
+                continue;
+            }
+            // The program may have ended meanwhile.
+            let _ = signal::send(pidfd, number);
+        }
+        Ok(())
+    }
+}
+

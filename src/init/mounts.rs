@@ -1,0 +1,270 @@
+//! Mounts, attached by descriptor (fsopen(2), open_tree(2), move_mount(2)), never by a path that the image controls.
+
+use std::ffi::CStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, StatVfsMountFlags};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags, fsconfig_create,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, move_mount, open_tree,
+};
+
+use super::root::{self, Missing};
+use super::{Call, Child, Difference, Fault, In, Outcome, copy};
+use crate::plan::{Attributes, Filesystem, Mount, Source};
+use crate::sys::mount::{Change, RDONLY, Reach, change};
+use crate::sys::{Errno, SysResult};
+
+/// A clone of a tree, or of one mount.
+const CLONE: OpenTreeFlags =
+    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+
+impl Child<'_> {
+    pub(super) fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_ref().expect("a plan attaches the root before it uses it").as_fd()
+    }
+
+    /// Cuts propagation on the whole mount namespace.
+    pub(super) fn isolate(propagation: u64) -> Outcome {
+        let slash = open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
+        change(slash.as_fd(), Change { propagation, ..Change::default() }, Reach::Tree)
+            .in_call(Call::MountSetattr)
+    }
+
+    /// Attaches a clone of the root filesystem, over itself or over `/`, which makes it a mount to pivot to.
+    pub(super) fn attach_root(&mut self, path: &CStr, tree: Option<usize>) -> Outcome {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        if let Some(number) = tree {
+            let tree = self.fds.trees[number].as_fd();
+            move_mount(tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
+            self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 3).in_call(Call::Open)?);
+            return Ok(());
+        }
+        let tree = open_tree(CWD, path, CLONE | OpenTreeFlags::AT_RECURSIVE).in_call(Call::OpenTree)?;
+        move_mount(&tree, c"", CWD, path, flags).in_call(Call::MoveMount)?;
+        self.root = Some(tree);
+        Ok(())
+    }
+
+    /// Makes one mount of the plan.
+    pub(super) fn mount(&mut self, mount: &Mount) -> Outcome {
+        let (tree, target) = match &mount.source {
+            Source::Filesystem(filesystem) => self.new_filesystem(mount, filesystem)?,
+            Source::Bind { path, recursive } => {
+                let depth =
+                    if *recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+                let tree = open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
+                let target = self.bind_target(tree.as_fd(), &mount.destination)?;
+                (Some(tree), target)
+            }
+            Source::Tree(number) => {
+                (None, self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?)
+            }
+            Source::Existing => return self.change_existing(mount),
+        };
+        let fd = match (&tree, &mount.source) {
+            (Some(tree), _) => tree.as_fd(),
+            (None, Source::Tree(number)) => self.fds.trees[*number].as_fd(),
+            (None, _) => unreachable!("only prepared trees have no descriptor of their own"),
+        };
+        apply(fd, &mount.attributes)?;
+        attach(fd, target.as_fd()).in_call(Call::MoveMount)?;
+        propagate(fd, &mount.attributes)?;
+        if let Some(slot) = mount.seal {
+            self.sealed[slot] = tree;
+        }
+        Ok(())
+    }
+
+    /// `remount`: other attributes for a mount that was made before.
+    fn change_existing(&self, mount: &Mount) -> Outcome {
+        let place = root::place(self.root(), &mount.destination).in_call(Call::Openat2)?;
+        apply(place.as_fd(), &mount.attributes)?;
+        propagate(place.as_fd(), &mount.attributes)
+    }
+
+    /// A bind mount's target is of its source's type.
+    fn bind_target(&self, tree: BorrowedFd<'_>, destination: &CStr) -> Outcome<OwnedFd> {
+        let missing = match root::file_type(tree)? {
+            FileType::Directory => Missing::Directory,
+            _ => Missing::File,
+        };
+        root::make(self.root(), destination, missing)
+    }
+
+    fn new_filesystem(
+        &self,
+        mount: &Mount,
+        filesystem: &Filesystem,
+    ) -> Outcome<(Option<OwnedFd>, OwnedFd)> {
+        let kind = filesystem.kind.as_bytes();
+        if kind == b"proc" || kind == b"sysfs" {
+            root::ordinary_directory(self.root(), &mount.destination)?;
+        }
+        let existed = root::place(self.root(), &mount.destination).is_ok();
+        let target = root::make(self.root(), &mount.destination, Missing::Directory)?;
+        let context =
+            fsopen(filesystem.kind.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC).in_call(Call::Fsopen)?;
+        configure(context.as_fd(), filesystem)?;
+        if filesystem.inherit_mode && existed {
+            inherit_mode(context.as_fd(), target.as_fd())?;
+        }
+        fsconfig_create(context.as_fd()).in_call(Call::FsconfigCreate)?;
+        let attributes = MountAttrFlags::from_bits_retain(mount.attributes.mount.set as u32);
+        let tree =
+            fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).in_call(Call::Fsmount)?;
+        if filesystem.copy_up && existed {
+            copy::directory(target.as_fd(), tree.as_fd())?;
+        }
+        Ok((Some(tree), target))
+    }
+
+    /// Makes a kept mount read-only, now that everything in it is made.
+    pub(super) fn seal(&mut self, slot: usize) -> Outcome {
+        let tree = self.sealed[slot].take().expect("a plan seals what it kept");
+        change(tree.as_fd(), Change { set: RDONLY, ..Change::default() }, Reach::Mount)
+            .in_call(Call::MountSetattr)?;
+        confirm(tree.as_fd(), RDONLY)
+    }
+
+    /// Puts a read-only copy of a tree over itself.
+    pub(super) fn readonly_path(&self, path: &CStr) -> Outcome {
+        let Some(place) = existing(self.root(), path)? else { return Ok(()) };
+        let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
+        let tree = open_tree(&place, c"", flags).in_call(Call::OpenTree)?;
+        change(tree.as_fd(), Change { set: RDONLY, ..Change::default() }, Reach::Tree)
+            .in_call(Call::MountSetattr)?;
+        attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)?;
+        confirm(tree.as_fd(), RDONLY)
+    }
+
+    /// Hides a path: a directory under one empty read-only tmpfs that all share, anything else under /dev/null.
+    pub(super) fn masked_path(&mut self, path: &CStr) -> Outcome {
+        let Some(place) = existing(self.root(), path)? else { return Ok(()) };
+        if root::file_type(place.as_fd())? == FileType::Directory {
+            return self.mask_directory(place.as_fd());
+        }
+        if self.null.is_none() {
+            self.null = Some(host_null()?);
+        }
+        let null = self.null.as_ref().expect("opened above");
+        let tree =
+            open_tree(null, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH).in_call(Call::OpenTree)?;
+        attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)
+    }
+
+    fn mask_directory(&mut self, place: BorrowedFd<'_>) -> Outcome {
+        if let Some(empty) = &self.empty {
+            let tree =
+                open_tree(empty, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH).in_call(Call::OpenTree)?;
+            return attach(tree.as_fd(), place).in_call(Call::MoveMount);
+        }
+        let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).in_call(Call::Fsopen)?;
+        fsconfig_set_string(context.as_fd(), c"nr_blocks", c"1").in_call(Call::Fsconfig)?;
+        fsconfig_set_string(context.as_fd(), c"nr_inodes", c"1").in_call(Call::Fsconfig)?;
+        fsconfig_create(context.as_fd()).in_call(Call::FsconfigCreate)?;
+        let tree = fsmount(
+            context.as_fd(),
+            FsMountFlags::FSMOUNT_CLOEXEC,
+            MountAttrFlags::MOUNT_ATTR_RDONLY,
+        )
+        .in_call(Call::Fsmount)?;
+        attach(tree.as_fd(), place).in_call(Call::MoveMount)?;
+        confirm(tree.as_fd(), RDONLY)?;
+        self.empty = Some(tree);
+        Ok(())
+    }
+}
+
+/// A place in the root, or nothing where there is nothing; other failures are failures.
+fn existing(root: BorrowedFd<'_>, path: &CStr) -> Outcome<Option<OwnedFd>> {
+    match root::place(root, path) {
+        Ok(place) => Ok(Some(place)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno).in_call(Call::Openat2),
+    }
+}
+
+/// The runtime namespace's /dev/null, if it is what it should be (CVE-2025-31133).
+pub(super) fn host_null() -> Outcome<OwnedFd> {
+    let null = open_tree(CWD, c"/dev/null", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
+    let stat = rustix::fs::fstat(&null).in_call(Call::Fstat)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+        || stat.st_rdev != rustix::fs::makedev(1, 3)
+    {
+        return Err(Fault::differs(Difference::Device, stat.st_rdev));
+    }
+    Ok(null)
+}
+
+pub(super) fn attach(tree: BorrowedFd<'_>, target: BorrowedFd<'_>) -> SysResult<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(tree, c"", target, c"", flags)
+}
+
+fn configure(context: BorrowedFd<'_>, filesystem: &Filesystem) -> Outcome {
+    if let Some(source) = &filesystem.source {
+        fsconfig_set_string(context, c"source", source.as_c_str()).in_call(Call::FsconfigSource)?;
+    }
+    let numbered = |number: usize, result: SysResult<()>| {
+        result.in_call(Call::Fsconfig).map_err(|fault| Fault { detail: number as u64, ..fault })
+    };
+    for (number, flag) in filesystem.flags.iter().enumerate() {
+        numbered(number, fsconfig_set_flag(context, flag.as_c_str()))?;
+    }
+    for (number, (key, value)) in filesystem.values.iter().enumerate() {
+        let number = filesystem.flags.len() + number;
+        numbered(number, fsconfig_set_string(context, key.as_c_str(), value.as_c_str()))?;
+    }
+    Ok(())
+}
+
+/// Sets `mode=` to that of the directory below, sticky and set-id bits included.
+fn inherit_mode(context: BorrowedFd<'_>, below: BorrowedFd<'_>) -> Outcome {
+    let mode = rustix::fs::fstat(below).in_call(Call::Fstat)?.st_mode & 0o7777;
+    let digit = |shift: u32| b'0' + (mode >> shift & 7) as u8;
+    let text = [digit(9), digit(6), digit(3), digit(0), 0];
+    let text = CStr::from_bytes_with_nul(&text).expect("four digits and a NUL");
+    fsconfig_set_string(context, c"mode", text).in_call(Call::Fsconfig)
+}
+
+/// Applies attributes before the mount can be seen, and reads them back.
+fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
+    if attributes.mount != Change::default() {
+        change(tree, attributes.mount, Reach::Mount).in_call(Call::MountSetattr)?;
+    }
+    if attributes.tree != Change::default() {
+        change(tree, attributes.tree, Reach::Tree).in_call(Call::MountSetattr)?;
+    }
+    confirm(tree, attributes.mount.set | attributes.tree.set)
+}
+
+/// Propagation is a matter of attached mounts.
+fn propagate(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
+    for (propagation, recursive) in &attributes.propagation {
+        let reach = if *recursive { Reach::Tree } else { Reach::Mount };
+        change(tree, Change { propagation: *propagation, ..Change::default() }, reach)
+            .in_call(Call::MountSetattr)?;
+    }
+    Ok(())
+}
+
+/// Refuses a mount that lacks a restriction that was asked for.
+fn confirm(tree: BorrowedFd<'_>, set: u64) -> Outcome {
+    let wanted = [
+        (RDONLY, StatVfsMountFlags::RDONLY),
+        (libc::MOUNT_ATTR_NOSUID, StatVfsMountFlags::NOSUID),
+        (libc::MOUNT_ATTR_NODEV, StatVfsMountFlags::from_bits_retain(libc::ST_NODEV)),
+        (libc::MOUNT_ATTR_NOEXEC, StatVfsMountFlags::from_bits_retain(libc::ST_NOEXEC)),
+    ];
+    if wanted.iter().all(|(attribute, _)| set & attribute == 0) {
+        return Ok(());
+    }
+    let flags = rustix::fs::fstatvfs(tree).in_call(Call::Fstatvfs)?.f_flag;
+    for (attribute, flag) in wanted {
+        if set & attribute != 0 && !flags.contains(flag) {
+            return Err(Fault::differs(Difference::MountFlags, flags.bits()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! Carrying a step out: one arm each. What takes more than a call is in the file of its subject.
+
+use std::os::fd::AsFd;
+
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+
+use super::root::{self, Missing};
+use super::{Call, Child, In, Outcome};
+use crate::link::{self, Message};
+use crate::plan::Step;
+use crate::sys::mount::{Change, RDONLY, Reach, change};
+use crate::sys::{attributes, clone, prctl, seccomp};
+
+impl Child<'_> {
+    pub(super) fn carry_out(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Join(join) => self.join(join),
+            Step::TimeNamespace { offsets } => self.time_namespace(offsets),
+            Step::EnterCgroups => self.enter_cgroups(),
+            Step::NewCgroupNamespace => clone::unshare(libc::CLONE_NEWCGROUP).in_call(Call::Unshare),
+            Step::TakeMappedIds { uid, gid } => take_ids(*uid, *gid),
+            Step::NewSession => rustix::process::setsid().map(drop).in_call(Call::Setsid),
+            Step::NewKeyring => attributes::new_session_keyring().in_call(Call::Keyctl),
+            Step::LoopbackUp => loopback_up(),
+            Step::Hook(hook) => self.hook(hook),
+            Step::OwnStdio { uid, gid } => Self::own_stdio(*uid, *gid),
+            Step::Bound { keep, last } => Self::bound(*keep, *last),
+            Step::Groups(groups) => attributes::set_groups(groups).in_call(Call::Setgroups),
+            Step::Ids { uid, gid } => prctl::keep_capabilities()
+                .in_call(Call::Prctl)
+                .and_then(|()| take_ids(*uid, *gid)),
+            Step::Workdir(path) => self.workdir(path),
+            Step::FindProgram => self.find_program(),
+            Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
+            Step::Label { file, value } => self.write_below_proc(file, value.as_bytes()),
+            Step::Verify(expectation) => self.verify(expectation),
+            Step::CloseFrom { first } => {
+                attributes::close_on_exec_from(*first).in_call(Call::CloseRange)
+            }
+            Step::Seccomp { filter } => self.seccomp(*filter),
+            Step::Execute => self.execute(),
+            _ => self.carry_out_in_root(step),
+        }
+    }
+
+    /// Steps that work on the root filesystem and what belongs to its namespaces.
+    fn carry_out_in_root(&mut self, step: &Step) -> Outcome {
+        match step {
+            Step::Isolate { propagation } => Self::isolate(*propagation),
+            Step::Root { path, tree } => self.attach_root(path, *tree),
+            Step::Mount(mount) => self.mount(mount),
+            Step::Node(node) => self.node(node),
+            Step::BindNode { path, number } => self.bind_node(path, *number),
+            Step::Link { path, target } => self.symbolic_link(path, target),
+            Step::Seal { slot, .. } => self.seal(*slot),
+            Step::Sysctl { file, value } => self.write_below_proc(file, value.as_bytes()),
+            Step::Hostname(name) => {
+                rustix::system::sethostname(name.as_bytes()).in_call(Call::Sethostname)
+            }
+            Step::Domainname(name) => {
+                rustix::system::setdomainname(name.as_bytes()).in_call(Call::Setdomainname)
+            }
+            Step::ReadonlyPath(path) => self.readonly_path(path),
+            Step::MaskedPath(path) => self.masked_path(path),
+            Step::Directory(path) => root::make(self.root(), path, Missing::Directory).map(drop),
+            Step::ReadonlyRoot => {
+                change(self.root(), Change { set: RDONLY, ..Change::default() }, Reach::Mount)
+                    .in_call(Call::MountSetattr)
+            }
+            Step::PivotRoot => self.pivot_root(),
+            Step::MoveRoot => self.move_root(),
+            Step::ChangeRoot => self.change_root(),
+            Step::RootPropagation { propagation, recursive } => {
+                let reach = if *recursive { Reach::Tree } else { Reach::Mount };
+                let wanted = Change { propagation: *propagation, ..Change::default() };
+                change(self.root(), wanted, reach).in_call(Call::MountSetattr)
+            }
+            _ => Self::set_attribute(step),
+        }
+    }
+
+    /// Attributes of the process that are one call each.
+    fn set_attribute(step: &Step) -> Outcome {
+        match step {
+            Step::Umask(mask) => {
+                rustix::process::umask(Mode::from_raw_mode(*mask));
+                Ok(())
+            }
+            Step::Personality(persona) => {
+                attributes::set_personality(*persona).in_call(Call::Personality)
+            }
+            Step::Scheduler(scheduling) => {
+                attributes::set_scheduling(*scheduling).in_call(Call::SchedSetattr)
+            }
+            Step::IoPriority { class, level } => {
+                attributes::set_io_priority(*class, *level).in_call(Call::IoprioSet)
+            }
+            Step::MemoryPolicy { mode, nodes } => {
+                attributes::set_memory_policy(*mode, *nodes).in_call(Call::SetMempolicy)
+            }
+            Step::Limit { resource, soft, hard } => {
+                attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit)
+            }
+            Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
+            _ => unreachable!("every other step is carried out above"),
+        }
+    }
+
+    fn join(&self, join: &crate::plan::Join) -> Outcome {
+        clone::join(self.fds.namespaces[join.slot].as_fd(), join.flag).in_call(Call::Setns)
+    }
+
+    fn time_namespace(&self, offsets: &str) -> Outcome {
+        clone::unshare(clone::NEWTIME as i32).in_call(Call::Unshare)?;
+        self.write_below_proc(c"self/timens_offsets", offsets.as_bytes())
+    }
+
+    fn enter_cgroups(&self) -> Outcome {
+        for tasks in &self.fds.tasks {
+            rustix::io::write(tasks, b"0").in_call(Call::Write)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a file of the runtime's own proc, which nothing that the image brings can redirect (CVE-2025-52881).
+    pub(super) fn write_below_proc(&self, file: &std::ffi::CStr, value: &[u8]) -> Outcome {
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+        let fd = openat2(&self.fds.proc, file, flags, Mode::empty(), resolve).in_call(Call::Open)?;
+        let written = rustix::io::write(&fd, value).in_call(Call::Write)?;
+        if written == value.len() { Ok(()) } else { Err(crate::sys::Errno::IO).in_call(Call::Write) }
+    }
+
+    fn seccomp(&self, number: usize) -> Outcome {
+        let filter = &self.plan.filters[number];
+        let Some(listener) = seccomp::install(&filter.program, filter.flags).in_call(Call::Seccomp)?
+        else {
+            return Ok(());
+        };
+        let socket = self.report.as_ref().unwrap_or(&self.fds.link);
+        link::send_with(socket.as_fd(), Message::Listener, listener.as_fd()).in_call(Call::Send)
+    }
+}
+
+fn take_ids(uid: u32, gid: u32) -> Outcome {
+    attributes::set_gid(gid).in_call(Call::Setresgid)?;
+    attributes::set_uid(uid).in_call(Call::Setresuid)
+}
+
+fn loopback_up() -> Outcome {
+    let socket = rustix::net::socket_with(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::DGRAM,
+        rustix::net::SocketFlags::CLOEXEC,
+        None,
+    )
+    .in_call(Call::Socket)?;
+    attributes::loopback_up(socket.as_fd()).in_call(Call::Ioctl)
+}

@@ -1,0 +1,434 @@
+//! The order of confinement: `create`, and the three phases of the child below it. What each part consists of is in the
+//! files beside this one.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+
+use super::{
+    Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
+};
+use super::mounts::Mounts;
+use crate::cgroup::{Layout, Location, Mode, Write};
+use crate::error::{Error, Result, quote};
+use crate::host::Facts;
+use crate::seccomp;
+use crate::spec::{Bundle, Config, Hook, IdMapping, Linux, NamespaceType, Process, Seccomp};
+use crate::sys::program::Vector;
+use crate::{names, spec};
+
+/// Everything that a plan depends on. What is read from the host or the image was read before.
+#[derive(Debug)]
+pub struct Inputs<'a> {
+    /// Where the config came from.
+    pub bundle: &'a Bundle,
+    /// The config, after the profile.
+    pub config: &'a Config,
+    /// The profile's own filter.
+    pub profile_filter: Option<&'a Seccomp>,
+    /// The host.
+    pub host: &'a Facts,
+    /// The cgroup hierarchies.
+    pub layout: &'a Layout,
+    /// The container's cgroup; none for a container without limits where none can be made.
+    pub location: Option<Location>,
+    /// HOME of the user, where the environment lacks it.
+    pub home: Option<String>,
+    /// The resource limits that the runtime has: resource, soft, hard.
+    pub limits: BTreeMap<u32, (u64, u64)>,
+    /// What the caller asked for beside the config.
+    pub options: Options,
+    /// Container id, for the state that hooks get.
+    pub id: &'a str,
+}
+
+/// Flags of `create` and `run` that change the plan.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// How the old root is left.
+    pub root: ChangeOfRoot,
+    /// Which keyring the container gets.
+    pub keyring: Keyring,
+    /// Descriptors after standard error that the program inherits.
+    pub preserve_fds: u32,
+}
+
+/// How the old root is left behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ChangeOfRoot {
+    /// pivot_root(2).
+    #[default]
+    Pivot,
+    /// Move over `/` and chroot(2), where pivot_root(2) cannot work.
+    Move,
+}
+
+/// Which session keyring the container gets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Keyring {
+    /// A new one.
+    #[default]
+    New,
+    /// The runtime's.
+    Inherited,
+}
+
+/// Computes the plan of a container.
+///
+/// # Errors
+/// A field that cannot be honoured on this host, by its name.
+pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
+    let config = inputs.config;
+    let linux = config.linux.as_ref().ok_or_else(|| missing(inputs, "linux"))?;
+    let process = config.process.as_ref().ok_or_else(|| missing(inputs, "process"))?;
+    refuse_what_is_not_there(inputs, linux)?;
+    let spaces = Namespaces::of(inputs, linux)?;
+    let filters = filters(inputs, linux)?;
+    let mut warnings = Vec::new();
+    let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
+    let mut mounts = Mounts::of(inputs, linux, &spaces)?;
+    let setup = setup(inputs, linux, process, &spaces, &mut mounts)?;
+    let enter = enter(inputs, linux, process, &spaces, &privileges, &mut mounts)?;
+    let limits = process::limits(process)?;
+    let start = start(inputs, process, &spaces, &privileges, &limits, filters.len())?;
+    let variables = environment::complete(&process.env, inputs.home.as_deref());
+    Ok(Plan {
+        cgroup: cgroup(inputs, linux)?,
+        new_namespaces: spaces.new,
+        id_maps: spaces.maps,
+        oom_score: process.oom_score_adj,
+        raised_limits: process::raised(&limits, &inputs.limits),
+        joins_first: spaces.joins_first,
+        joins: spaces.joins,
+        setup,
+        enter,
+        start,
+        filters,
+        candidates: environment::candidates(&process.args[0], &variables),
+        arguments: Vector::new(process.args.iter().map(|argument| c_string(argument)).collect()),
+        environment: Vector::new(variables.iter().map(|variable| c_string(variable)).collect()),
+        trees: mounts.trees,
+        sealed: mounts.sealed,
+        warnings,
+    })
+}
+
+/// Messages 1 to 2: cgroups, namespaces, everything that is mounted or made in the root. The runtime's root is still there.
+fn setup(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    spaces: &Namespaces,
+    mounts: &mut Mounts,
+) -> Result<Vec<Step>> {
+    let config = inputs.config;
+    let mut steps = Vec::new();
+    steps.extend(spaces.take_ids.map(|(uid, gid)| Step::TakeMappedIds { uid, gid }));
+    if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
+        steps.push(Step::EnterCgroups);
+    }
+    if spaces.new_cgroup {
+        steps.push(Step::NewCgroupNamespace);
+    }
+    steps.push(Step::NewSession);
+    if inputs.options.keyring == Keyring::New {
+        steps.push(Step::NewKeyring);
+    }
+    if spaces.is_new(libc::CLONE_NEWNET) {
+        steps.push(Step::LoopbackUp);
+    }
+    steps.append(&mut mounts.steps);
+    steps.extend(devices::steps(inputs, linux, spaces)?);
+    steps.extend(config.hostname.as_deref().map(c_string).map(Step::Hostname));
+    steps.extend(config.domainname.as_deref().map(c_string).map(Step::Domainname));
+    steps.extend(linux.sysctl.iter().map(|(key, value)| sysctl(key, value)));
+    steps.push(Step::Directory(c_string(&process.cwd)));
+    Ok(steps)
+}
+
+/// Messages 3 to 4: read-only and hidden paths, the change of root, ids and capabilities. There is no way back.
+fn enter(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    spaces: &Namespaces,
+    privileges: &process::Privileges,
+    mounts: &mut Mounts,
+) -> Result<Vec<Step>> {
+    let mut steps = hooks(inputs, "createContainer", &inputs.bundle.path.to_string_lossy());
+    steps.extend(linux.readonly_paths.iter().map(|path| Step::ReadonlyPath(c_string(path))));
+    steps.append(&mut mounts.seals);
+    steps.extend(linux.masked_paths.iter().map(|path| Step::MaskedPath(c_string(path))));
+    if inputs.config.root.as_ref().is_some_and(|root| root.readonly) {
+        steps.push(Step::ReadonlyRoot);
+    }
+    steps.push(match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
+        (false, _) => Step::ChangeRoot,
+        (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
+        (true, ChangeOfRoot::Move) => Step::MoveRoot,
+    });
+    steps.extend(super::mounts::root_propagation(linux)?);
+    steps.extend(process::scheduling(inputs, process, linux)?);
+    steps.extend(process::stdio(process));
+    steps.push(Step::Bound { keep: privileges.bounding, last: inputs.host.last_capability });
+    steps.extend(process::identity(inputs, process, spaces)?);
+    steps.push(Step::Workdir(c_string(&process.cwd)));
+    steps.push(Step::FindProgram);
+    steps.push(Step::Capabilities { sets: privileges.sets, ambient: privileges.ambient });
+    Ok(steps)
+}
+
+/// Messages 5 to 6: what comes right before the program. Limits and filters last: they bind the runtime too.
+fn start(
+    inputs: &Inputs<'_>,
+    process: &Process,
+    spaces: &Namespaces,
+    privileges: &process::Privileges,
+    limits: &[process::Limit],
+    filters: usize,
+) -> Result<Vec<Step>> {
+    let mut steps = hooks(inputs, "startContainer", "/");
+    steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
+    steps.extend(process::label(inputs, process)?);
+    steps.extend(limits.iter().map(|(resource, soft, hard)| Step::Limit {
+        resource: *resource,
+        soft: *soft,
+        hard: *hard,
+    }));
+    if process.no_new_privileges {
+        steps.push(Step::NoNewPrivileges);
+    }
+    steps.push(Step::CloseFrom { first: 3 + inputs.options.preserve_fds });
+    steps.push(Step::Verify(Box::new(process::expectation(inputs, process, privileges, limits, spaces))));
+    steps.extend((0..filters).map(|filter| Step::Seccomp { filter }));
+    steps.push(Step::Execute);
+    Ok(steps)
+}
+
+/// A field's name with the file it stands in, for the front of an error.
+pub(super) fn field(inputs: &Inputs<'_>, name: &str) -> String {
+    format!("{}: {name}", quote(&inputs.bundle.file))
+}
+
+fn missing(inputs: &Inputs<'_>, name: &str) -> Error {
+    Error::new(field(inputs, name), "a container needs it")
+}
+
+/// Text of a loaded config: loading refuses NUL.
+pub(super) fn c_string(text: &str) -> CString {
+    CString::new(text).expect("loading refuses NUL in strings")
+}
+
+/// Fields whose subject stockade does not have. Ignoring one would run a container that is not the one asked for.
+fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
+    let process = inputs.config.process.as_ref();
+    let refused = [
+        (process.is_some_and(|process| process.terminal), "process.terminal", "terminals are not supported yet"),
+        (!linux.net_devices.is_empty(), "linux.netDevices", "moving network devices is not supported yet"),
+        (linux.intel_rdt.is_some(), "linux.intelRdt", "Intel RDT is not supported yet"),
+    ];
+    match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
+        Some((_, name, cause)) => Err(Error::new(field(inputs, name), cause)),
+        None => Ok(()),
+    }
+}
+
+/// Which namespaces are new, which are joined, and in what order that can be done.
+pub(super) struct Namespaces {
+    /// `CLONE_NEW*` for the clone.
+    new: u64,
+    new_cgroup: bool,
+    joins: Vec<Step>,
+    joins_first: bool,
+    maps: Option<IdMapText>,
+    /// Whether the container is in a user namespace other than the runtime's.
+    pub(super) has_user: bool,
+    take_ids: Option<(u32, u32)>,
+}
+
+impl Namespaces {
+    /// Whether the clone makes this namespace, one of `CLONE_NEW*`.
+    pub(super) fn is_new(&self, flag: i32) -> bool {
+        self.new & flag as u64 != 0
+    }
+
+    /// Whether setgroups(2) is given up.
+    pub(super) fn denies_setgroups(&self) -> bool {
+        self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
+    }
+
+    /// Whether the container has a cgroup namespace of its own.
+    pub(super) fn has_new_cgroup(&self) -> bool {
+        self.new_cgroup
+    }
+
+    fn of(inputs: &Inputs<'_>, linux: &Linux) -> Result<Self> {
+        let mut spaces = Self {
+            new: 0,
+            new_cgroup: false,
+            joins: Vec::new(),
+            joins_first: false,
+            maps: None,
+            has_user: false,
+            take_ids: None,
+        };
+        let mut joined = Vec::new();
+        for (index, namespace) in linux.namespaces.iter().enumerate() {
+            let flag = flag_of(namespace.kind);
+            spaces.has_user |= namespace.kind == NamespaceType::User;
+            match &namespace.path {
+                Some(path) => joined.push((index, namespace.kind, flag, path)),
+                None if namespace.kind == NamespaceType::Cgroup => spaces.new_cgroup = true,
+                None => spaces.new |= flag as u64,
+            }
+        }
+        // The user namespace comes first: it owns the others, and joining them takes its capabilities.
+        joined.sort_by_key(|(_, kind, ..)| *kind != NamespaceType::User);
+        let offsets = time_offsets(linux);
+        if spaces.is_new(libc::CLONE_NEWUSER) {
+            spaces.maps = Some(id_maps(inputs, linux));
+            spaces.take_ids = Some(ids_to_take(inputs, linux));
+        }
+        spaces.joins_first = offsets.is_some()
+            || spaces.is_new(libc::CLONE_NEWUSER) && !joined.is_empty()
+            || joined.iter().any(|(_, kind, ..)| {
+                matches!(kind, NamespaceType::User | NamespaceType::Pid | NamespaceType::Time)
+            });
+        for (slot, (index, kind, flag, path)) in joined.into_iter().enumerate() {
+            spaces.joins.push(Step::Join(Join { kind, flag, path: c_string(path), index, slot }));
+            if kind == NamespaceType::User {
+                spaces.joins.push(Step::TakeMappedIds { uid: 0, gid: 0 });
+            }
+        }
+        if let Some(offsets) = offsets {
+            spaces.new &= !crate::sys::clone::NEWTIME;
+            spaces.joins.push(Step::TimeNamespace { offsets });
+        }
+        Ok(spaces)
+    }
+}
+
+/// `CLONE_NEW*` of a namespace type.
+pub(super) fn flag_of(kind: NamespaceType) -> i32 {
+    match kind {
+        NamespaceType::Pid => libc::CLONE_NEWPID,
+        NamespaceType::Network => libc::CLONE_NEWNET,
+        NamespaceType::Mount => libc::CLONE_NEWNS,
+        NamespaceType::Ipc => libc::CLONE_NEWIPC,
+        NamespaceType::Uts => libc::CLONE_NEWUTS,
+        NamespaceType::User => libc::CLONE_NEWUSER,
+        NamespaceType::Cgroup => libc::CLONE_NEWCGROUP,
+        NamespaceType::Time => crate::sys::clone::NEWTIME as i32,
+    }
+}
+
+/// Lines for `timens_offsets` (time_namespaces(7)).
+fn time_offsets(linux: &Linux) -> Option<String> {
+    let line = |(clock, offset): (&String, &spec::TimeOffset)| {
+        format!("{clock} {} {}\n", offset.secs, offset.nanosecs)
+    };
+    (!linux.time_offsets.is_empty()).then(|| linux.time_offsets.iter().map(line).collect())
+}
+
+/// The id maps as text; without the right to set groups, setgroups(2) is given up for the group map.
+pub(super) fn map_text(uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMapText {
+    let lines = |maps: &[IdMapping]| {
+        maps.iter().map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size)).collect()
+    };
+    IdMapText { uid: lines(uids), gid: lines(gids), deny_setgroups }
+}
+
+fn id_maps(inputs: &Inputs<'_>, linux: &Linux) -> IdMapText {
+    let may_set_groups = names::capability("CAP_SETGID")
+        .is_some_and(|setgid| inputs.host.capabilities >> setgid & 1 == 1);
+    map_text(&linux.uid_mappings, &linux.gid_mappings, !may_set_groups)
+}
+
+/// Root of the new namespace where there is one, else the user of the process.
+fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
+    let maps_zero = |maps: &[IdMapping]| maps.iter().any(|map| map.container_id == 0);
+    let user = inputs.config.process.as_ref().map(|process| &process.user);
+    let or_user = |zero: bool, id: Option<u32>| if zero { 0 } else { id.unwrap_or(0) };
+    (
+        or_user(maps_zero(&linux.uid_mappings), user.map(|user| user.uid)),
+        or_user(maps_zero(&linux.gid_mappings), user.map(|user| user.gid)),
+    )
+}
+
+fn sysctl(key: &str, value: &str) -> Step {
+    let path = names::sysctl_file(key).expect("loading refuses other keys");
+    Step::Sysctl { file: c_string(&format!("sys/{path}")), value: c_string(value) }
+}
+
+fn hooks(inputs: &Inputs<'_>, name: &str, directory: &str) -> Vec<Step> {
+    let Some(hooks) = &inputs.config.hooks else { return Vec::new() };
+    let (list, status) = match name {
+        "createContainer" => (&hooks.create_container, "creating"),
+        _ => (&hooks.start_container, "created"),
+    };
+    list.iter()
+        .enumerate()
+        .map(|(index, hook)| hook_step(inputs, format!("hooks.{name}[{index}]"), hook, status, directory))
+        .collect()
+}
+
+fn hook_step(inputs: &Inputs<'_>, name: String, hook: &Hook, status: &str, directory: &str) -> Step {
+    let path = c_string(&hook.path);
+    let arguments: Vec<CString> = if hook.args.is_empty() {
+        vec![path.clone()]
+    } else {
+        hook.args.iter().map(|argument| c_string(argument)).collect()
+    };
+    Step::Hook(Box::new(HookCall {
+        name,
+        path,
+        arguments: Vector::new(arguments),
+        directory: c_string(directory),
+        environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
+        timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
+        state: state_around_pid(inputs, status),
+    }))
+}
+
+/// The state document in two halves, the process id missing between them.
+fn state_around_pid(inputs: &Inputs<'_>, status: &str) -> (String, String) {
+    let text = |value: &str| serde_json::Value::from(value).to_string();
+    let annotations = serde_json::to_string(&inputs.config.annotations).expect("keys are strings");
+    (
+        format!(
+            "{{\"ociVersion\":{},\"id\":{},\"status\":{},\"pid\":",
+            text(&inputs.config.oci_version),
+            text(inputs.id),
+            text(status)
+        ),
+        format!(",\"bundle\":{},\"annotations\":{annotations}}}", text(&inputs.bundle.path.to_string_lossy())),
+    )
+}
+
+/// The config's filter and the profile's: the kernel asks both and takes the stricter answer.
+fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
+    let sources = [("linux.seccomp", linux.seccomp.as_ref()), ("profile", inputs.profile_filter)];
+    let mut filters = Vec::new();
+    for (origin, source) in sources {
+        if let Some(source) = source {
+            let compiled = seccomp::compile(source)?;
+            filters.push(Filter { origin, program: compiled.program, flags: compiled.flags });
+        }
+    }
+    Ok(filters)
+}
+
+fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
+    let resources = linux.resources.clone().unwrap_or_default();
+    let Some(location) = inputs.location.clone() else { return Ok(None) };
+    let writes: Vec<Write> = crate::cgroup::settings(inputs.layout, &resources)?;
+    let devices = crate::cgroup::device_rules(&resources.devices, &linux.devices);
+    let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
+    let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
+    Ok(Some(Cgroup { name, location, writes, devices }))
+}
+
+/// Adds a tree that the parent opens, and returns its number.
+pub(super) fn add_tree(trees: &mut Vec<Tree>, tree: Tree) -> usize {
+    trees.push(tree);
+    trees.len() - 1
+}

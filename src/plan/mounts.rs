@@ -1,0 +1,370 @@
+//! From `mounts` of the config to mount steps. How a mount is made safely is in `init::mounts`.
+
+use std::ffi::CString;
+use std::path::Path;
+
+use super::create::{Inputs, Namespaces, add_tree, c_string, field, map_text};
+use super::{Attributes, Filesystem, Mount, Source, Step, Tree};
+use crate::cgroup::{Group, Hierarchy};
+use crate::error::{Error, Result, quote};
+use crate::names::mount::{self, MountOptions};
+use crate::spec::{self, Linux};
+use crate::sys::mount::{Change, RDONLY};
+
+/// The root filesystem as a mount of its own, cut off from the host's mount events.
+fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Result<Vec<Step>> {
+    let root = inputs.config.root.as_ref();
+    let root = root.ok_or_else(|| Error::new(field(inputs, "root"), "a container needs it"))?;
+    let path = path_in(inputs, &root.path);
+    let mut steps = Vec::new();
+    if spaces.is_new(libc::CLONE_NEWNS) {
+        let private = inputs.config.linux.as_ref().and_then(|linux| linux.rootfs_propagation.as_deref());
+        let is_private = matches!(private, Some("private" | "rprivate"));
+        steps.push(Step::Isolate { propagation: if is_private { libc::MS_PRIVATE } else { libc::MS_SLAVE } });
+    }
+    let is_prepared = prepares_trees(inputs, spaces) && spaces.is_new(libc::CLONE_NEWNS);
+    let tree = is_prepared
+        .then(|| add_tree(trees, Tree { path: path.clone(), recursive: true, id_maps: None }));
+    steps.push(Step::Root { path, tree });
+    Ok(steps)
+}
+
+/// Inside a user namespace the sources of binds may be out of reach; the parent opens them, if it has the right to.
+fn prepares_trees(inputs: &Inputs<'_>, spaces: &Namespaces) -> bool {
+    let sys_admin = 21;
+    spaces.has_user && inputs.host.capabilities >> sys_admin & 1 == 1
+}
+
+/// The propagation of the container's root after the change of root.
+pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
+    let Some(word) = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty()) else {
+        return Ok(None);
+    };
+    match mount::parse(&[word]).propagation.first() {
+        Some((propagation, recursive)) => {
+            Ok(Some(Step::RootPropagation { propagation: *propagation, recursive: *recursive }))
+        }
+        None => Err(Error::new("linux.rootfsPropagation", format!("unknown propagation {}", quote(word)))),
+    }
+}
+
+/// Everything about mounts in a plan.
+#[derive(Debug)]
+pub(super) struct Mounts {
+    /// The root and the mounts, in order.
+    pub(super) steps: Vec<Step>,
+    /// The sealing of those that are read-only but still get something made in them.
+    pub(super) seals: Vec<Step>,
+    /// Trees that the parent opens.
+    pub(super) trees: Vec<Tree>,
+    /// How many there are to seal.
+    pub(super) sealed: usize,
+}
+
+impl Mounts {
+    pub(super) fn of(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> Result<Self> {
+        let mounts = Self { steps: Vec::new(), seals: Vec::new(), trees: Vec::new(), sealed: 0 };
+        let mut all = All { inputs, linux, spaces, mounts };
+        let root = root(inputs, spaces, &mut all.mounts.trees)?;
+        all.mounts.steps.extend(root);
+        for (index, mount) in inputs.config.mounts.iter().enumerate() {
+            all.add(index, mount)?;
+        }
+        Ok(all.mounts)
+    }
+}
+
+struct All<'a> {
+    inputs: &'a Inputs<'a>,
+    linux: &'a Linux,
+    spaces: &'a Namespaces,
+    mounts: Mounts,
+}
+
+impl All<'_> {
+    fn add(&mut self, index: usize, mount: &spec::Mount) -> Result<()> {
+        let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
+        let options = mount::parse(&mount.options);
+        let destination = clean(&mount.destination);
+        if is_guarded(&destination) {
+            return Err(Error::new(name(".destination"), format!("{} is inside /proc", quote(&destination)))
+                .hint("a mount there would hide what the kernel says: mask the path instead"));
+        }
+        let destination = c_string(&destination);
+        if options.remount {
+            let source = Source::Existing;
+            let attributes = attributes(&options);
+            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            return Ok(());
+        }
+        if options.bind.is_some() {
+            return self.bind(index, mount, &options, destination);
+        }
+        let kind = mount.kind.as_deref().filter(|kind| !kind.is_empty() && *kind != "none");
+        let Some(kind) = kind else {
+            return Err(Error::new(name(".type"), "a mount that is not a bind mount needs a type")
+                .hint("add \"bind\" or \"rbind\" to its options, or give it a type"));
+        };
+        match kind {
+            "bind" => Err(Error::new(name(".options"), "type \"bind\" without the option")
+                .hint("add \"bind\" or \"rbind\" to the options: they decide (config.md, \"Mounts\")")),
+            "cgroup" | "cgroup2" => self.cgroup(&options, destination),
+            _ => self.filesystem(index, kind, mount, options, destination),
+        }
+    }
+
+    fn bind(
+        &mut self,
+        index: usize,
+        mount: &spec::Mount,
+        options: &MountOptions,
+        destination: CString,
+    ) -> Result<()> {
+        let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
+        if let Some((option, _)) = options.data.first() {
+            return Err(Error::new(name(".options"), format!("a bind mount takes no option {}", quote(option))));
+        }
+        let source = mount.source.as_deref().filter(|source| !source.is_empty());
+        let source = source.ok_or_else(|| Error::new(name(".source"), "a bind mount needs a source"))?;
+        let path = path_in(self.inputs, source);
+        let recursive = options.bind == Some(true);
+        let id_maps = self.id_maps(mount, options).map_err(|cause| Error::new(name(".uidMappings"), cause))?;
+        let source = if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
+            Source::Tree(add_tree(&mut self.mounts.trees, Tree { path, recursive, id_maps }))
+        } else {
+            Source::Bind { path, recursive }
+        };
+        let attributes = attributes(options);
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+        Ok(())
+    }
+
+    /// The maps of an idmapped mount: its own, or else those of the container's user namespace.
+    fn id_maps(
+        &self,
+        mount: &spec::Mount,
+        options: &MountOptions,
+    ) -> std::result::Result<Option<(super::IdMapText, bool)>, &'static str> {
+        let has_own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
+        let recursive = match (options.id_map, has_own) {
+            (None, false) => return Ok(None),
+            (recursive, _) => recursive.unwrap_or(false),
+        };
+        let (uids, gids) = if has_own {
+            (&mount.uid_mappings, &mount.gid_mappings)
+        } else {
+            (&self.linux.uid_mappings, &self.linux.gid_mappings)
+        };
+        if uids.is_empty() || gids.is_empty() {
+            return Err("an idmapped mount needs uidMappings and gidMappings, its own or those of linux");
+        }
+        Ok(Some((map_text(uids, gids, false), recursive)))
+    }
+
+    fn filesystem(
+        &mut self,
+        index: usize,
+        kind: &str,
+        mount: &spec::Mount,
+        options: MountOptions,
+        destination: CString,
+    ) -> Result<()> {
+        let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
+        if options.id_map.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+            return Err(Error::new(name(".uidMappings"), "only bind mounts can be idmapped"));
+        }
+        if options.copy_up && kind != "tmpfs" {
+            return Err(Error::new(name(".options"), "\"tmpcopyup\" is for tmpfs alone"));
+        }
+        let has_mode = options.data.iter().any(|(key, _)| key == "mode");
+        let mut attributes = attributes(&options);
+        let is_readonly = attributes.mount.set & RDONLY != 0;
+        let mut filesystem = Filesystem {
+            kind: c_string(kind),
+            source: Some(c_string(mount.source.as_deref().unwrap_or(kind))),
+            flags: options.flags.iter().map(|flag| c_string(flag)).collect(),
+            values: Vec::new(),
+            inherit_mode: kind == "tmpfs" && !has_mode,
+            copy_up: options.copy_up,
+        };
+        for (key, value) in &options.data {
+            match value {
+                Some(value) => filesystem.values.push((c_string(key), c_string(value))),
+                None => filesystem.flags.push(c_string(key)),
+            }
+        }
+        self.label(kind, &mut filesystem)?;
+        // What is made in a tmpfs later would fail on a read-only one.
+        let seal = (kind == "tmpfs" && is_readonly).then(|| self.seal(&destination));
+        if seal.is_some() {
+            attributes.mount.set &= !RDONLY;
+        }
+        let source = Source::Filesystem(filesystem);
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal })));
+        Ok(())
+    }
+
+    /// `linux.mountLabel` on the filesystems whose files have no label of their own.
+    fn label(&self, kind: &str, filesystem: &mut Filesystem) -> Result<()> {
+        let label = self.linux.mount_label.as_deref().filter(|label| !label.is_empty());
+        match label {
+            None => Ok(()),
+            Some(_) if !self.inputs.host.selinux => Err(Error::new(
+                field(self.inputs, "linux.mountLabel"),
+                "this kernel has no SELinux enabled",
+            )),
+            Some(label) if matches!(kind, "tmpfs" | "devpts" | "mqueue") => {
+                filesystem.values.push((c"context".to_owned(), c_string(label)));
+                Ok(())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    fn seal(&mut self, path: &CString) -> usize {
+        let slot = self.mounts.sealed;
+        self.mounts.sealed += 1;
+        self.mounts.seals.push(Step::Seal { slot, path: path.clone() });
+        slot
+    }
+
+    /// On cgroup v2 one filesystem, or a bind of the container's own directory outside a cgroup namespace: mounting it
+    /// there would show every cgroup of the host. On v1 a tmpfs with a mount for each hierarchy.
+    fn cgroup(&mut self, options: &MountOptions, destination: CString) -> Result<()> {
+        let layout = self.inputs.layout;
+        let attributes = attributes(options);
+        let v1: Vec<&Hierarchy> =
+            layout.hierarchies().iter().filter(|hierarchy| !hierarchy.v2).collect();
+        if v1.is_empty() {
+            let source = match layout.hierarchies().first() {
+                Some(hierarchy) if !self.spaces.has_new_cgroup() => self.own_directory(hierarchy),
+                _ => Source::Filesystem(plain("cgroup2", "cgroup")),
+            };
+            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            return Ok(());
+        }
+        let mut tmpfs = plain("tmpfs", "tmpfs");
+        tmpfs.values.push((c"mode".to_owned(), c"755".to_owned()));
+        let is_readonly = attributes.mount.set & RDONLY != 0;
+        let seal = is_readonly.then(|| self.seal(&destination));
+        let mut below = attributes.clone();
+        below.mount.set &= !RDONLY;
+        let base = destination.to_string_lossy().into_owned();
+        let source = Source::Filesystem(tmpfs);
+        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes: below, seal })));
+        for hierarchy in v1 {
+            let name = name_of(hierarchy);
+            let source = if self.spaces.has_new_cgroup() {
+                Source::Filesystem(v1_filesystem(hierarchy))
+            } else {
+                self.own_directory(hierarchy)
+            };
+            self.mounts.steps.push(Step::Mount(Box::new(Mount {
+                destination: c_string(&format!("{base}/{name}")),
+                source,
+                attributes: attributes.clone(),
+                seal: None,
+            })));
+            for link in &hierarchy.links {
+                let path = c_string(&format!("{base}/{link}"));
+                self.mounts.steps.push(Step::Link { path, target: c_string(&name) });
+            }
+        }
+        Ok(())
+    }
+
+    fn own_directory(&self, hierarchy: &Hierarchy) -> Source {
+        let groups = self.inputs.location.as_ref().map_or(&[][..], |location| &location.groups);
+        let group = groups.iter().find(|group| group.mountpoint == hierarchy.mountpoint);
+        let path = group.map_or_else(|| hierarchy.mountpoint.clone(), Group::directory);
+        Source::Bind { path: c_string(&path.to_string_lossy()), recursive: false }
+    }
+}
+
+fn plain(kind: &str, source: &str) -> Filesystem {
+    Filesystem {
+        kind: c_string(kind),
+        source: Some(c_string(source)),
+        flags: Vec::new(),
+        values: Vec::new(),
+        inherit_mode: false,
+        copy_up: false,
+    }
+}
+
+/// The name of a hierarchy's mount point.
+fn name_of(hierarchy: &Hierarchy) -> String {
+    hierarchy.mountpoint.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// A hierarchy is chosen by its controllers, or by its name where it has none (cgroups(7)).
+fn v1_filesystem(hierarchy: &Hierarchy) -> Filesystem {
+    let mut filesystem = plain("cgroup", "cgroup");
+    for controller in &hierarchy.controllers {
+        match controller.strip_prefix("name=") {
+            Some(name) => {
+                filesystem.flags.push(c"none".to_owned());
+                filesystem.values.push((c"name".to_owned(), c_string(name)));
+            }
+            None => filesystem.flags.push(c_string(controller)),
+        }
+    }
+    filesystem
+}
+
+fn attributes(options: &MountOptions) -> Attributes {
+    Attributes {
+        mount: Change { set: options.set, clear: options.clear, propagation: 0 },
+        tree: Change { set: options.tree_set, clear: options.tree_clear, propagation: 0 },
+        propagation: options.propagation.clone(),
+    }
+}
+
+/// What may be mounted inside /proc: files that userspace filesystems such as lxcfs show a container's own numbers in.
+fn is_guarded(destination: &str) -> bool {
+    const REPLACED: [&str; 9] = [
+        "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "net/dev",
+    ];
+    destination.strip_prefix("/proc/").is_some_and(|below| !REPLACED.contains(&below))
+}
+
+/// Whether the options make it a bind mount; they decide, whatever the type says.
+pub(super) fn is_bind(mount: &spec::Mount) -> bool {
+    mount.options.iter().any(|option| option == "bind" || option == "rbind")
+}
+
+/// A path of the runtime namespace; relative ones are below the bundle.
+fn path_in(inputs: &Inputs<'_>, path: &str) -> CString {
+    c_string(&inputs.bundle.path.join(Path::new(path)).to_string_lossy())
+}
+
+/// Lexically clean and absolute: no `.`, no empty component, and `..` stops at the root.
+pub(super) fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations_are_cleaned_lexically_and_stay_below_the_root() {
+        for (path, cleaned) in [
+            ("/dev/", "/dev"),
+            ("/a/../../../escape", "/escape"),
+            ("rel/dst", "/rel/dst"),
+            ("//a//./b/", "/a/b"),
+            ("/", "/"),
+        ] {
+            assert_eq!(clean(path), cleaned);
+        }
+    }
+}

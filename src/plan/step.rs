@@ -1,0 +1,260 @@
+//! One step of the child, and what it holds: C strings, integers, flags; nothing that is still to be parsed.
+//! How a step is carried out is in `init`; how it is worded in `show`.
+
+use std::ffi::{CStr, CString};
+
+use crate::spec::NamespaceType;
+use crate::sys::attributes::{Capabilities, Scheduling};
+use crate::sys::mount::Change;
+use crate::sys::program::Vector;
+
+/// The verbs of the child, roughly in the order in which a plan uses them.
+#[derive(Debug)]
+pub enum Step {
+    /// setns(2) into a namespace.
+    Join(Join),
+    /// A new time namespace for what follows the next fork, with its offsets (time_namespaces(7)).
+    TimeNamespace { offsets: String },
+    /// Write 0 to the task file of each cgroup: the child moves itself, since moving another process waits for an RCU
+    /// grace period.
+    EnterCgroups,
+    /// A cgroup namespace, rooted where the child is by now.
+    NewCgroupNamespace,
+    /// Become ids that the new user namespace maps, so that what is made has an owner.
+    TakeMappedIds { uid: u32, gid: u32 },
+    /// setsid(2).
+    NewSession,
+    /// A session keyring of the container's own.
+    NewKeyring,
+    /// Cut mount propagation towards the host; `MS_SLAVE` or `MS_PRIVATE`, always recursive.
+    Isolate { propagation: u64 },
+    /// Attach the root filesystem and keep a descriptor of it: everything below is resolved from there.
+    /// With a tree that the parent opened it goes over `/`, since the path may be out of reach.
+    Root { path: CString, tree: Option<usize> },
+    /// Mount something in the root.
+    Mount(Box<Mount>),
+    /// Make a device node, FIFO or socket in the root.
+    Node(Node),
+    /// Bind the host's device of the same name, where mknod(2) is not allowed.
+    BindNode { path: CString, number: u64 },
+    /// A symbolic link in the root; one that exists stays.
+    Link { path: CString, target: CString },
+    /// Bring the loopback interface up.
+    LoopbackUp,
+    /// Make the mount kept in `slot` read-only.
+    Seal { slot: usize, path: CString },
+    /// Run a hook in the container's namespaces.
+    Hook(Box<HookCall>),
+    /// Write a value below /proc/sys.
+    Sysctl { file: CString, value: CString },
+    /// sethostname(2).
+    Hostname(CString),
+    /// setdomainname(2).
+    Domainname(CString),
+    /// Make a tree in the root read-only, if it is there.
+    ReadonlyPath(CString),
+    /// Hide a file or directory in the root, if it is there.
+    MaskedPath(CString),
+    /// Make a directory in the root, with its parents.
+    Directory(CString),
+    /// Make the root mount itself read-only.
+    ReadonlyRoot,
+    /// pivot_root(2) into the root, and detach the old one.
+    PivotRoot,
+    /// Move the root over `/` and chroot(2): for a host whose own root is a ramfs.
+    MoveRoot,
+    /// chroot(2): in a mount namespace that was joined, whose root is not ours to move.
+    ChangeRoot,
+    /// The propagation of the container's root, as the config wants it.
+    RootPropagation { propagation: u64, recursive: bool },
+    /// umask(2).
+    Umask(u32),
+    /// personality(2).
+    Personality(u32),
+    /// sched_setattr(2).
+    Scheduler(Scheduling),
+    /// ioprio_set(2).
+    IoPriority { class: u16, level: u8 },
+    /// set_mempolicy(2).
+    MemoryPolicy { mode: i32, nodes: u64 },
+    /// Give stdin, stdout and stderr to this user, who may have to open /dev/stdout again.
+    OwnStdio { uid: u32, gid: u32 },
+    /// Drop everything outside the mask from the bounding set.
+    Bound { keep: u64, last: u8 },
+    /// Supplementary groups.
+    Groups(Vec<u32>),
+    /// Group and user id; capabilities are kept until `Capabilities`.
+    Ids { uid: u32, gid: u32 },
+    /// Enter the working directory, which must be inside the root.
+    Workdir(CString),
+    /// Find the program among the candidates.
+    FindProgram,
+    /// The capability sets, and the ambient one as a mask.
+    Capabilities { sets: Capabilities, ambient: u64 },
+    /// prlimit(2).
+    Limit { resource: u32, soft: u64, hard: u64 },
+    /// The security label that execve(2) will apply, written to a file of /proc/thread-self.
+    Label { file: &'static CStr, value: CString },
+    /// PR_SET_NO_NEW_PRIVS.
+    NoNewPrivileges,
+    /// Read back what the kernel says of this process and compare.
+    Verify(Box<Expectation>),
+    /// Mark every descriptor from here on close-on-exec.
+    CloseFrom { first: u32 },
+    /// Install a seccomp filter, by its number in the plan.
+    Seccomp { filter: usize },
+    /// execve(2).
+    Execute,
+}
+
+/// A namespace to join.
+#[derive(Debug)]
+pub struct Join {
+    /// Its type.
+    pub kind: NamespaceType,
+    /// The type as `CLONE_NEW*`.
+    pub flag: i32,
+    /// Path in the runtime's mount namespace; the parent opens it.
+    pub path: CString,
+    /// Its place in `linux.namespaces`.
+    pub index: usize,
+    /// Which of the opened descriptors it is.
+    pub slot: usize,
+}
+
+/// What is written to `uid_map`, `gid_map` and `setgroups`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdMapText {
+    /// `inside outside size` lines.
+    pub uid: String,
+    /// `inside outside size` lines.
+    pub gid: String,
+    /// Whether setgroups(2) is given up, which is the price of a group map without privileges (user_namespaces(7)).
+    pub deny_setgroups: bool,
+}
+
+/// A mount to make.
+#[derive(Debug)]
+pub struct Mount {
+    /// Where, absolute inside the root, lexically clean.
+    pub destination: CString,
+    /// What.
+    pub source: Source,
+    /// Attributes of the mount.
+    pub attributes: Attributes,
+    /// Slot to keep the mount in until it is sealed read-only.
+    pub seal: Option<usize>,
+}
+
+/// What is mounted.
+#[derive(Debug)]
+pub enum Source {
+    /// A new filesystem.
+    Filesystem(Filesystem),
+    /// A tree of the runtime namespace, opened by the child.
+    Bind { path: CString, recursive: bool },
+    /// The same, opened by the parent: number in `Plan::trees`.
+    Tree(usize),
+    /// The mount that is there already gets other attributes.
+    Existing,
+}
+
+/// A filesystem to create (fsopen(2)).
+#[derive(Debug)]
+pub struct Filesystem {
+    /// Type.
+    pub kind: CString,
+    /// The `source` parameter.
+    pub source: Option<CString>,
+    /// Parameters without a value.
+    pub flags: Vec<CString>,
+    /// Parameters with a value.
+    pub values: Vec<(CString, CString)>,
+    /// Take the mode of the directory below, since none is given (tmpfs).
+    pub inherit_mode: bool,
+    /// Copy what the directory below holds (`tmpcopyup`).
+    pub copy_up: bool,
+}
+
+/// Attributes of a mount, for the mount alone and for the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// For the mount itself.
+    pub mount: Change,
+    /// For the mount and everything below it.
+    pub tree: Change,
+    /// Propagation types, in order, each with whether it is recursive.
+    pub propagation: Vec<(u64, bool)>,
+}
+
+/// A node to make.
+#[derive(Debug)]
+pub struct Node {
+    /// Where, absolute inside the root.
+    pub path: CString,
+    /// What kind.
+    pub kind: Kind,
+    /// Device number (makedev(3)).
+    pub number: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+/// Kinds of node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Character device.
+    Character,
+    /// Block device.
+    Block,
+    /// FIFO.
+    Fifo,
+}
+
+/// A hook that the child runs.
+#[derive(Debug)]
+pub struct HookCall {
+    /// The hook as a field of the config.
+    pub name: String,
+    /// The program.
+    pub path: CString,
+    /// Its arguments.
+    pub arguments: Vector,
+    /// Where it starts: the bundle, or the root of the container.
+    pub directory: CString,
+    /// Its environment: exactly the configured one.
+    pub environment: Vector,
+    /// Seconds after which it is killed.
+    pub timeout: Option<u64>,
+    /// The state document up to the process id, and after it; only the child knows its id in its own namespace.
+    pub state: (String, String),
+}
+
+/// What init must find when it asks the kernel about itself, just before the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expectation {
+    /// Real, effective and saved user id.
+    pub uid: u32,
+    /// Real, effective and saved group id.
+    pub gid: u32,
+    /// Supplementary groups, sorted, each once; none where setgroups(2) is given up.
+    pub groups: Option<Vec<u32>>,
+    /// Effective, permitted and inheritable sets.
+    pub capabilities: Capabilities,
+    /// Ambient set.
+    pub ambient: u64,
+    /// Bounding set.
+    pub bounding: u64,
+    /// Highest capability the kernel knows.
+    pub last_capability: u8,
+    /// no_new_privs.
+    pub no_new_privileges: bool,
+    /// Whether the root must be mounted read-only.
+    pub readonly_root: bool,
+    /// Resource, soft, hard.
+    pub limits: Vec<(u32, u64, u64)>,
+}

@@ -1,0 +1,100 @@
+//! What of the host a profile depends on.
+//! Reading it is the only input of this module beyond files of profiles.
+
+use std::fs;
+
+use crate::error::{Doing, Error, Result};
+use crate::spec::Rlimit;
+
+/// What of the host a profile depends on; the default is a host that says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Facts {
+    /// Memory of the host in bytes.
+    pub memory_total: u64,
+    /// The `thermal_throttle` directories that exist, absolute.
+    pub thermal_throttle: Vec<String>,
+    /// The limits that this process has, which a container inherits where its config is silent.
+    pub rlimits: Vec<Rlimit>,
+}
+
+impl Facts {
+    /// Of the host that this process runs on.
+    ///
+    /// # Errors
+    /// An unreadable or unexpected `/proc/meminfo` or `/proc/self/limits`.
+    pub fn read() -> Result<Self> {
+        Ok(Self {
+            memory_total: memory_total()?,
+            thermal_throttle: thermal_throttle(),
+            rlimits: rlimits()?,
+        })
+    }
+}
+
+/// `MemTotal:  2035472 kB` (proc_meminfo(5)).
+fn memory_total() -> Result<u64> {
+    let path = "/proc/meminfo";
+    let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
+    text.lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
+        .and_then(|kibibytes: u64| kibibytes.checked_mul(1024))
+        .ok_or_else(|| Error::new(format!("read \"{path}\""), "no MemTotal"))
+}
+
+/// A CPU that cannot be throttled has no such directory, and a host may have no sysfs: nothing to mask then.
+fn thermal_throttle() -> Vec<String> {
+    let Ok(cpus) = fs::read_dir("/sys/devices/system/cpu") else {
+        return Vec::new();
+    };
+    let mut found: Vec<String> = cpus
+        .filter_map(|entry| entry.ok()?.path().join("thermal_throttle").to_str().map(String::from))
+        .filter(|path| fs::exists(path).unwrap_or(true))
+        .collect();
+    found.sort();
+    found
+}
+
+/// The names of `/proc/self/limits` that a profile can bound, with their constants.
+const LIMITS: [(&str, &str); 16] = [
+    ("Max cpu time", "RLIMIT_CPU"),
+    ("Max file size", "RLIMIT_FSIZE"),
+    ("Max data size", "RLIMIT_DATA"),
+    ("Max stack size", "RLIMIT_STACK"),
+    ("Max core file size", "RLIMIT_CORE"),
+    ("Max resident set", "RLIMIT_RSS"),
+    ("Max processes", "RLIMIT_NPROC"),
+    ("Max open files", "RLIMIT_NOFILE"),
+    ("Max locked memory", "RLIMIT_MEMLOCK"),
+    ("Max address space", "RLIMIT_AS"),
+    ("Max file locks", "RLIMIT_LOCKS"),
+    ("Max pending signals", "RLIMIT_SIGPENDING"),
+    ("Max msgqueue size", "RLIMIT_MSGQUEUE"),
+    ("Max nice priority", "RLIMIT_NICE"),
+    ("Max realtime priority", "RLIMIT_RTPRIO"),
+    ("Max realtime timeout", "RLIMIT_RTTIME"),
+];
+
+fn rlimits() -> Result<Vec<Rlimit>> {
+    let path = "/proc/self/limits";
+    let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
+    let number = |word: &str| if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() };
+    let limit = |line: &str| {
+        let (name, kind) = LIMITS.iter().find(|(name, _)| line.starts_with(name))?;
+        let mut words = line[name.len()..].split_whitespace();
+        let (soft, hard) = (number(words.next()?)?, number(words.next()?)?);
+        Some(Rlimit { kind: (*kind).into(), hard, soft })
+    };
+    Ok(text.lines().filter_map(limit).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_this_host_are_complete() {
+        let facts = Facts::read().unwrap();
+        assert!(facts.memory_total > 1 << 20);
+        assert_eq!(facts.rlimits.len(), LIMITS.len());
+    }
+}

@@ -1,0 +1,570 @@
+//! The TOML format of a profile, as types; docs/profiles.md is its reference.
+//! What the values do to a config is in `tighten`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::filter;
+use crate::error::quote;
+use crate::spec::NamespaceType;
+
+/// A profile; a section that is absent demands nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Profile {
+    /// One word, shown in every refusal and change.
+    pub name: String,
+    /// One sentence.
+    pub description: String,
+    /// Who may run.
+    #[serde(default)]
+    pub identity: Identity,
+    /// Which capabilities may be held.
+    #[serde(default)]
+    pub capabilities: Option<Capabilities>,
+    /// Flags of the process.
+    #[serde(default)]
+    pub process: ProcessRules,
+    /// Which namespaces must not be the host's.
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    /// The root filesystem.
+    #[serde(default)]
+    pub root: Root,
+    /// Options of mounts.
+    #[serde(default)]
+    pub mounts: Mounts,
+    /// Paths to hide or to make read-only.
+    #[serde(default)]
+    pub paths: Paths,
+    /// Which devices may be used.
+    #[serde(default)]
+    pub devices: Devices,
+    /// cgroup limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// Resource limits by name, `RLIMIT_CORE`.
+    #[serde(default)]
+    pub rlimits: BTreeMap<String, RlimitBound>,
+    /// A system-call filter, stacked on the config's.
+    #[serde(default)]
+    pub seccomp: Option<SeccompRules>,
+}
+
+/// What happens when a config asks for more than the profile allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnConflict {
+    /// The value is cut, and the change recorded.
+    #[default]
+    Tighten,
+    /// The container is not created.
+    Refuse,
+}
+
+/// What happens when a config asks for one particular thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing.
+    #[default]
+    Allow,
+    /// A warning.
+    Warn,
+    /// The container is not created.
+    Refuse,
+}
+
+/// Who may run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Identity {
+    /// What happens when `process.user.uid` is 0.
+    #[serde(default)]
+    pub non_root: Verdict,
+    /// A user id below this one, other than 0, is refused.
+    #[serde(default)]
+    pub minimum_uid: u32,
+    /// What happens to `process.user.additionalGids`.
+    #[serde(default)]
+    pub additional_groups: Groups,
+}
+
+/// What happens to supplementary groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Groups {
+    /// They stay.
+    #[default]
+    Keep,
+    /// They are removed, and the change recorded.
+    Drop,
+    /// The container is not created.
+    Refuse,
+}
+
+/// Which capabilities may be held, in any of the five sets.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Capabilities {
+    /// Names such as `CAP_CHOWN`.
+    pub allow: Vec<String>,
+    /// For a capability that is not listed.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// Flags of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ProcessRules {
+    /// Whether `process.noNewPrivileges` must be true.
+    #[serde(default)]
+    pub no_new_privileges: bool,
+    /// What happens when `process.terminal` is true.
+    #[serde(default)]
+    pub terminal: Verdict,
+    /// For `no-new-privileges`.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// Which namespaces must not be the host's.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Namespaces {
+    /// Kinds that a config must have, new or joined by path; a missing one is added as new.
+    #[serde(default)]
+    pub require: Vec<NamespaceType>,
+    /// For a missing one.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// The root filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Root {
+    /// Whether `root.readonly` must be true.
+    #[serde(default)]
+    pub readonly: bool,
+    /// For a writable root.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// Options of mounts, by class of mount.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Mounts {
+    /// The most permissive propagation.
+    #[serde(default)]
+    pub propagation: Option<Propagation>,
+    /// Filesystem types of the kernel's own (`sysfs`) that are left out.
+    #[serde(default)]
+    pub drop: Vec<String>,
+    /// Bind mounts, and filesystems of no other class.
+    #[serde(default)]
+    pub bind: BindMounts,
+    /// tmpfs.
+    #[serde(default)]
+    pub tmpfs: TmpfsMounts,
+    /// proc, sysfs, cgroup and the kernel's other interfaces.
+    #[serde(default)]
+    pub kernel: KernelMounts,
+    /// For all of the above.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// Propagation of mounts (mount_namespaces(7)), the strictest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// Neither way.
+    Private,
+    /// From the host into the container.
+    Slave,
+    /// Both ways.
+    Shared,
+}
+
+/// A mount option that takes something away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flag {
+    /// Read-only.
+    Ro,
+    /// Set-user-id and file capabilities have no effect.
+    Nosuid,
+    /// Device nodes cannot be opened.
+    Nodev,
+    /// Nothing can be executed.
+    Noexec,
+}
+
+/// Bind mounts, and filesystems of no other class.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct BindMounts {
+    /// Options that must be set; on a recursive bind mount, on everything below too.
+    #[serde(default)]
+    pub add: Vec<Flag>,
+    /// Whether a read-only recursive bind mount is read-only all the way down (`rro`).
+    #[serde(default)]
+    pub readonly_recursive: bool,
+    /// Whether a bind mount from below `/dev` to below `/dev` is spared `nodev`: the way to pass one device.
+    #[serde(default)]
+    pub device_nodes: bool,
+}
+
+/// tmpfs. The one on `/dev` is always spared `nodev`, as it holds the container's devices.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct TmpfsMounts {
+    /// Options that must be set.
+    #[serde(default)]
+    pub add: Vec<Flag>,
+    /// Size of each, in bytes.
+    #[serde(default)]
+    pub size: Bound,
+    /// Number of files of each.
+    #[serde(default)]
+    pub inodes: Bound,
+}
+
+/// The kernel's own filesystems. devpts is always spared `nodev`, as it holds terminals.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct KernelMounts {
+    /// Options that must be set.
+    #[serde(default)]
+    pub add: Vec<Flag>,
+    /// Types that must be mounted read-only.
+    #[serde(default)]
+    pub readonly: Vec<String>,
+    /// Whether proc hides the processes of other users (`hidepid=invisible`, Linux 5.8).
+    #[serde(default)]
+    pub proc_invisible: bool,
+    /// Whether proc shows processes only (`subset=pid`, Linux 5.8).
+    #[serde(default)]
+    pub proc_only_pids: bool,
+}
+
+/// Paths to hide or to make read-only.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Paths {
+    /// Added to `linux.maskedPaths`.
+    #[serde(default)]
+    pub mask: Vec<String>,
+    /// Added to `linux.readonlyPaths`.
+    #[serde(default)]
+    pub readonly: Vec<String>,
+    /// Whether the `thermal_throttle` directory of every CPU is masked.
+    #[serde(default)]
+    pub mask_thermal_throttle: bool,
+}
+
+/// Which devices may be used.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Devices {
+    /// Whether everything is denied that no rule allows, and a rule that allows everything is removed.
+    #[serde(default)]
+    pub deny_all: bool,
+    /// What the config's rules may allow, `c 1:3 rwm`, with `*` for any number; absent: anything but all devices.
+    #[serde(default)]
+    pub allow: Option<Vec<DeviceSet>>,
+    /// Nodes that `linux.devices` may ask for; absent: any.
+    #[serde(default)]
+    pub nodes: Option<Vec<String>>,
+    /// For a node that is not listed. A rule of the cgroup is always tightened: engines send more than they need.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// cgroup limits.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Limits {
+    /// Bytes.
+    #[serde(default)]
+    pub memory: Bound,
+    /// Bytes of swap beyond the memory.
+    #[serde(default)]
+    pub swap: Bound,
+    /// Tasks.
+    #[serde(default)]
+    pub pids: Bound,
+    /// CPU time, in percent of one CPU.
+    #[serde(default)]
+    pub cpu_percent: Bound,
+}
+
+/// One limit: what it is where the config has none, and the most that the config may ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Bound {
+    /// Set where the config has no limit; absent: `maximum`.
+    #[serde(default)]
+    pub default: Option<Quantity>,
+    /// The most that a config may ask for; absent: anything.
+    #[serde(default)]
+    pub maximum: Option<Quantity>,
+    /// For a config that asks for more.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// A number, in TOML plain, `"512MiB"`, or `"host"` for all the memory of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RawQuantity", into = "RawQuantity")]
+pub enum Quantity {
+    /// That many.
+    Number(u64),
+    /// As many bytes as the host has memory.
+    Host,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(untagged, expecting = "a number, a size such as \"512MiB\", or \"host\"")]
+enum RawQuantity {
+    Number(u64),
+    Text(String),
+}
+
+impl TryFrom<RawQuantity> for Quantity {
+    type Error = String;
+
+    fn try_from(raw: RawQuantity) -> Result<Self, String> {
+        let text = match raw {
+            RawQuantity::Number(number) => return Ok(Self::Number(number)),
+            RawQuantity::Text(text) if text == "host" => return Ok(Self::Host),
+            RawQuantity::Text(text) => text,
+        };
+        let wrong = || format!("{} is not a size such as \"512MiB\", nor \"host\"", quote(&text));
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let (digits, unit) = units
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
+            .ok_or_else(wrong)?;
+        let number: u64 = digits.parse().map_err(|_| wrong())?;
+        number.checked_mul(unit).map(Self::Number).ok_or_else(wrong)
+    }
+}
+
+impl From<Quantity> for RawQuantity {
+    fn from(quantity: Quantity) -> Self {
+        match quantity {
+            Quantity::Number(number) => Self::Number(number),
+            Quantity::Host => Self::Text("host".into()),
+        }
+    }
+}
+
+/// One resource limit, soft and hard alike.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct RlimitBound {
+    /// The most, and what is set where the config has none; in the limit's own unit (getrlimit(2)).
+    pub maximum: u64,
+    /// For a config that asks for more.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// A set of devices, `c 1:3 rwm`, of the devices cgroup.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DeviceSet {
+    /// `c` or `b`.
+    pub kind: char,
+    /// Absent: any.
+    pub major: Option<i64>,
+    /// Absent: any.
+    pub minor: Option<i64>,
+    /// Of `r`, `w` and `m`.
+    pub access: String,
+}
+
+impl TryFrom<String> for DeviceSet {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let parsed = || {
+            let (kind, rest) = text.split_once(' ')?;
+            let (numbers, access) = rest.split_once(' ')?;
+            let (major, minor) = numbers.split_once(':')?;
+            let number = |digits: &str| match digits {
+                "*" => Some(None),
+                digits => digits.parse::<u32>().ok().map(|number| Some(i64::from(number))),
+            };
+            let right = !access.is_empty() && access.chars().all(|c| "rwm".contains(c));
+            (right && matches!(kind, "c" | "b")).then_some(Self {
+                kind: kind.chars().next()?,
+                major: number(major)?,
+                minor: number(minor)?,
+                access: access.into(),
+            })
+        };
+        parsed().ok_or_else(|| format!("{} is not a device such as \"c 1:3 rwm\"", quote(&text)))
+    }
+}
+
+impl From<DeviceSet> for String {
+    fn from(set: DeviceSet) -> Self {
+        set.to_string()
+    }
+}
+
+impl fmt::Display for DeviceSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |n: Option<i64>| n.map_or("*".into(), |n| n.to_string());
+        let (major, minor) = (number(self.major), number(self.minor));
+        write!(f, "{} {major}:{minor} {}", self.kind, self.access)
+    }
+}
+
+/// A system-call filter.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SeccompRules {
+    /// For a call that no rule matches.
+    pub default_action: Action,
+    /// The error of the default action, and of rules that name none.
+    #[serde(default)]
+    pub default_errno: ErrnoName,
+    /// `native`, or names such as `SCMP_ARCH_X86_64`; a call of any other architecture kills the process.
+    pub architectures: Vec<String>,
+    /// In no order: no two of them may match the same call.
+    pub rules: Vec<SeccompRule>,
+}
+
+/// What the filter does with a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// The call is made.
+    Allow,
+    /// The call fails.
+    Errno,
+    /// The call is made, and logged by the kernel.
+    Log,
+    /// The process is killed (SIGSYS).
+    KillProcess,
+}
+
+/// The error of a refused call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ErrnoName {
+    /// Refused.
+    #[default]
+    Eperm,
+    /// As if the kernel did not have it, so that programs fall back.
+    Enosys,
+    /// Refused, for file accesses.
+    Eacces,
+}
+
+/// System calls and what happens to them.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct SeccompRule {
+    /// Names of system calls; one that the architecture lacks is passed over.
+    pub names: Vec<String>,
+    /// What happens.
+    pub action: Action,
+    /// For `errno`, where it is not the default one.
+    #[serde(default)]
+    pub errno: Option<ErrnoName>,
+    /// All must match.
+    #[serde(default)]
+    pub args: Vec<ArgRule>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A test of one argument, of its low 32 bits (`mask` aside): the high ones never slip past it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct ArgRule {
+    /// From 0.
+    pub index: u32,
+    /// Which bits are compared.
+    #[serde(default)]
+    pub mask: Option<u64>,
+    /// Matches any of these.
+    #[serde(default)]
+    pub one_of: Option<Vec<u64>>,
+    /// Matches anything but these.
+    #[serde(default)]
+    pub none_of: Option<Vec<u64>>,
+}
+
+impl Profile {
+    /// What types cannot say.
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
+            return Err(format!("name: {} is not a word of letters, digits, -, _ and .", quote(&self.name)));
+        }
+        let capabilities = self.capabilities.iter().flat_map(|section| &section.allow);
+        if let Some(name) = capabilities.into_iter().find(|name| !is_constant(name, "CAP_")) {
+            return Err(format!("capabilities.allow: {} is not a name such as \"CAP_CHOWN\"", quote(name)));
+        }
+        if let Some(name) = self.rlimits.keys().find(|name| !is_constant(name, "RLIMIT_")) {
+            return Err(format!("rlimits: {} is not a name such as \"RLIMIT_CORE\"", quote(name)));
+        }
+        self.check_paths()?;
+        self.check_namespaces()?;
+        for (key, bound) in self.bounds() {
+            if let (Some(Quantity::Number(default)), Some(Quantity::Number(maximum))) = (bound.default, bound.maximum)
+                && default > maximum
+            {
+                return Err(format!("{key}.default: {default} is above {key}.maximum, {maximum}"));
+            }
+        }
+        self.seccomp.as_ref().map_or(Ok(()), filter::check)
+    }
+
+    fn check_paths(&self) -> Result<(), String> {
+        let lists = [("paths.mask", &self.paths.mask), ("paths.readonly", &self.paths.readonly)];
+        for (key, list) in lists {
+            if let Some(path) = list.iter().find(|path| !path.starts_with('/') || path.contains(['*', '\0'])) {
+                return Err(format!("{key}: {} is not an absolute path without wildcards", quote(path)));
+            }
+        }
+        Ok(())
+    }
+
+    /// A new user or time namespace needs more than its name (id mappings, offsets), so it cannot be added.
+    fn check_namespaces(&self) -> Result<(), String> {
+        let added = [NamespaceType::User, NamespaceType::Time];
+        if self.namespaces.on_conflict == OnConflict::Tighten
+            && self.namespaces.require.iter().any(|kind| added.contains(kind))
+        {
+            return Err("namespaces.require: user and time can only be required with on-conflict = \"refuse\"".into());
+        }
+        Ok(())
+    }
+
+    fn bounds(&self) -> [(&'static str, &Bound); 6] {
+        [
+            ("limits.memory", &self.limits.memory),
+            ("limits.swap", &self.limits.swap),
+            ("limits.pids", &self.limits.pids),
+            ("limits.cpu-percent", &self.limits.cpu_percent),
+            ("mounts.tmpfs.size", &self.mounts.tmpfs.size),
+            ("mounts.tmpfs.inodes", &self.mounts.tmpfs.inodes),
+        ]
+    }
+}
+
+fn is_constant(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| {
+        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+    })
+}

@@ -1,0 +1,265 @@
+//! The order that tightening must keep: is a config at most as permissive as another?
+//! Written over all fields by destructuring, so that a new field of the config does not compile until it has a place here.
+
+use crate::names::mount::parse;
+use crate::spec::{
+    Capabilities, Config, DeviceRule, Linux, Memory, Mount, Process, Resources, Rlimit, Root, User,
+};
+
+type Checked = Result<(), String>;
+
+/// Whether `a` is at most as permissive as `b`; fields that no profile touches must be equal.
+///
+/// # Errors
+/// The first field in which `a` permits more, or something else.
+pub fn at_most(a: &Config, b: &Config) -> Checked {
+    let Config { oci_version, process, root, hostname, domainname, mounts, hooks, annotations, linux } = a;
+    same("ociVersion", oci_version, &b.oci_version)?;
+    same("hostname", hostname, &b.hostname)?;
+    same("domainname", domainname, &b.domainname)?;
+    same("hooks", hooks, &b.hooks)?;
+    same("annotations", annotations, &b.annotations)?;
+    both("process", process.as_ref(), b.process.as_ref(), at_most_process)?;
+    both("root", root.as_ref(), b.root.as_ref(), at_most_root)?;
+    at_most_mounts(mounts, &b.mounts)?;
+    both("linux", linux.as_ref(), b.linux.as_ref(), at_most_linux)
+}
+
+fn same<T: PartialEq>(field: &str, a: &T, b: &T) -> Checked {
+    if a == b { Ok(()) } else { Err(format!("{field}: differs")) }
+}
+
+fn both<T>(field: &str, a: Option<&T>, b: Option<&T>, order: impl Fn(&T, &T) -> Checked) -> Checked {
+    match (a, b) {
+        (Some(a), Some(b)) => order(a, b),
+        (None, None) => Ok(()),
+        _ => Err(format!("{field}: only one has it")),
+    }
+}
+
+fn subset<T: PartialEq>(field: &str, a: &[T], b: &[T]) -> Checked {
+    if a.iter().all(|item| b.contains(item)) { Ok(()) } else { Err(format!("{field}: has more")) }
+}
+
+fn at_most_process(a: &Process, b: &Process) -> Checked {
+    let Process {
+        terminal,
+        console_size,
+        user,
+        args,
+        env,
+        cwd,
+        capabilities,
+        rlimits,
+        no_new_privileges,
+        apparmor_profile,
+        oom_score_adj,
+        scheduler,
+        selinux_label,
+        io_priority,
+        exec_cpu_affinity,
+    } = a;
+    same("process.terminal", terminal, &b.terminal)?;
+    same("process.consoleSize", console_size, &b.console_size)?;
+    same("process.args", args, &b.args)?;
+    same("process.env", env, &b.env)?;
+    same("process.cwd", cwd, &b.cwd)?;
+    same("process.apparmorProfile", apparmor_profile, &b.apparmor_profile)?;
+    same("process.oomScoreAdj", oom_score_adj, &b.oom_score_adj)?;
+    same("process.scheduler", scheduler, &b.scheduler)?;
+    same("process.selinuxLabel", selinux_label, &b.selinux_label)?;
+    same("process.ioPriority", io_priority, &b.io_priority)?;
+    same("process.execCPUAffinity", exec_cpu_affinity, &b.exec_cpu_affinity)?;
+    let User { uid, gid, umask, additional_gids, username } = user;
+    same("process.user.uid", uid, &b.user.uid)?;
+    same("process.user.gid", gid, &b.user.gid)?;
+    same("process.user.umask", umask, &b.user.umask)?;
+    same("process.user.username", username, &b.user.username)?;
+    subset("process.user.additionalGids", additional_gids, &b.user.additional_gids)?;
+    if b.no_new_privileges && !no_new_privileges {
+        return Err("process.noNewPrivileges: was true".into());
+    }
+    at_most_rlimits(rlimits, &b.rlimits)?;
+    both("process.capabilities", capabilities.as_ref(), b.capabilities.as_ref(), at_most_capabilities)
+}
+
+fn at_most_capabilities(a: &Capabilities, b: &Capabilities) -> Checked {
+    let Capabilities { bounding, effective, inheritable, permitted, ambient } = a;
+    subset("process.capabilities.bounding", bounding, &b.bounding)?;
+    subset("process.capabilities.effective", effective, &b.effective)?;
+    subset("process.capabilities.inheritable", inheritable, &b.inheritable)?;
+    subset("process.capabilities.permitted", permitted, &b.permitted)?;
+    subset("process.capabilities.ambient", ambient, &b.ambient)
+}
+
+/// A limit that `b` lacks is the runtime's own, which only lower ones are set over.
+fn at_most_rlimits(a: &[Rlimit], b: &[Rlimit]) -> Checked {
+    for old in b {
+        let new = a.iter().find(|limit| limit.kind == old.kind);
+        if !new.is_some_and(|new| new.hard <= old.hard && new.soft <= old.soft) {
+            return Err(format!("process.rlimits: {} is higher or gone", old.kind));
+        }
+    }
+    Ok(())
+}
+
+fn at_most_root(a: &Root, b: &Root) -> Checked {
+    let Root { path, readonly } = a;
+    same("root.path", path, &b.path)?;
+    if b.readonly && !readonly { Err("root.readonly: was true".into()) } else { Ok(()) }
+}
+
+/// The same mounts in the same order, some perhaps left out, each with the same restrictions or more.
+fn at_most_mounts(a: &[Mount], b: &[Mount]) -> Checked {
+    let mut rest = b.iter();
+    for (index, new) in a.iter().enumerate() {
+        let Mount { destination, kind, source, options, uid_mappings, gid_mappings } = new;
+        let old = rest.find(|old| {
+            (&old.destination, &old.kind, &old.source, &old.uid_mappings, &old.gid_mappings)
+                == (destination, kind, source, uid_mappings, gid_mappings)
+        });
+        let Some(old) = old else { return Err(format!("mounts[{index}]: is new")) };
+        at_most_options(options, &old.options).map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
+    }
+    Ok(())
+}
+
+/// Options may only be appended, and what is appended must not clear a restriction.
+fn at_most_options(a: &[String], b: &[String]) -> Checked {
+    if !a.starts_with(b) {
+        return Err("something other than appended to".into());
+    }
+    let (new, old) = (parse(a), parse(b));
+    let restrictions = libc::MOUNT_ATTR_RDONLY
+        | libc::MOUNT_ATTR_NOSUID
+        | libc::MOUNT_ATTR_NODEV
+        | libc::MOUNT_ATTR_NOEXEC
+        | libc::MOUNT_ATTR_NOSYMFOLLOW;
+    let lost = (old.set & !new.set | old.tree_set & !new.tree_set) & restrictions;
+    let cleared = (new.clear & !old.clear | new.tree_clear & !old.tree_clear) & restrictions;
+    if lost | cleared != 0 {
+        return Err("a restriction is gone".into());
+    }
+    same("bind", &new.bind, &old.bind)?;
+    same("idmap", &new.id_map, &old.id_map)
+}
+
+fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
+    let Linux {
+        uid_mappings,
+        gid_mappings,
+        sysctl,
+        resources,
+        cgroups_path,
+        namespaces,
+        devices,
+        net_devices,
+        seccomp,
+        rootfs_propagation,
+        masked_paths,
+        readonly_paths,
+        mount_label,
+        intel_rdt,
+        memory_policy,
+        personality,
+        time_offsets,
+    } = a;
+    same("linux.uidMappings", uid_mappings, &b.uid_mappings)?;
+    same("linux.gidMappings", gid_mappings, &b.gid_mappings)?;
+    same("linux.sysctl", sysctl, &b.sysctl)?;
+    same("linux.cgroupsPath", cgroups_path, &b.cgroups_path)?;
+    same("linux.netDevices", net_devices, &b.net_devices)?;
+    // The profile's filter is stacked on this one, which stays.
+    same("linux.seccomp", seccomp, &b.seccomp)?;
+    same("linux.rootfsPropagation", rootfs_propagation, &b.rootfs_propagation)?;
+    same("linux.mountLabel", mount_label, &b.mount_label)?;
+    same("linux.intelRdt", intel_rdt, &b.intel_rdt)?;
+    same("linux.memoryPolicy", memory_policy, &b.memory_policy)?;
+    same("linux.personality", personality, &b.personality)?;
+    same("linux.timeOffsets", time_offsets, &b.time_offsets)?;
+    subset("linux.devices", devices, &b.devices)?;
+    subset("linux.maskedPaths", &b.masked_paths, masked_paths)?;
+    subset("linux.readonlyPaths", &b.readonly_paths, readonly_paths)?;
+    if !namespaces.starts_with(&b.namespaces) || namespaces[b.namespaces.len()..].iter().any(|new| new.path.is_some()) {
+        return Err("linux.namespaces: not the same ones and new ones".into());
+    }
+    let none = Resources::default();
+    at_most_resources(resources.as_ref().unwrap_or(&none), b.resources.as_ref().unwrap_or(&none))
+}
+
+fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
+    let Resources { devices, memory, cpu, pids, block_io, hugepage_limits, network, rdma, unified } = a;
+    same("linux.resources.blockIO", block_io, &b.block_io)?;
+    same("linux.resources.hugepageLimits", hugepage_limits, &b.hugepage_limits)?;
+    same("linux.resources.network", network, &b.network)?;
+    same("linux.resources.rdma", rdma, &b.rdma)?;
+    same("linux.resources.unified", unified, &b.unified)?;
+    at_most_devices(devices, &b.devices)?;
+    let none = Memory::default();
+    at_most_memory(memory.as_ref().unwrap_or(&none), b.memory.as_ref().unwrap_or(&none))?;
+    let pids = |pids: &Option<crate::spec::Pids>| pids.as_ref().and_then(|pids| pids.limit);
+    lower("linux.resources.pids.limit", pids(&a.pids), pids(&b.pids))?;
+    let _ = (cpu, &a.pids);
+    at_most_cpu(a, b)
+}
+
+/// A default deny comes first, so taking away a rule that allows is tightening; those that deny must stay.
+fn at_most_devices(a: &[DeviceRule], b: &[DeviceRule]) -> Checked {
+    let mut rest = a.iter().peekable();
+    for rule in b {
+        if rest.peek() == Some(&rule) {
+            rest.next();
+        } else if !rule.allow {
+            return Err("linux.resources.devices: a denial is gone".into());
+        }
+    }
+    if rest.next().is_some() { Err("linux.resources.devices: has a new rule".into()) } else { Ok(()) }
+}
+
+fn at_most_memory(a: &Memory, b: &Memory) -> Checked {
+    let Memory {
+        limit,
+        reservation,
+        swap,
+        kernel,
+        kernel_tcp,
+        swappiness,
+        disable_oom_killer,
+        use_hierarchy,
+        check_before_update,
+    } = a;
+    same("linux.resources.memory.reservation", reservation, &b.reservation)?;
+    same("linux.resources.memory.kernel", kernel, &b.kernel)?;
+    same("linux.resources.memory.kernelTCP", kernel_tcp, &b.kernel_tcp)?;
+    same("linux.resources.memory.swappiness", swappiness, &b.swappiness)?;
+    same("linux.resources.memory.disableOOMKiller", disable_oom_killer, &b.disable_oom_killer)?;
+    same("linux.resources.memory.useHierarchy", use_hierarchy, &b.use_hierarchy)?;
+    same("linux.resources.memory.checkBeforeUpdate", check_before_update, &b.check_before_update)?;
+    lower("linux.resources.memory.limit", *limit, b.limit)?;
+    lower("linux.resources.memory.swap", *swap, b.swap)
+}
+
+fn at_most_cpu(a: &Resources, b: &Resources) -> Checked {
+    let (new, old) = (a.cpu.clone().unwrap_or_default(), b.cpu.clone().unwrap_or_default());
+    let without = |cpu: &crate::spec::Cpu| crate::spec::Cpu { quota: None, period: None, ..cpu.clone() };
+    same("linux.resources.cpu", &without(&new), &without(&old))?;
+    let share = |cpu: &crate::spec::Cpu| {
+        let quota = cpu.quota.filter(|quota| *quota > 0)?;
+        Some(quota as f64 / cpu.period.filter(|period| *period > 0).unwrap_or(100_000) as f64)
+    };
+    match (share(&new), share(&old)) {
+        (Some(new), Some(old)) if new > old => Err("linux.resources.cpu.quota: is higher".into()),
+        (None, Some(_)) => Err("linux.resources.cpu.quota: is gone".into()),
+        _ => Ok(()),
+    }
+}
+
+/// Limits of which none, and what is not above 0, is unlimited.
+fn lower(field: &str, a: Option<i64>, b: Option<i64>) -> Checked {
+    let limit = |limit: Option<i64>| limit.filter(|limit| *limit > 0);
+    match (limit(a), limit(b)) {
+        (Some(new), Some(old)) if new > old => Err(format!("{field}: is higher")),
+        (None, Some(_)) => Err(format!("{field}: is gone")),
+        _ => Ok(()),
+    }
+}
