@@ -276,12 +276,18 @@ fn on_a_full_disk(bundle: &Bundle, options: &str, verb: &str) -> crate::harness:
         dd if=/dev/zero of=\"$state\"/.filler bs=4096 2>/dev/null
         \"$@\"; code=$?; ls \"$state\"; exit $code"
     );
+    let profile: &[&str] = if is_foreign() {
+        &[]
+    } else {
+        &["--profile", "none"]
+    };
     Call::new("unshare", &bundle.temp().join("calls"))
         .args(["--mount", "sh", "-c", &script, "sh"])
         .arg(bundle.state_dir())
         .arg(runtime())
         .arg("--root")
         .arg(bundle.state_dir())
+        .args(profile)
         .args([verb, "--bundle"])
         .arg(bundle.path())
         .arg(bundle.id())

@@ -80,7 +80,8 @@ fn restricted_leaves_no_capability_and_no_way_to_gain_one() {
             format!("CapInh: {zero}"),
             format!("CapPrm: {zero}"),
             format!("CapEff: {zero}"),
-            format!("CapBnd: {zero}"),
+            // NET_BIND_SERVICE, the one capability that the profile lets a configuration ask for.
+            "CapBnd: 0000000000000400".into(),
             format!("CapAmb: {zero}"),
             "NoNewPrivs: 1".into(),
             "Seccomp: 2".into(),

@@ -27,5 +27,7 @@ mod lifecycle;
 mod odd_config;
 mod odd_surroundings;
 mod plan;
+mod profiles;
 mod runc_parity;
 mod schema;
+mod seccomp;

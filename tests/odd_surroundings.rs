@@ -9,6 +9,15 @@ use serde_json::{Value, json};
 
 use crate::harness::{Bundle, Call, is_foreign, runtime, skip};
 
+/// The flag for no profile, which an oracle does not have.
+fn no_profile() -> &'static [&'static str] {
+    if is_foreign() {
+        &[]
+    } else {
+        &["--profile", "none"]
+    }
+}
+
 fn mode(path: &std::path::Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o7777
 }
@@ -140,18 +149,13 @@ fn locked(options: &[&str]) -> crate::harness::Output {
         .shell("grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6");
     bundle.write();
     let prelude = "mount -t tmpfs -o nosuid,nodev,noexec,mode=755 t \"$1\"; shift; exec \"$@\"";
-    let profile: &[&str] = if is_foreign() {
-        &[]
-    } else {
-        &["--profile", "none"]
-    };
     Call::new("unshare", &bundle.temp().join("calls"))
         .args(["--mount", "sh", "-c", prelude, "sh"])
         .arg(&outside)
         .arg(runtime())
         .arg("--root")
         .arg(bundle.state_dir())
-        .args(profile)
+        .args(no_profile())
         .args(["run", "--bundle"])
         .arg(bundle.path())
         .arg(bundle.id())
@@ -207,6 +211,7 @@ fn user_can_reopen_its_standard_output_and_devices_keep_their_owner() {
         .arg(runtime())
         .arg("--root")
         .arg(bundle.state_dir())
+        .args(no_profile())
         .args(["run", "--bundle"])
         .arg(bundle.path())
         .arg(bundle.id())
@@ -229,6 +234,7 @@ fn closed_standard_streams_become_dev_null() {
         .arg(runtime())
         .arg("--root")
         .arg(bundle.state_dir())
+        .args(no_profile())
         .args(["run", "--bundle"])
         .arg(bundle.path())
         .arg(bundle.id())
