@@ -49,10 +49,42 @@ const SIZE: usize = 24;
 impl Message {
     fn encode(self) -> [u8; SIZE] {
         let (kind, failure) = match self {
-            Self::Proceed => (1, Failure { step: 0, call: 0, errno: 0, detail: 0 }),
-            Self::Done => (2, Failure { step: 0, call: 0, errno: 0, detail: 0 }),
-            Self::Cloned(pid) => (3, Failure { step: 0, call: 0, errno: pid, detail: 0 }),
-            Self::Listener => (4, Failure { step: 0, call: 0, errno: 0, detail: 0 }),
+            Self::Proceed => (
+                1,
+                Failure {
+                    step: 0,
+                    call: 0,
+                    errno: 0,
+                    detail: 0,
+                },
+            ),
+            Self::Done => (
+                2,
+                Failure {
+                    step: 0,
+                    call: 0,
+                    errno: 0,
+                    detail: 0,
+                },
+            ),
+            Self::Cloned(pid) => (
+                3,
+                Failure {
+                    step: 0,
+                    call: 0,
+                    errno: pid,
+                    detail: 0,
+                },
+            ),
+            Self::Listener => (
+                4,
+                Failure {
+                    step: 0,
+                    call: 0,
+                    errno: 0,
+                    detail: 0,
+                },
+            ),
             Self::Failed(failure) => (5u32, failure),
         };
         let mut bytes = [0; SIZE];
@@ -65,7 +97,9 @@ impl Message {
     }
 
     fn decode(bytes: [u8; SIZE]) -> Option<Self> {
-        let word = |at: usize| u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let word = |at: usize| {
+            u32::from_ne_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+        };
         let mut detail = [0; 8];
         detail.copy_from_slice(&bytes[16..24]);
         Some(match word(0) {
@@ -89,7 +123,12 @@ impl Message {
 /// # Errors
 /// The errno of socketpair(2).
 pub fn pair() -> SysResult<(OwnedFd, OwnedFd)> {
-    socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+    socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
 }
 
 /// Sends a message; a vanished receiver is `EPIPE`, never a signal.
@@ -121,7 +160,12 @@ fn send_bytes(
 ) -> SysResult<()> {
     let bytes = message.encode();
     rustix::io::retry_on_intr(|| {
-        sendmsg(socket, &[IoSlice::new(&bytes)], ancillary, SendFlags::NOSIGNAL)
+        sendmsg(
+            socket,
+            &[IoSlice::new(&bytes)],
+            ancillary,
+            SendFlags::NOSIGNAL,
+        )
     })
     .map(drop)
 }
@@ -165,7 +209,12 @@ mod tests {
 
     #[test]
     fn every_message_survives_the_socket() {
-        let failure = Failure { step: 7, call: 3, errno: 13, detail: u64::MAX };
+        let failure = Failure {
+            step: 7,
+            call: 3,
+            errno: 13,
+            detail: u64::MAX,
+        };
         for sent in [
             Message::Proceed,
             Message::Done,

@@ -201,8 +201,8 @@ pub(super) fn net_prio(_: &Resources) -> Result<Vec<Write>> {
 
 #[cfg(test)]
 mod tests {
-    use crate::cgroup::settings::tests::{lines, refusal, v1_layout, v2_layout};
     use super::*;
+    use crate::cgroup::settings::tests::{lines, refusal, v1_layout, v2_layout};
 
     #[test]
     fn docker_limits_are_these_files() {

@@ -46,7 +46,10 @@ impl Creation {
     /// # Errors
     /// A bundle that cannot run, or a flag that cannot be honoured.
     pub(super) fn prepare(&self, global: &Global) -> Result<(Store, Prepared, Request)> {
-        for (flag, value) in [("--console-socket", &self.console_socket), ("--pidfd-socket", &self.pidfd_socket)] {
+        for (flag, value) in [
+            ("--console-socket", &self.console_socket),
+            ("--pidfd-socket", &self.pidfd_socket),
+        ] {
             if value.is_some() {
                 return Err(Error::new(format!("use {flag}"), "not supported yet"));
             }
@@ -64,13 +67,26 @@ impl Creation {
             Face::Oci,
         )?;
         let options = Options {
-            root: if self.no_pivot { ChangeOfRoot::Move } else { ChangeOfRoot::Pivot },
-            keyring: if self.no_new_keyring { Keyring::Inherited } else { Keyring::New },
+            root: if self.no_pivot {
+                ChangeOfRoot::Move
+            } else {
+                ChangeOfRoot::Pivot
+            },
+            keyring: if self.no_new_keyring {
+                Keyring::Inherited
+            } else {
+                Keyring::New
+            },
             preserve_fds,
         };
         let store = global.store()?;
         let prepared = container::prepare(bundle, &self.id, &profile, options)?;
-        for warning in prepared.tightened.warnings.iter().chain(&prepared.plan.warnings) {
+        for warning in prepared
+            .tightened
+            .warnings
+            .iter()
+            .chain(&prepared.plan.warnings)
+        {
             log::warn!("{warning}");
         }
         let request = Request {
@@ -95,8 +111,11 @@ impl Creation {
         let count = u32::saturating_add(listen, self.preserve_fds);
         for fd in (3..3 + u64::from(count)).take(4096) {
             if !std::path::Path::new(&format!("/proc/self/fd/{fd}")).exists() {
-                return Err(Error::new("pass descriptors on", format!("descriptor {fd} is not open"))
-                    .hint("--preserve-fds and $LISTEN_FDS count from descriptor 3"));
+                return Err(Error::new(
+                    "pass descriptors on",
+                    format!("descriptor {fd} is not open"),
+                )
+                .hint("--preserve-fds and $LISTEN_FDS count from descriptor 3"));
             }
         }
         Ok(count)

@@ -29,7 +29,15 @@ pub fn run(_: &Global, arguments: &Inside) -> Result<ExitCode> {
     };
     let mut out = std::io::stdout().lock();
     let coloured = out.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let appearance = if coloured { report::Appearance::Coloured } else { report::Appearance::Plain };
+    let appearance = if coloured {
+        report::Appearance::Coloured
+    } else {
+        report::Appearance::Plain
+    };
     let all_refused = inside::report(&mut out, format, appearance)?;
-    Ok(if all_refused { ExitCode::Done } else { ExitCode::Failed })
+    Ok(if all_refused {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    })
 }

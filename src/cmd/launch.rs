@@ -69,8 +69,12 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
         return Err(Error::new("launch", "a directory needs a command")
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
-    let profile =
-        profile::choose(global.profile.as_deref(), &BTreeMap::new(), &super::program_name(), Face::Launch)?;
+    let profile = profile::choose(
+        global.profile.as_deref(),
+        &BTreeMap::new(),
+        &super::program_name(),
+        Face::Launch,
+    )?;
     let code = container::launch(&global.store()?, &arguments.request()?, &profile)?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
@@ -107,8 +111,7 @@ impl Launch {
 }
 
 fn request_bind(bind: &Bind) -> Result<container::Bind> {
-    let source = std::path::absolute(&bind.source)
-        .map_err(|cause| Error::new("--bind", cause))?;
+    let source = std::path::absolute(&bind.source).map_err(|cause| Error::new("--bind", cause))?;
     Ok(container::Bind {
         source,
         destination: bind.destination.to_string_lossy().into_owned(),

@@ -5,8 +5,8 @@ pub mod create;
 pub mod delete;
 pub mod exit;
 pub mod features;
-pub mod inside;
 mod global;
+pub mod inside;
 pub mod kill;
 pub mod launch;
 pub mod list;
@@ -25,5 +25,9 @@ pub use output::print;
 /// The name that this program was called by, which can choose a profile.
 fn program_name() -> String {
     let name = std::env::args_os().next().unwrap_or_default();
-    std::path::Path::new(&name).file_name().unwrap_or_default().to_string_lossy().into_owned()
+    std::path::Path::new(&name)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
 }

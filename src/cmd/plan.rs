@@ -39,12 +39,22 @@ pub enum Format {
 pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
     let bundle = Bundle::load(&arguments.bundle)?;
     let annotations = &bundle.config.annotations;
-    let profile =
-        profile::choose(global.profile.as_deref(), annotations, &super::program_name(), Face::Oci)?;
+    let profile = profile::choose(
+        global.profile.as_deref(),
+        annotations,
+        &super::program_name(),
+        Face::Oci,
+    )?;
     let prepared = container::prepare(bundle, "plan", &profile, Options::default())?;
     let lines = prepared.plan.lines();
     match arguments.format {
-        Format::Text => print(&lines.iter().map(Line::to_string).collect::<Vec<_>>().join("\n"))?,
+        Format::Text => print(
+            &lines
+                .iter()
+                .map(Line::to_string)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        )?,
         Format::Json => {
             let document = serde_json::json!({
                 "profile": profile.name,

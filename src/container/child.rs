@@ -1,7 +1,10 @@
 //! The parent's end of the handshake: clone, id maps, messages 1 to 6 as drawn in `link`.
 //! What the child does with them is in `init`.
 
+use std::ffi::CStr;
+use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -9,10 +12,11 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::id_map;
+use super::prepare::open_in_image;
 use crate::error::{Doing, Error, Result, quote};
 use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
-use crate::plan::{Failure, Plan, Step, errno_words};
+use crate::plan::{Call, Failure, Plan, Step, errno_words};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::{Errno, attributes};
 
@@ -46,10 +50,20 @@ pub(super) struct CgroupFds {
 
 impl Child {
     /// Clones init and brings it to the point where it waits for the first message; maps its ids.
-    pub(super) fn spawn(plan: &Rc<Plan>, cgroup: CgroupFds, release: Release, preserve: u32) -> Result<Self> {
+    pub(super) fn spawn(
+        plan: &Rc<Plan>,
+        cgroup: CgroupFds,
+        release: Release,
+        preserve: u32,
+    ) -> Result<Self> {
         let (ours, theirs) = link::pair().doing(|| "make a socket pair")?;
-        let proc = openat(CWD, c"/proc", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .doing(|| "open \"/proc\"")?;
+        let proc = openat(
+            CWD,
+            c"/proc",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .doing(|| "open \"/proc\"")?;
         check_proc(proc.as_fd())?;
         let mut fds = Descriptors {
             link: theirs,
@@ -61,7 +75,11 @@ impl Child {
             keep: Vec::new(),
         };
         fds.keep = kept(&fds, preserve);
-        let flags = if plan.joins_first { 0 } else { plan.new_namespaces };
+        let flags = if plan.joins_first {
+            0
+        } else {
+            plan.new_namespaces
+        };
         let cloned = clone3(flags, cgroup.directory.as_ref().map(AsFd::as_fd));
         let (pid, pidfd) = match cloned.map_err(|errno| clone_failed(plan, errno))? {
             Side::Child => init::run(plan, &fds),
@@ -89,7 +107,8 @@ impl Child {
             other => return Err(self.broken(other)),
         };
         reap(self.pidfd.as_fd())?;
-        let new = Pid::from_raw(pid).ok_or_else(|| Error::new("clone", "no process id came back"))?;
+        let new =
+            Pid::from_raw(pid).ok_or_else(|| Error::new("clone", "no process id came back"))?;
         self.pid = pid;
         self.pidfd = pidfd_open(new, PidfdFlags::empty()).doing(|| "open the new process")?;
         Ok(())
@@ -100,8 +119,13 @@ impl Child {
             id_map::write(self.pid, maps)?;
         }
         if let Some(score) = plan.oom_score {
-            std::fs::write(format!("/proc/{}/oom_score_adj", self.pid), score.to_string())
-                .map_err(|cause| Error::new("process.oomScoreAdj", cause).hint("lowering it takes CAP_SYS_RESOURCE"))?;
+            std::fs::write(
+                format!("/proc/{}/oom_score_adj", self.pid),
+                score.to_string(),
+            )
+            .map_err(|cause| {
+                Error::new("process.oomScoreAdj", cause).hint("lowering it takes CAP_SYS_RESOURCE")
+            })?;
         }
         for (resource, soft, hard) in &plan.raised_limits {
             attributes::set_limit_of(self.pid, *resource, *soft, *hard).map_err(|errno| {
@@ -126,9 +150,13 @@ impl Child {
     }
 
     /// Messages 5 and 6 on the link.
-    pub(super) fn start(&self) -> Result<Started> {
+    pub(super) fn start(&self, root: &Path) -> Result<Started> {
         self.send_proceed()?;
-        wait_for_program(self.link.as_fd(), |failure, said| self.plan.explain(failure, said))
+        wait_for_program(self.link.as_fd(), |failure, said| {
+            let candidate = self.plan.candidates.get(failure.detail as usize);
+            let interpreter = candidate.and_then(|program| interpreter(failure, root, program));
+            self.plan.explain(failure, said.or(interpreter.as_deref()))
+        })
     }
 
     fn send_proceed(&self) -> Result<()> {
@@ -145,8 +173,12 @@ impl Child {
 
     fn broken(&self, message: Option<(Message, Option<OwnedFd>)>) -> Error {
         match message {
-            Some((Message::Failed(failure), evidence)) => self.plan.explain(&failure, said(evidence).as_deref()),
-            Some((other, _)) => Error::new("hear from init", format!("unexpected message {other:?}")),
+            Some((Message::Failed(failure), evidence)) => {
+                self.plan.explain(&failure, said(evidence).as_deref())
+            }
+            Some((other, _)) => {
+                Error::new("hear from init", format!("unexpected message {other:?}"))
+            }
             None => died(self.pidfd.as_fd()),
         }
     }
@@ -155,7 +187,10 @@ impl Child {
     pub(super) fn release(mut self) -> (i32, OwnedFd) {
         self.is_ours = false;
         let pidfd = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3);
-        (self.pid, pidfd.expect("a descriptor that was just valid can be duplicated"))
+        (
+            self.pid,
+            pidfd.expect("a descriptor that was just valid can be duplicated"),
+        )
     }
 }
 
@@ -182,7 +217,10 @@ pub(super) fn wait_for_program(
             }
             Some((Message::Listener, Some(fd))) => listener = Some(fd),
             Some((other, _)) => {
-                return Err(Error::new("hear from init", format!("unexpected message {other:?}")));
+                return Err(Error::new(
+                    "hear from init",
+                    format!("unexpected message {other:?}"),
+                ));
             }
             None => break,
         }
@@ -197,8 +235,25 @@ fn said(evidence: Option<OwnedFd>) -> Option<String> {
     let size = rustix::fs::fstat(&evidence).ok()?.st_size as u64;
     let from = size.saturating_sub(text.len() as u64);
     let length = rustix::io::pread(&evidence, &mut text, from).ok()?;
-    let line = text[..length].rsplit(|byte| *byte == b'\n').find(|line| !line.is_empty())?;
+    let line = text[..length]
+        .rsplit(|byte| *byte == b'\n')
+        .find(|line| !line.is_empty())?;
     Some(String::from_utf8_lossy(line).into_owned())
+}
+
+/// The interpreter that a script of the image names, when executing it failed for lack of one.
+pub(super) fn interpreter(failure: &Failure, root: &Path, program: &CStr) -> Option<String> {
+    if failure.errno != libc::ENOENT || failure.call != Call::Execve as u32 {
+        return None;
+    }
+    let mut text = [0; 256];
+    let length = open_in_image(root, program)?.read(&mut text).ok()?;
+    let line = text[..length]
+        .split(|byte| *byte == b'\n')
+        .next()?
+        .strip_prefix(b"#!")?;
+    let words = String::from_utf8_lossy(line).into_owned();
+    words.split_whitespace().next().map(str::to_owned)
 }
 
 /// Why a child without a last word is gone.
@@ -217,7 +272,10 @@ fn died(pidfd: BorrowedFd<'_>) -> Error {
 /// Waits for a child of ours to end, and lets it go.
 pub(super) fn reap(pidfd: BorrowedFd<'_>) -> Result<Option<WaitIdStatus>> {
     rustix::io::retry_on_intr(|| {
-        rustix::process::waitid(rustix::process::WaitId::PidFd(pidfd), rustix::process::WaitIdOptions::EXITED)
+        rustix::process::waitid(
+            rustix::process::WaitId::PidFd(pidfd),
+            rustix::process::WaitIdOptions::EXITED,
+        )
     })
     .doing(|| "wait for init")
 }
@@ -240,8 +298,14 @@ fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
 
 /// Writes below /proc must reach the kernel and nothing that was mounted in its place.
 fn check_proc(proc: BorrowedFd<'_>) -> Result<()> {
-    let kind = rustix::fs::fstatfs(proc).doing(|| "look at \"/proc\"")?.f_type;
-    if kind == rustix::fs::PROC_SUPER_MAGIC { Ok(()) } else { Err(Error::new("look at \"/proc\"", "not a proc filesystem")) }
+    let kind = rustix::fs::fstatfs(proc)
+        .doing(|| "look at \"/proc\"")?
+        .f_type;
+    if kind == rustix::fs::PROC_SUPER_MAGIC {
+        Ok(())
+    } else {
+        Err(Error::new("look at \"/proc\"", "not a proc filesystem"))
+    }
 }
 
 fn clone_failed(plan: &Plan, errno: Errno) -> Error {
@@ -263,8 +327,13 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     for step in &plan.joins {
         let Step::Join(join) = step else { continue };
         let doing = || join.subject();
-        let fd = openat(CWD, &join.path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty())
-            .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+        let fd = openat(
+            CWD,
+            &join.path,
+            OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
+            Mode::empty(),
+        )
+        .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
         let kind = rustix::fs::fstatfs(&fd).doing(doing)?.f_type;
         if kind != libc::NSFS_MAGIC {
             return Err(Error::new(doing(), "not a namespace"));
@@ -278,7 +347,11 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
     plan.trees
         .iter()
         .map(|tree| {
-            let depth = if tree.recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+            let depth = if tree.recursive {
+                OpenTreeFlags::AT_RECURSIVE
+            } else {
+                OpenTreeFlags::empty()
+            };
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags)
@@ -299,4 +372,3 @@ pub(super) fn exit_code(status: &WaitIdStatus) -> i32 {
         (None, None) => 1,
     }
 }
-

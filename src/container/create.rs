@@ -7,7 +7,9 @@ use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child, Started};
 use super::prepare::Prepared;
-use super::{Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp};
+use super::{
+    Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
+};
 use crate::cgroup::Cgroup;
 use crate::error::{Doing, Error, Result};
 use crate::init::Release;
@@ -54,7 +56,12 @@ pub enum Attachment {
 ///
 /// # Errors
 /// The step that failed; nothing is left of the container then.
-pub fn run(store: &Store, prepared: Prepared, request: &Request, attachment: Attachment) -> Result<i32> {
+pub fn run(
+    store: &Store,
+    prepared: Prepared,
+    request: &Request,
+    attachment: Attachment,
+) -> Result<i32> {
     let signals = match attachment {
         Attachment::Detached => None,
         _ => Some(signals::Forwarded::block()?),
@@ -84,10 +91,21 @@ struct Making {
 }
 
 impl Making {
-    fn begin(entry: Entry, prepared: Prepared, request: &Request, release: Release) -> Result<Self> {
+    fn begin(
+        entry: Entry,
+        prepared: Prepared,
+        request: &Request,
+        release: Release,
+    ) -> Result<Self> {
         let state = first_state(&prepared, request);
-        let mut making =
-            Self { child: None, cgroup: None, entry: Some(entry), prepared, state, hooks_began: false };
+        let mut making = Self {
+            child: None,
+            cgroup: None,
+            entry: Some(entry),
+            prepared,
+            state,
+            hooks_began: false,
+        };
         // Written before anything else is made: `delete --force` finds the cgroup even if this process is killed.
         making.write_state()?;
         let fds = making.make_cgroup()?;
@@ -100,10 +118,15 @@ impl Making {
     }
 
     fn make_cgroup(&mut self) -> Result<CgroupFds> {
-        let Some(wanted) = &self.prepared.plan.cgroup else { return Ok(CgroupFds::default()) };
+        let Some(wanted) = &self.prepared.plan.cgroup else {
+            return Ok(CgroupFds::default());
+        };
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         self.state.cgroup = Some(cgroup.location().clone());
-        let fds = CgroupFds { tasks: cgroup.task_files()?, directory: cgroup.directory()? };
+        let fds = CgroupFds {
+            tasks: cgroup.task_files()?,
+            directory: cgroup.directory()?,
+        };
         self.cgroup = Some(cgroup);
         Ok(fds)
     }
@@ -130,7 +153,7 @@ impl Making {
 
     /// Messages 5 and 6.
     fn start(&mut self) -> Result<()> {
-        let started = self.explained(|making| making.child().start())?;
+        let started = self.explained(|making| making.child().start(&making.state.root))?;
         after_start(&self.state, started)
     }
 
@@ -143,7 +166,10 @@ impl Making {
     }
 
     fn write_state(&self) -> Result<()> {
-        self.entry.as_ref().expect("kept until finish").write(&self.state)
+        self.entry
+            .as_ref()
+            .expect("kept until finish")
+            .write(&self.state)
     }
 
     /// A failure while the memory limit was hit is a failure of the limit.
@@ -168,7 +194,9 @@ impl Making {
 
 impl Drop for Making {
     fn drop(&mut self) {
-        let Some(entry) = self.entry.take() else { return };
+        let Some(entry) = self.entry.take() else {
+            return;
+        };
         // The process first, then what it lived in.
         drop(self.child.take());
         self.state.pid = 0;
@@ -197,10 +225,20 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         owner: owner(rustix::process::geteuid().as_raw()),
         root: prepared.bundle.path.join(root),
         config: config.clone(),
-        cgroup: prepared.plan.cgroup.as_ref().map(|cgroup| cgroup.location.clone()),
+        cgroup: prepared
+            .plan
+            .cgroup
+            .as_ref()
+            .map(|cgroup| cgroup.location.clone()),
         plan: prepared.plan.subjects(),
+        filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),
-        changes: prepared.tightened.changes.iter().map(|change| serde_json::json!(change)).collect(),
+        changes: prepared
+            .tightened
+            .changes
+            .iter()
+            .map(|change| serde_json::json!(change))
+            .collect(),
     }
 }
 
@@ -210,17 +248,53 @@ pub(super) fn after_start(state: &State, started: Started) -> Result<()> {
     if let Started::Listening(listener) = started {
         deliver(state, &listener)?;
     }
+    verify_filters(state)?;
     let document = state.for_hooks(Status::Running);
     let hooks = state.config.hooks.clone().unwrap_or_default();
     hooks::run(&hooks.poststart, "poststart", &document)
 }
 
+/// The last part of the read-back: that the filters are in force can only be seen from outside, once the program runs.
+fn verify_filters(state: &State) -> Result<()> {
+    // A program may have ended already; what it was is then no longer there to be read.
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{}/status", state.pid)) else {
+        return Ok(());
+    };
+    let number = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.trim().parse().ok())
+    };
+    let found: usize = number("Seccomp_filters:").unwrap_or(0);
+    let has_ended = text
+        .lines()
+        .any(|line| line.starts_with("State:\tZ") || line.starts_with("State:\tX"));
+    if found >= state.filters || has_ended {
+        return Ok(());
+    }
+    let cause = format!(
+        "{found} seccomp filters are in force, {} were installed",
+        state.filters
+    );
+    Err(Error::new("verify what the kernel says", cause))
+}
+
 /// The container process state with the listener (config-linux.md, "The Container Process State").
 fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
-    let seccomp = state.config.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    let seccomp = state
+        .config
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.seccomp.as_ref());
     let path = seccomp.and_then(|seccomp| seccomp.listener_path.as_deref());
-    let path = path.ok_or_else(|| Error::new("linux.seccomp.listenerPath", "a filter that notifies needs it"))?;
-    let metadata = seccomp.and_then(|seccomp| seccomp.listener_metadata.clone()).unwrap_or_default();
+    let path = path.ok_or_else(|| {
+        Error::new(
+            "linux.seccomp.listenerPath",
+            "a filter that notifies needs it",
+        )
+    })?;
+    let metadata = seccomp
+        .and_then(|seccomp| seccomp.listener_metadata.clone())
+        .unwrap_or_default();
     let document = serde_json::json!({
         "ociVersion": state.config.oci_version,
         "fds": ["seccompFd"],
@@ -235,7 +309,14 @@ fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
 fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let doing = || format!("write the pid file {}", crate::error::quote(path.to_string_lossy().as_bytes()));
+    let doing = || {
+        format!(
+            "write the pid file {}",
+            crate::error::quote(path.to_string_lossy().as_bytes())
+        )
+    };
     std::fs::write(&temporary, pid.to_string()).doing(doing)?;
-    std::fs::rename(&temporary, path).doing(doing).inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    std::fs::rename(&temporary, path)
+        .doing(doing)
+        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
 }

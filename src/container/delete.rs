@@ -91,7 +91,8 @@ fn refuse_running(entry: &Entry, state: &Result<State>) -> Result<()> {
         Err(error) => return Err(error.clone()),
     };
     match state.status(entry) {
-        Status::Stopped => Ok(()),
+        // containerd deletes a task that it never started without --force, and runc ends it then.
+        Status::Stopped | Status::Created => Ok(()),
         status => {
             let cause = format!("container is not stopped: {}", status.word());
             Err(

@@ -11,7 +11,9 @@ use crate::sys;
 
 /// Sends a signal to every process in the cgroup and below; whether there was any.
 pub(super) fn signal(cgroup: Option<&Location>, signal: i32) -> Result<bool> {
-    let Some(location) = cgroup else { return Ok(false) };
+    let Some(location) = cgroup else {
+        return Ok(false);
+    };
     let mut was_any = false;
     for pid in Cgroup::open(location)?.processes()? {
         let pidfd = Pid::from_raw(pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
@@ -24,7 +26,9 @@ pub(super) fn signal(cgroup: Option<&Location>, signal: i32) -> Result<bool> {
 /// Kills every process in the cgroup and below (`cgroup.kill` on v2), waits for their end and removes the cgroup;
 /// one that is gone already is fine.
 pub(super) fn remove(cgroup: Option<&Location>) -> Result<()> {
-    let Some(location) = cgroup else { return Ok(()) };
+    let Some(location) = cgroup else {
+        return Ok(());
+    };
     let cgroup = Cgroup::open(location)?;
     cgroup.kill()?;
     cgroup.remove()
@@ -33,6 +37,8 @@ pub(super) fn remove(cgroup: Option<&Location>) -> Result<()> {
 /// Whether the cgroup is frozen, by `pause` or from outside.
 pub(super) fn is_frozen(cgroup: Option<&Location>) -> bool {
     cgroup.is_some_and(|location| {
-        Cgroup::open(location).and_then(|cgroup| cgroup.is_frozen()).unwrap_or(false)
+        Cgroup::open(location)
+            .and_then(|cgroup| cgroup.is_frozen())
+            .unwrap_or(false)
     })
 }

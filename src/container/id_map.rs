@@ -40,18 +40,24 @@ pub(super) fn map_mount(tree: BorrowedFd<'_>, maps: &IdMapText, recursive: bool)
 }
 
 fn user_namespace(maps: &IdMapText) -> Result<OwnedFd> {
-    let (pid, pidfd) = match clone3(libc::CLONE_NEWUSER as u64, None).doing(|| "clone a user namespace")? {
-        Side::Child => {
-            if prctl::signal_on_parent_death(libc::SIGKILL).is_err() {
-                program::exit_now(1);
+    let (pid, pidfd) =
+        match clone3(libc::CLONE_NEWUSER as u64, None).doing(|| "clone a user namespace")? {
+            Side::Child => {
+                if prctl::signal_on_parent_death(libc::SIGKILL).is_err() {
+                    program::exit_now(1);
+                }
+                program::pause()
             }
-            program::pause()
-        }
-        Side::Parent(pid, pidfd) => (pid, pidfd),
-    };
+            Side::Parent(pid, pidfd) => (pid, pidfd),
+        };
     let opened = write(pid, maps).and_then(|()| {
-        openat(CWD, format!("/proc/{pid}/ns/user"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-            .doing(|| "open a user namespace")
+        openat(
+            CWD,
+            format!("/proc/{pid}/ns/user"),
+            OFlags::RDONLY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .doing(|| "open a user namespace")
     });
     pidfd_send_signal(&pidfd, Signal::KILL).doing(|| "end the holder of a user namespace")?;
     reap(pidfd.as_fd())?;

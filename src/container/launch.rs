@@ -7,16 +7,16 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::create::{self, Attachment, Request};
-use super::prepare;
 use super::Store;
+use super::create::{self, Attachment, Request};
+use super::prepare::{self, prepare};
 use super::{destroy, keeper};
 use crate::error::{Doing, Error, Result, quote};
 use crate::plan::Options;
 use crate::profile::Profile;
 use crate::spec::{
-    self, Bundle, Capabilities, Config, Cpu, IdMapping, Linux, Memory, Mount, Namespace, NamespaceType, Pids,
-    Process, Resources, Root, User,
+    self, Bundle, Capabilities, Config, Cpu, IdMapping, Linux, Memory, Mount, Namespace,
+    NamespaceType, Pids, Process, Resources, Root, User,
 };
 
 /// Where the embedded root filesystem has its only program.
@@ -77,24 +77,35 @@ pub enum Network {
 pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32> {
     let scratch = Scratch::make(store)?;
     let root = match &request.directory {
-        Some(directory) => fs::canonicalize(directory)
-            .doing(|| format!("open the root filesystem {}", quote(directory.to_string_lossy().as_bytes())))?,
+        Some(directory) => fs::canonicalize(directory).doing(|| {
+            format!(
+                "open the root filesystem {}",
+                quote(directory.to_string_lossy().as_bytes())
+            )
+        })?,
         None => scratch.embedded_root()?,
     };
     let privileged = rustix::process::geteuid().is_root();
     let config = config(request, &root, ids(request, &root)?, privileged);
-    let bundle = bundle(&scratch, config)?;
+    let bundle = bundle(&scratch, &config)?;
     let id = scratch.id.clone();
     let (profile, note) = if privileged || has_limits(request) {
         (profile.clone(), None)
     } else {
-        (profile.without_cgroup_limits(), Some("without root or a delegated cgroup, limits are per process (rlimits)"))
+        (
+            profile.without_cgroup_limits(),
+            Some("without root or a delegated cgroup, limits are per process (rlimits)"),
+        )
     };
     if let Some(note) = note {
-        log::info!("{note}");
+        log::warn!("{note}");
     }
-    let prepared = prepare::prepare(bundle, &id, &profile, Options::default())?;
-    let request = Request { id: id.clone(), profile: profile.name.clone(), ..Request::default() };
+    let prepared = prepare(bundle, &id, &profile, Options::default())?;
+    let request = Request {
+        id: id.clone(),
+        profile: profile.name.clone(),
+        ..Request::default()
+    };
     // If this process is killed, the keeper cleans up in its place.
     let keeper = keeper::start(store, &id, &scratch.path)?;
     let outcome = create::run(store, prepared, &request, Attachment::Keep);
@@ -124,7 +135,10 @@ impl Scratch {
         let random = rustix_random()?;
         let id = format!("launch-{random:016x}");
         let path = store.path().join(format!(".{id}"));
-        fs::DirBuilder::new().mode(0o711).create(&path).doing(|| "make a scratch directory")?;
+        fs::DirBuilder::new()
+            .mode(0o711)
+            .create(&path)
+            .doing(|| "make a scratch directory")?;
         Ok(Self { id, path })
     }
 
@@ -132,10 +146,16 @@ impl Scratch {
     fn embedded_root(&self) -> Result<PathBuf> {
         let doing = || "make the embedded root filesystem";
         let root = self.path.join("rootfs");
-        fs::DirBuilder::new().mode(0o755).create(&root).doing(doing)?;
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&root)
+            .doing(doing)?;
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).doing(doing)?;
         for directory in ["proc", "sys", "dev", "tmp"] {
-            fs::DirBuilder::new().mode(0o755).create(root.join(directory)).doing(doing)?;
+            fs::DirBuilder::new()
+                .mode(0o755)
+                .create(root.join(directory))
+                .doing(doing)?;
         }
         let mut own = fs::File::open("/proc/self/exe").doing(doing)?;
         let mut copy = fs::OpenOptions::new()
@@ -153,22 +173,31 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(cause) = fs::remove_dir_all(&self.path) {
-            log::warn!("remove {}: {cause}", quote(self.path.to_string_lossy().as_bytes()));
+            log::warn!(
+                "remove {}: {cause}",
+                quote(self.path.to_string_lossy().as_bytes())
+            );
         }
     }
 }
 
 fn rustix_random() -> Result<u64> {
     let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()).doing(|| "draw a random id")?;
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .doing(|| "draw a random id")?;
     Ok(u64::from_ne_bytes(bytes))
 }
 
 /// The config goes through the same loading as one from a file.
-fn bundle(scratch: &Scratch, config: Config) -> Result<Bundle> {
-    let text = serde_json::to_vec(&config).expect("a config is strings and numbers");
+fn bundle(scratch: &Scratch, config: &Config) -> Result<Bundle> {
+    let text = serde_json::to_vec(config).expect("a config is strings and numbers");
     let (config, warnings) = spec::parse(&text, "launch")?;
-    Ok(Bundle { path: scratch.path.clone(), file: "launch".into(), config, warnings })
+    Ok(Bundle {
+        path: scratch.path.clone(),
+        file: "launch".into(),
+        config,
+        warnings,
+    })
 }
 
 fn config(request: &Launch, root: &Path, (uid, gid): (u32, u32), privileged: bool) -> Config {
@@ -176,7 +205,11 @@ fn config(request: &Launch, root: &Path, (uid, gid): (u32, u32), privileged: boo
     Config {
         oci_version: "1.3.0".into(),
         process: Some(Process {
-            user: User { uid, gid, ..User::default() },
+            user: User {
+                uid,
+                gid,
+                ..User::default()
+            },
             args: command,
             env: environment,
             cwd: request.workdir.clone().unwrap_or_else(|| "/".into()),
@@ -184,7 +217,10 @@ fn config(request: &Launch, root: &Path, (uid, gid): (u32, u32), privileged: boo
             no_new_privileges: true,
             ..process()
         }),
-        root: Some(Root { path: root.to_string_lossy().into_owned(), readonly: true }),
+        root: Some(Root {
+            path: root.to_string_lossy().into_owned(),
+            readonly: true,
+        }),
         hostname: Some("stockade".into()),
         domainname: None,
         mounts: mounts(request, privileged),
@@ -221,12 +257,24 @@ fn linux(request: &Launch, (uid, gid): (u32, u32), privileged: bool) -> Linux {
     ];
     let mut namespaces: Vec<Namespace> = kinds.map(|kind| Namespace { kind, path: None }).to_vec();
     if request.network == Network::None {
-        namespaces.push(Namespace { kind: NamespaceType::Network, path: None });
+        namespaces.push(Namespace {
+            kind: NamespaceType::Network,
+            path: None,
+        });
     }
     let (mut uid_mappings, mut gid_mappings) = (Vec::new(), Vec::new());
     if !privileged {
-        namespaces.push(Namespace { kind: NamespaceType::User, path: None });
-        let map = |inside: u32, outside: u32| vec![IdMapping { container_id: inside, host_id: outside, size: 1 }];
+        namespaces.push(Namespace {
+            kind: NamespaceType::User,
+            path: None,
+        });
+        let map = |inside: u32, outside: u32| {
+            vec![IdMapping {
+                container_id: inside,
+                host_id: outside,
+                size: 1,
+            }]
+        };
         uid_mappings = map(uid, rustix::process::geteuid().as_raw());
         gid_mappings = map(gid, rustix::process::getegid().as_raw());
     }
@@ -246,47 +294,48 @@ fn resources(request: &Launch) -> Option<Resources> {
     if !has_limits(request) {
         return None;
     }
-    let memory = request.memory.map(|bytes| Memory { limit: Some(bytes), ..Memory::default() });
-    let cpu = request.cpu_quota.map(|quota| Cpu { quota: Some(quota), period: Some(100_000), ..Cpu::default() });
+    let memory = request.memory.map(|bytes| Memory {
+        limit: Some(bytes),
+        ..Memory::default()
+    });
+    let cpu = request.cpu_quota.map(|quota| Cpu {
+        quota: Some(quota),
+        period: Some(100_000),
+        ..Cpu::default()
+    });
     let pids = request.pids.map(|limit| Pids { limit: Some(limit) });
-    Some(Resources { memory, cpu, pids, ..Resources::default() })
+    Some(Resources {
+        memory,
+        cpu,
+        pids,
+        ..Resources::default()
+    })
 }
 
+/// Those of the hardened config, and the binds.
 fn mounts(request: &Launch, privileged: bool) -> Vec<Mount> {
-    let mount = |destination: &str, kind: &str, options: &[&str]| Mount {
-        destination: destination.into(),
-        kind: Some(kind.into()),
-        source: Some(kind.into()),
-        options: options.iter().map(|option| (*option).to_owned()).collect(),
-        ..Mount::default()
-    };
-    let mut devpts = vec!["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"];
-    if privileged {
-        devpts.push("gid=5");
-    }
-    let mut mounts = vec![
-        mount("/proc", "proc", &["nosuid", "noexec", "nodev"]),
-        mount("/dev", "tmpfs", &["nosuid", "noexec", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", &devpts),
-        mount("/dev/shm", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-        mount("/dev/mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
-        mount("/tmp", "tmpfs", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-    ];
+    let mut mounts = spec::hardened_default((!privileged).then_some((0, 0))).mounts;
     // sysfs shows the network namespace it is mounted in, and only its owner may mount it.
-    if privileged || request.network == Network::None {
-        mounts.push(mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]));
+    if !privileged && request.network == Network::Host {
+        mounts.retain(|mount| mount.kind.as_deref() != Some("sysfs"));
     }
-    if privileged {
-        mounts.push(mount("/sys/fs/cgroup", "cgroup", &["nosuid", "noexec", "nodev", "relatime", "ro"]));
+    for mount in mounts
+        .iter_mut()
+        .filter(|mount| mount.destination == "/dev")
+    {
+        mount.options.push("ro".into());
     }
-    mounts.extend(request.binds.iter().map(|bind| Mount {
-        destination: bind.destination.clone(),
-        kind: Some("bind".into()),
-        source: Some(bind.source.to_string_lossy().into_owned()),
-        options: ["rbind", "rprivate", "nosuid", "nodev", if bind.is_readonly { "rro" } else { "rw" }]
-            .map(str::to_owned)
-            .to_vec(),
-        ..Mount::default()
+    mounts.extend(request.binds.iter().map(|bind| {
+        let access = if bind.is_readonly { "rro" } else { "rw" };
+        Mount {
+            destination: bind.destination.clone(),
+            kind: Some("bind".into()),
+            source: Some(bind.source.to_string_lossy().into_owned()),
+            options: ["rbind", "rprivate", "nosuid", "nodev", access]
+                .map(str::to_owned)
+                .to_vec(),
+            ..Mount::default()
+        }
     }));
     mounts
 }
@@ -302,7 +351,9 @@ pub enum Identity {
 
 /// The ids of the user; by default 1000, or whatever a user without privileges is.
 fn ids(request: &Launch, root: &Path) -> Result<(u32, u32)> {
-    let Some((user, group)) = &request.user else { return Ok((1000, 1000)) };
+    let Some((user, group)) = &request.user else {
+        return Ok((1000, 1000));
+    };
     let read = |path: &std::ffi::CStr| -> String {
         let mut text = String::new();
         let file = prepare::open_in_image(root, path);
@@ -311,18 +362,27 @@ fn ids(request: &Launch, root: &Path) -> Result<(u32, u32)> {
         text
     };
     let missing = |what: &str, name: &str| {
-        Error::new(format!("--user {}", quote(name)), format!("no such {what} in the root filesystem"))
+        Error::new(
+            format!("--user {}", quote(name)),
+            format!("no such {what} in the root filesystem"),
+        )
     };
     let line = |text: &str, name: &str| -> Option<Vec<String>> {
-        let fields = text.lines().map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-        fields.into_iter().find(|fields| fields.first().is_some_and(|first| first == name) && fields.len() > 3)
+        let fields = text
+            .lines()
+            .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
+        fields
+            .into_iter()
+            .find(|fields| fields.first().is_some_and(|first| first == name) && fields.len() > 3)
     };
     let number = |text: &str| text.parse::<u32>().ok().filter(|id| *id != u32::MAX);
     let (uid, own_group) = match user {
         Identity::Number(number) => (*number, *number),
         Identity::Name(name) => {
             let fields = line(&read(c"etc/passwd"), name).ok_or_else(|| missing("user", name))?;
-            number(&fields[2]).zip(number(&fields[3])).ok_or_else(|| missing("user", name))?
+            number(&fields[2])
+                .zip(number(&fields[3]))
+                .ok_or_else(|| missing("user", name))?
         }
     };
     let gid = match group {

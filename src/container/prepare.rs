@@ -51,16 +51,28 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
         options,
         id,
     })?;
-    Ok(Prepared { bundle, tightened, plan: Rc::new(plan) })
+    Ok(Prepared {
+        bundle,
+        tightened,
+        plan: Rc::new(plan),
+    })
 }
 
 /// Without privileges and without limits there may be no cgroup to make, and none is needed.
-fn location(layout: &Layout, config: &Config, id: &str, host: &host::Facts) -> Result<Option<Location>> {
+fn location(
+    layout: &Layout,
+    config: &Config,
+    id: &str,
+    host: &host::Facts,
+) -> Result<Option<Location>> {
     let linux = config.linux.as_ref();
     let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
     let resources = linux.and_then(|linux| linux.resources.as_ref());
     let has_limits = resources.is_some_and(|resources| {
-        let without_devices = crate::spec::Resources { devices: Vec::new(), ..resources.clone() };
+        let without_devices = crate::spec::Resources {
+            devices: Vec::new(),
+            ..resources.clone()
+        };
         without_devices != crate::spec::Resources::default()
     });
     if path.is_none() && !has_limits && host.uid != 0 {
@@ -75,7 +87,8 @@ fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
     limits
         .filter_map(|limit| names::rlimit(&limit.kind))
         .map(|resource| {
-            let own = attributes::limit(resource).map_err(|errno| Error::new("read the runtime's limits", errno))?;
+            let own = attributes::limit(resource)
+                .map_err(|errno| Error::new("read the runtime's limits", errno))?;
             Ok((resource, own))
         })
         .collect()
@@ -87,12 +100,19 @@ const PASSWD_MAX: u64 = 1 << 20;
 /// HOME of the user by the image's passwd(5), where the config has none. Nothing in an image is worth failing for.
 fn home(bundle: &Bundle, config: &Config) -> Option<String> {
     let process = config.process.as_ref()?;
-    if process.env.iter().any(|variable| variable.len() > 5 && variable.starts_with("HOME=")) {
+    if process
+        .env
+        .iter()
+        .any(|variable| variable.len() > 5 && variable.starts_with("HOME="))
+    {
         return None;
     }
     let root = bundle.path.join(&config.root.as_ref()?.path);
     let mut text = String::new();
-    open_in_image(&root, c"etc/passwd")?.take(PASSWD_MAX).read_to_string(&mut text).ok()?;
+    open_in_image(&root, c"etc/passwd")?
+        .take(PASSWD_MAX)
+        .read_to_string(&mut text)
+        .ok()?;
     plan::home_of(process.user.uid, &text)
 }
 
@@ -102,11 +122,23 @@ pub(super) fn open_in_image(root: &Path, path: &std::ffi::CStr) -> Option<File> 
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     // A device or a FIFO must not even be opened: looked at by a descriptor that only names it.
-    let named = openat2(root.as_fd(), path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()?;
+    let named = openat2(
+        root.as_fd(),
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )
+    .ok()?;
     let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&named).ok()?.st_mode);
     if kind != rustix::fs::FileType::RegularFile {
-        log::warn!("{} of the image is not a regular file and is not read", quote(path.to_bytes()));
+        log::warn!(
+            "{} of the image is not a regular file and is not read",
+            quote(path.to_bytes())
+        );
         return None;
     }
-    openat2(root.as_fd(), path, flags, Mode::empty(), resolve).ok().map(File::from)
+    openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+        .ok()
+        .map(File::from)
 }

@@ -25,17 +25,28 @@ pub fn ensure() -> Result<()> {
     if is_sealed().map_err(failed)? {
         return Ok(());
     }
-    let sealed = readonly_clone().or_else(|_| copy_in_memory()).map_err(failed)?;
+    let sealed = readonly_clone()
+        .or_else(|_| copy_in_memory())
+        .map_err(failed)?;
     let strings = |words: Vec<Vec<u8>>| -> Vec<CString> {
-        words.into_iter().map(|word| CString::new(word).expect("came from a C string")).collect()
+        words
+            .into_iter()
+            .map(|word| CString::new(word).expect("came from a C string"))
+            .collect()
     };
-    let arguments = Vector::new(strings(std::env::args_os().map(OsStringExt::into_vec).collect()));
+    let arguments = Vector::new(strings(
+        std::env::args_os().map(OsStringExt::into_vec).collect(),
+    ));
     let environment = Vector::new(strings(
         std::env::vars_os()
             .map(|(name, value)| [name.into_vec(), b"=".to_vec(), value.into_vec()].concat())
             .collect(),
     ));
-    Err(failed(program::execute_file(sealed.as_fd(), &arguments, &environment)))
+    Err(failed(program::execute_file(
+        sealed.as_fd(),
+        &arguments,
+        &environment,
+    )))
 }
 
 fn failed(errno: Errno) -> Error {
@@ -44,8 +55,16 @@ fn failed(errno: Errno) -> Error {
 
 /// On a read-only mount, or a file in memory that is sealed against writing.
 fn is_sealed() -> SysResult<bool> {
-    let own = rustix::fs::openat(CWD, OWN_FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    if rustix::fs::fstatvfs(&own)?.f_flag.contains(StatVfsMountFlags::RDONLY) {
+    let own = rustix::fs::openat(
+        CWD,
+        OWN_FILE,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    if rustix::fs::fstatvfs(&own)?
+        .f_flag
+        .contains(StatVfsMountFlags::RDONLY)
+    {
         return Ok(true);
     }
     Ok(rustix::fs::fcntl_get_seals(&own).is_ok_and(|seals| seals.contains(SealFlags::WRITE)))
@@ -54,12 +73,24 @@ fn is_sealed() -> SysResult<bool> {
 fn readonly_clone() -> SysResult<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, OWN_FILE, flags)?;
-    change(tree.as_fd(), Change { set: RDONLY, ..Change::default() }, Reach::Mount)?;
+    change(
+        tree.as_fd(),
+        Change {
+            set: RDONLY,
+            ..Change::default()
+        },
+        Reach::Mount,
+    )?;
     Ok(tree)
 }
 
 fn copy_in_memory() -> SysResult<OwnedFd> {
-    let own = File::from(rustix::fs::openat(CWD, OWN_FILE, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
+    let own = File::from(rustix::fs::openat(
+        CWD,
+        OWN_FILE,
+        OFlags::RDONLY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?);
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     // MFD_EXEC (Linux 6.3) says what older kernels assume.
     let copy = rustix::fs::memfd_create(c"stockade", flags | MemfdFlags::EXEC)

@@ -20,12 +20,20 @@ impl Forwarded {
     pub(super) fn block() -> Result<Self> {
         let mut set = SigSet::all();
         // A fault must end the process rather than be queued.
-        for fault in [NixSignal::SIGSEGV, NixSignal::SIGBUS, NixSignal::SIGILL, NixSignal::SIGFPE, NixSignal::SIGABRT] {
+        for fault in [
+            NixSignal::SIGSEGV,
+            NixSignal::SIGBUS,
+            NixSignal::SIGILL,
+            NixSignal::SIGFPE,
+            NixSignal::SIGABRT,
+        ] {
             set.remove(fault);
         }
         set.thread_block().doing(|| "block signals")?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
-        Ok(Self { signals: signals.doing(|| "read signals")? })
+        Ok(Self {
+            signals: signals.doing(|| "read signals")?,
+        })
     }
 
     /// Passes signals on until the process behind `pidfd` ends; its exit code.
@@ -35,7 +43,8 @@ impl Forwarded {
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
-            rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(|| "wait for the container")?;
+            rustix::io::retry_on_intr(|| poll(&mut fds, None))
+                .doing(|| "wait for the container")?;
             if !fds[0].revents().is_empty() {
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
             }
@@ -56,4 +65,3 @@ impl Forwarded {
         Ok(())
     }
 }
-

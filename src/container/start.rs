@@ -1,12 +1,14 @@
 //! `start`: the socket that init waits on, and messages 5 and 6 over it.
 
+use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as listen_on, socket_with,
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as listen_on,
+    socket_with,
 };
 
-use super::child::wait_for_program;
+use super::child::{interpreter, wait_for_program};
 use super::create::after_start;
 use super::{Entry, START_SOCKET, Status, process};
 use crate::error::{Doing, Error, Result, quote};
@@ -23,15 +25,35 @@ pub fn start(entry: &Entry) -> Result<()> {
     let status = state.status(entry);
     if status != Status::Created {
         let doing = format!("start container {}", quote(&state.id));
-        return Err(Error::new(doing, format!("its status is {}, it must be created", status.word())));
+        return Err(Error::new(
+            doing,
+            format!("its status is {}, it must be created", status.word()),
+        ));
     }
     let connection = reach(entry)?;
     // Without the socket's file the container is no longer created, whatever becomes of it.
-    rustix::fs::unlinkat(entry.directory(), START_SOCKET, rustix::fs::AtFlags::empty()).doing(|| "start the container")?;
-    let program = state.config.process.as_ref().and_then(|process| process.args.first());
+    rustix::fs::unlinkat(
+        entry.directory(),
+        START_SOCKET,
+        rustix::fs::AtFlags::empty(),
+    )
+    .doing(|| "start the container")?;
+    let program = state
+        .config
+        .process
+        .as_ref()
+        .and_then(|process| process.args.first());
     let program = program.map_or("", String::as_str);
-    let started =
-        wait_for_program(connection.as_fd(), |failure, said| explain(failure, &state.plan, program, said))?;
+    let started = wait_for_program(connection.as_fd(), |failure, said| {
+        let path = CString::new(program).unwrap_or_default();
+        let interpreter = interpreter(failure, &state.root, &path);
+        explain(
+            failure,
+            &state.plan,
+            program,
+            said.or(interpreter.as_deref()),
+        )
+    })?;
     after_start(&state, started).inspect_err(|_| {
         // What must follow a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).
         let process = process::open(state.pid, state.start_time);
@@ -60,12 +82,20 @@ fn reach(entry: &Entry) -> Result<OwnedFd> {
 }
 
 fn socket() -> Result<OwnedFd> {
-    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).doing(|| "make a socket")
+    socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .doing(|| "make a socket")
 }
 
 fn address(entry: &Entry) -> Result<SocketAddrUnix> {
     use std::os::fd::AsRawFd;
-    let path = format!("/proc/self/fd/{}/{START_SOCKET}", entry.directory().as_raw_fd());
+    let path = format!(
+        "/proc/self/fd/{}/{START_SOCKET}",
+        entry.directory().as_raw_fd()
+    );
     SocketAddrUnix::new(path).doing(|| "name a socket")
 }
-

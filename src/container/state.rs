@@ -55,6 +55,8 @@ pub struct State {
     pub cgroup: Option<Location>,
     /// The plan's lines, so that `start` can name a failing step.
     pub plan: Vec<String>,
+    /// How many seccomp filters the plan installs.
+    pub filters: usize,
     /// The profile's name.
     pub profile: String,
     /// What the profile changed.
@@ -213,6 +215,7 @@ pub(super) mod tests {
             config: serde_json::from_str(r#"{"ociVersion":"1.3.0"}"#).unwrap(),
             cgroup: None,
             plan: vec!["mount".into()],
+            filters: 0,
             profile: "none".into(),
             changes: Vec::new(),
         }

@@ -43,15 +43,21 @@ fn one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: u32) -> Out
             rustix::fs::mkdirat(to, name, Mode::RWXU).in_call(Call::Mkdir)?;
             let flags = OFlags::RDONLY | OFlags::DIRECTORY;
             let made = open_beneath(to, name, flags)?;
-            contents(open_beneath(from, name, flags)?.as_fd(), made.as_fd(), depth - 1)?;
+            contents(
+                open_beneath(from, name, flags)?.as_fd(),
+                made.as_fd(),
+                depth - 1,
+            )?;
             own(made.as_fd(), &stat, mode)
         }
         FileType::RegularFile => regular(from, to, name, &stat, mode),
         FileType::Symlink => {
             let mut target = [0; 4096];
-            let length = rustix::fs::readlinkat_raw(from, name, &mut target[..4095]).in_call(Call::Readlink)?;
+            let length = rustix::fs::readlinkat_raw(from, name, &mut target[..4095])
+                .in_call(Call::Readlink)?;
             let text = CStr::from_bytes_with_nul(&target[..=length]).map_err(|_| Errno::INVAL);
-            rustix::fs::symlinkat(text.in_call(Call::Readlink)?, to, name).in_call(Call::Symlink)?;
+            rustix::fs::symlinkat(text.in_call(Call::Readlink)?, to, name)
+                .in_call(Call::Symlink)?;
             own_link(to, name, &stat)
         }
         FileType::Socket => Ok(()),
@@ -62,10 +68,17 @@ fn one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: u32) -> Out
     }
 }
 
-fn regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat, mode: Mode) -> Outcome {
+fn regular(
+    from: BorrowedFd<'_>,
+    to: BorrowedFd<'_>,
+    name: &CStr,
+    stat: &Stat,
+    mode: Mode,
+) -> Outcome {
     let source = open_beneath(from, name, OFlags::RDONLY)?;
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).in_call(Call::Open)?;
+    let target =
+        rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR).in_call(Call::Open)?;
     loop {
         match rustix::fs::sendfile(&target, &source, None, 1 << 20) {
             Ok(0) => break,
@@ -78,19 +91,32 @@ fn regular(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, stat: &Stat, m
 
 /// Owner before mode: chown(2) clears set-id bits.
 fn own(fd: BorrowedFd<'_>, stat: &Stat, mode: Mode) -> Outcome {
-    let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
+    let owner = (
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    );
     rustix::fs::fchown(fd, owner.0, owner.1).in_call(Call::Chown)?;
     rustix::fs::fchmod(fd, mode).in_call(Call::Chmod)
 }
 
 fn own_link(directory: BorrowedFd<'_>, name: &CStr, stat: &Stat) -> Outcome {
-    let owner = (Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)));
-    rustix::fs::chownat(directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW).in_call(Call::Chown)
+    let owner = (
+        Some(Uid::from_raw(stat.st_uid)),
+        Some(Gid::from_raw(stat.st_gid)),
+    );
+    rustix::fs::chownat(directory, name, owner.0, owner.1, AtFlags::SYMLINK_NOFOLLOW)
+        .in_call(Call::Chown)
 }
 
 /// Opens a name of a directory and nothing that it points to.
 fn open_beneath(directory: BorrowedFd<'_>, name: &CStr, flags: OFlags) -> Outcome<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-    openat2(directory, name, flags | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty(), resolve)
-        .in_call(Call::Openat2)
+    openat2(
+        directory,
+        name,
+        flags | OFlags::CLOEXEC | OFlags::NONBLOCK,
+        Mode::empty(),
+        resolve,
+    )
+    .in_call(Call::Openat2)
 }

@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{MemfdFlags, SeekFrom};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid,
+};
 
 use super::{Call, Child, Difference, Fault, In, Outcome};
 use crate::plan::HookCall;
@@ -53,7 +55,11 @@ fn state_file(hook: &HookCall) -> Outcome<OwnedFd> {
     let file = rustix::fs::memfd_create(c"state", MemfdFlags::CLOEXEC).in_call(Call::Open)?;
     let mut digits = [0; 10];
     let pid = rustix::process::getpid().as_raw_nonzero().get() as u32;
-    for part in [hook.state.0.as_bytes(), decimal(pid, &mut digits), hook.state.1.as_bytes()] {
+    for part in [
+        hook.state.0.as_bytes(),
+        decimal(pid, &mut digits),
+        hook.state.1.as_bytes(),
+    ] {
         let mut rest = part;
         while !rest.is_empty() {
             let written = rustix::io::write(&file, rest).in_call(Call::Write)?;
@@ -93,8 +99,12 @@ fn become_hook(hook: &HookCall, state: BorrowedFd<'_>, output: BorrowedFd<'_>) -
 
 /// Whether it ended within `timeout` seconds.
 fn wait_for_end(pidfd: BorrowedFd<'_>, timeout: Option<u64>) -> Outcome<bool> {
-    let timeout = timeout.map(|seconds| Timespec { tv_sec: seconds as i64, tv_nsec: 0 });
+    let timeout = timeout.map(|seconds| Timespec {
+        tv_sec: seconds as i64,
+        tv_nsec: 0,
+    });
     let mut fds = [PollFd::from_borrowed_fd(pidfd, PollFlags::IN)];
-    let ready = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref())).in_call(Call::Wait)?;
+    let ready =
+        rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref())).in_call(Call::Wait)?;
     Ok(ready == 1)
 }

@@ -78,7 +78,11 @@ struct Fault {
 
 impl Fault {
     fn differs(difference: Difference, detail: u64) -> Self {
-        Self { call: Call::Compare, errno: difference as i32, detail }
+        Self {
+            call: Call::Compare,
+            errno: difference as i32,
+            detail,
+        }
     }
 }
 
@@ -91,7 +95,11 @@ trait In<T> {
 
 impl<T> In<T> for Result<T, Errno> {
     fn in_call(self, call: Call) -> Outcome<T> {
-        self.map_err(|errno| Fault { call, errno: errno.raw_os_error(), detail: 0 })
+        self.map_err(|errno| Fault {
+            call,
+            errno: errno.raw_os_error(),
+            detail: 0,
+        })
     }
 }
 
@@ -118,7 +126,9 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
     let socket = child.report.as_ref().unwrap_or(&fds.link);
     // Nobody left to tell: the exit status says it.
     let _ = match &child.evidence {
-        Some(evidence) => link::send_with(socket.as_fd(), Message::Failed(failure), evidence.as_fd()),
+        Some(evidence) => {
+            link::send_with(socket.as_fd(), Message::Failed(failure), evidence.as_fd())
+        }
         None => link::send(socket.as_fd(), Message::Failed(failure)),
     };
     program::exit_now(GAVE_UP)
@@ -139,7 +149,9 @@ impl Child<'_> {
         // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come it
         // has to wait: they are written through files of /proc that a process which is not dumpable gives to root.
         if plan.id_maps.is_none() {
-            prctl::clear_dumpable().in_call(Call::Prctl).map_err(|fault| at(setup, fault))?;
+            prctl::clear_dumpable()
+                .in_call(Call::Prctl)
+                .map_err(|fault| at(setup, fault))?;
         }
         if plan.joins_first {
             self.steps(&plan.joins, 0)?;
@@ -149,7 +161,9 @@ impl Child<'_> {
         rustix::process::umask(rustix::fs::Mode::empty());
         // 1: the id maps are written.
         self.wait_to_proceed(setup)?;
-        prctl::clear_dumpable().in_call(Call::Prctl).map_err(|fault| at(setup, fault))?;
+        prctl::clear_dumpable()
+            .in_call(Call::Prctl)
+            .map_err(|fault| at(setup, fault))?;
         attributes::reset_signals();
         if !plan.joins_first {
             self.steps(&plan.joins, 0)?;
@@ -161,12 +175,20 @@ impl Child<'_> {
         self.tell(Message::Done, enter)?; // 4
         self.wait_for_start(start)?; // 5
         self.steps(&plan.start, start)?; // 6
-        Err(at(start + plan.start.len() - 1, Fault { call: Call::Execve, errno: libc::ENOEXEC, detail: 0 }))
+        Err(at(
+            start + plan.start.len() - 1,
+            Fault {
+                call: Call::Execve,
+                errno: libc::ENOEXEC,
+                detail: 0,
+            },
+        ))
     }
 
     fn steps(&mut self, steps: &[Step], first: usize) -> Result<(), Failure> {
         for (index, step) in steps.iter().enumerate() {
-            self.carry_out(step).map_err(|fault| at(first + index, fault))?;
+            self.carry_out(step)
+                .map_err(|fault| at(first + index, fault))?;
         }
         Ok(())
     }
@@ -174,7 +196,9 @@ impl Child<'_> {
     /// Forks into the namespaces that only a child enters; this process ends here, its child goes on as a sibling.
     fn fork_on(&mut self) -> Result<(), Failure> {
         let flags = self.plan.new_namespaces | clone::PARENT;
-        let side = clone::clone3(flags, None).in_call(Call::Clone).map_err(|fault| at(0, fault))?;
+        let side = clone::clone3(flags, None)
+            .in_call(Call::Clone)
+            .map_err(|fault| at(0, fault))?;
         if let Side::Parent(pid, _) = side {
             self.tell(Message::Cloned(pid), 0)?;
             program::exit_now(0);
@@ -213,5 +237,10 @@ impl Child<'_> {
 }
 
 fn at(step: usize, fault: Fault) -> Failure {
-    Failure { step: step as u32, call: fault.call as u32, errno: fault.errno, detail: fault.detail }
+    Failure {
+        step: step as u32,
+        call: fault.call as u32,
+        errno: fault.errno,
+        detail: fault.detail,
+    }
 }

@@ -16,19 +16,29 @@ use crate::sys::mount::{Change, RDONLY, Reach, change};
 use crate::sys::{Errno, SysResult};
 
 /// A clone of a tree, or of one mount.
-const CLONE: OpenTreeFlags =
-    OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
+const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
 impl Child<'_> {
     pub(super) fn root(&self) -> BorrowedFd<'_> {
-        self.root.as_ref().expect("a plan attaches the root before it uses it").as_fd()
+        self.root
+            .as_ref()
+            .expect("a plan attaches the root before it uses it")
+            .as_fd()
     }
 
     /// Cuts propagation on the whole mount namespace.
     pub(super) fn isolate(propagation: u64) -> Outcome {
-        let slash = open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
-        change(slash.as_fd(), Change { propagation, ..Change::default() }, Reach::Tree)
-            .in_call(Call::MountSetattr)
+        let slash =
+            open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
+        change(
+            slash.as_fd(),
+            Change {
+                propagation,
+                ..Change::default()
+            },
+            Reach::Tree,
+        )
+        .in_call(Call::MountSetattr)
     }
 
     /// Attaches a clone of the root filesystem, over itself or over `/`, which makes it a mount to pivot to.
@@ -40,7 +50,10 @@ impl Child<'_> {
             self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 3).in_call(Call::Open)?);
             return Ok(());
         }
-        let tree = open_tree(CWD, path, CLONE | OpenTreeFlags::AT_RECURSIVE).in_call(Call::OpenTree)?;
+        let tree =
+            open_tree(CWD, path, CLONE | OpenTreeFlags::AT_RECURSIVE).in_call(Call::OpenTree)?;
+        // The path may be a symbolic link: a bundle is the caller's own.
+        let flags = flags | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         move_mount(&tree, c"", CWD, path, flags).in_call(Call::MoveMount)?;
         self.root = Some(tree);
         Ok(())
@@ -51,15 +64,20 @@ impl Child<'_> {
         let (tree, target) = match &mount.source {
             Source::Filesystem(filesystem) => self.new_filesystem(mount, filesystem)?,
             Source::Bind { path, recursive } => {
-                let depth =
-                    if *recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
-                let tree = open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
+                let depth = if *recursive {
+                    OpenTreeFlags::AT_RECURSIVE
+                } else {
+                    OpenTreeFlags::empty()
+                };
+                let tree =
+                    open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
                 let target = self.bind_target(tree.as_fd(), &mount.destination)?;
                 (Some(tree), target)
             }
-            Source::Tree(number) => {
-                (None, self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?)
-            }
+            Source::Tree(number) => (
+                None,
+                self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?,
+            ),
             Source::Existing => return self.change_existing(mount),
         };
         let fd = match (&tree, &mount.source) {
@@ -103,16 +121,16 @@ impl Child<'_> {
         }
         let existed = root::place(self.root(), &mount.destination).is_ok();
         let target = root::make(self.root(), &mount.destination, Missing::Directory)?;
-        let context =
-            fsopen(filesystem.kind.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC).in_call(Call::Fsopen)?;
+        let context = fsopen(filesystem.kind.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC)
+            .in_call(Call::Fsopen)?;
         configure(context.as_fd(), filesystem)?;
         if filesystem.inherit_mode && existed {
             inherit_mode(context.as_fd(), target.as_fd())?;
         }
         fsconfig_create(context.as_fd()).in_call(Call::FsconfigCreate)?;
         let attributes = MountAttrFlags::from_bits_retain(mount.attributes.mount.set as u32);
-        let tree =
-            fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes).in_call(Call::Fsmount)?;
+        let tree = fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+            .in_call(Call::Fsmount)?;
         if filesystem.copy_up && existed {
             copy::directory(target.as_fd(), tree.as_fd())?;
         }
@@ -122,25 +140,43 @@ impl Child<'_> {
     /// Makes a kept mount read-only, now that everything in it is made.
     pub(super) fn seal(&mut self, slot: usize) -> Outcome {
         let tree = self.sealed[slot].take().expect("a plan seals what it kept");
-        change(tree.as_fd(), Change { set: RDONLY, ..Change::default() }, Reach::Mount)
-            .in_call(Call::MountSetattr)?;
+        change(
+            tree.as_fd(),
+            Change {
+                set: RDONLY,
+                ..Change::default()
+            },
+            Reach::Mount,
+        )
+        .in_call(Call::MountSetattr)?;
         confirm(tree.as_fd(), RDONLY)
     }
 
     /// Puts a read-only copy of a tree over itself.
     pub(super) fn readonly_path(&self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else { return Ok(()) };
+        let Some(place) = existing(self.root(), path)? else {
+            return Ok(());
+        };
         let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = open_tree(&place, c"", flags).in_call(Call::OpenTree)?;
-        change(tree.as_fd(), Change { set: RDONLY, ..Change::default() }, Reach::Tree)
-            .in_call(Call::MountSetattr)?;
+        change(
+            tree.as_fd(),
+            Change {
+                set: RDONLY,
+                ..Change::default()
+            },
+            Reach::Tree,
+        )
+        .in_call(Call::MountSetattr)?;
         attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)?;
         confirm(tree.as_fd(), RDONLY)
     }
 
     /// Hides a path: a directory under one empty read-only tmpfs that all share, anything else under /dev/null.
     pub(super) fn masked_path(&mut self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else { return Ok(()) };
+        let Some(place) = existing(self.root(), path)? else {
+            return Ok(());
+        };
         if root::file_type(place.as_fd())? == FileType::Directory {
             return self.mask_directory(place.as_fd());
         }
@@ -155,8 +191,8 @@ impl Child<'_> {
 
     fn mask_directory(&mut self, place: BorrowedFd<'_>) -> Outcome {
         if let Some(empty) = &self.empty {
-            let tree =
-                open_tree(empty, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH).in_call(Call::OpenTree)?;
+            let tree = open_tree(empty, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH)
+                .in_call(Call::OpenTree)?;
             return attach(tree.as_fd(), place).in_call(Call::MoveMount);
         }
         let context = fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).in_call(Call::Fsopen)?;
@@ -187,7 +223,8 @@ fn existing(root: BorrowedFd<'_>, path: &CStr) -> Outcome<Option<OwnedFd>> {
 
 /// The runtime namespace's /dev/null, if it is what it should be (CVE-2025-31133).
 pub(super) fn host_null() -> Outcome<OwnedFd> {
-    let null = open_tree(CWD, c"/dev/null", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
+    let null =
+        open_tree(CWD, c"/dev/null", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
     let stat = rustix::fs::fstat(&null).in_call(Call::Fstat)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
         || stat.st_rdev != rustix::fs::makedev(1, 3)
@@ -207,14 +244,20 @@ fn configure(context: BorrowedFd<'_>, filesystem: &Filesystem) -> Outcome {
         fsconfig_set_string(context, c"source", source.as_c_str()).in_call(Call::FsconfigSource)?;
     }
     let numbered = |number: usize, result: SysResult<()>| {
-        result.in_call(Call::Fsconfig).map_err(|fault| Fault { detail: number as u64, ..fault })
+        result.in_call(Call::Fsconfig).map_err(|fault| Fault {
+            detail: number as u64,
+            ..fault
+        })
     };
     for (number, flag) in filesystem.flags.iter().enumerate() {
         numbered(number, fsconfig_set_flag(context, flag.as_c_str()))?;
     }
     for (number, (key, value)) in filesystem.values.iter().enumerate() {
         let number = filesystem.flags.len() + number;
-        numbered(number, fsconfig_set_string(context, key.as_c_str(), value.as_c_str()))?;
+        numbered(
+            number,
+            fsconfig_set_string(context, key.as_c_str(), value.as_c_str()),
+        )?;
     }
     Ok(())
 }
@@ -242,9 +285,20 @@ fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
 /// Propagation is a matter of attached mounts.
 fn propagate(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
     for (propagation, recursive) in &attributes.propagation {
-        let reach = if *recursive { Reach::Tree } else { Reach::Mount };
-        change(tree, Change { propagation: *propagation, ..Change::default() }, reach)
-            .in_call(Call::MountSetattr)?;
+        let reach = if *recursive {
+            Reach::Tree
+        } else {
+            Reach::Mount
+        };
+        change(
+            tree,
+            Change {
+                propagation: *propagation,
+                ..Change::default()
+            },
+            reach,
+        )
+        .in_call(Call::MountSetattr)?;
     }
     Ok(())
 }
@@ -254,8 +308,14 @@ fn confirm(tree: BorrowedFd<'_>, set: u64) -> Outcome {
     let wanted = [
         (RDONLY, StatVfsMountFlags::RDONLY),
         (libc::MOUNT_ATTR_NOSUID, StatVfsMountFlags::NOSUID),
-        (libc::MOUNT_ATTR_NODEV, StatVfsMountFlags::from_bits_retain(libc::ST_NODEV)),
-        (libc::MOUNT_ATTR_NOEXEC, StatVfsMountFlags::from_bits_retain(libc::ST_NOEXEC)),
+        (
+            libc::MOUNT_ATTR_NODEV,
+            StatVfsMountFlags::from_bits_retain(libc::ST_NODEV),
+        ),
+        (
+            libc::MOUNT_ATTR_NOEXEC,
+            StatVfsMountFlags::from_bits_retain(libc::ST_NOEXEC),
+        ),
     ];
     if wanted.iter().all(|(attribute, _)| set & attribute == 0) {
         return Ok(());

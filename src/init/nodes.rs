@@ -28,7 +28,8 @@ impl Child<'_> {
         let made = open_node(directory.as_fd(), name)?;
         let stat = rustix::fs::fstat(&made).in_call(Call::Fstat)?;
         let is_device = node.kind != Kind::Fifo;
-        if FileType::from_raw_mode(stat.st_mode) != kind || is_device && stat.st_rdev != node.number {
+        if FileType::from_raw_mode(stat.st_mode) != kind || is_device && stat.st_rdev != node.number
+        {
             return Err(Fault::differs(Difference::Exists, stat.st_rdev));
         }
         own(made.as_fd(), &stat, node)
@@ -39,7 +40,9 @@ impl Child<'_> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let tree = open_tree(CWD, path, flags).in_call(Call::OpenTree)?;
         let stat = rustix::fs::fstat(&tree).in_call(Call::Fstat)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || stat.st_rdev != number {
+        if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice
+            || stat.st_rdev != number
+        {
             return Err(Fault::differs(Difference::Device, stat.st_rdev));
         }
         let target = root::make(self.root(), path, Missing::File)?;

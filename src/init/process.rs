@@ -15,13 +15,20 @@ impl Child<'_> {
     /// pivot_root(2) onto the directory itself: the old root ends up on top of the new one and is detached from there,
     /// so that no directory for it is needed.
     pub(super) fn pivot_root(&self) -> Outcome {
-        let old = rustix::fs::open(c"/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .in_call(Call::Open)?;
+        let old = rustix::fs::open(
+            c"/",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .in_call(Call::Open)?;
         fchdir(self.root()).in_call(Call::Chdir)?;
         pivot_root(c".", c".").in_call(Call::PivotRoot)?;
         fchdir(&old).in_call(Call::Chdir)?;
         // What is unmounted here must stay mounted in the runtime's namespace.
-        let slave = Change { propagation: libc::MS_SLAVE, ..Change::default() };
+        let slave = Change {
+            propagation: libc::MS_SLAVE,
+            ..Change::default()
+        };
         change(old.as_fd(), slave, Reach::Tree).in_call(Call::MountSetattr)?;
         unmount(c".", UnmountFlags::DETACH).in_call(Call::Umount)?;
         chdir(c"/").in_call(Call::Chdir)
@@ -30,8 +37,14 @@ impl Child<'_> {
     /// For a host whose root is a ramfs, which cannot be pivoted away from.
     pub(super) fn move_root(&self) -> Outcome {
         fchdir(self.root()).in_call(Call::Chdir)?;
-        move_mount(self.root(), c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-            .in_call(Call::MoveMount)?;
+        move_mount(
+            self.root(),
+            c"",
+            CWD,
+            c"/",
+            MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH,
+        )
+        .in_call(Call::MoveMount)?;
         self.change_root()
     }
 
@@ -44,7 +57,11 @@ impl Child<'_> {
     /// Gives pipes, and files that are ours already, to the user. Never a device: that would be the host's.
     pub(super) fn own_stdio(uid: u32, gid: u32) -> Outcome {
         let own = rustix::process::geteuid().as_raw();
-        for stream in [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()] {
+        for stream in [
+            rustix::stdio::stdin(),
+            rustix::stdio::stdout(),
+            rustix::stdio::stderr(),
+        ] {
             let stat = match rustix::fs::fstat(stream) {
                 Err(Errno::BADF) => continue,
                 other => other.in_call(Call::Fstat)?,
@@ -88,7 +105,7 @@ impl Child<'_> {
             .in_call(Call::Openat2)?;
         fchdir(&directory).in_call(Call::Chdir)?;
         let mut buffer = [0u8; 4096];
-        let length = crate::sys::attributes::working_directory(&mut buffer).in_call(Call::Getcwd)?;
+        let length = attributes::working_directory(&mut buffer).in_call(Call::Getcwd)?;
         // getcwd(2) answers "(unreachable)…" for what is not below the root.
         if length == 0 || buffer[0] != b'/' {
             return Err(Fault::differs(Difference::OutsideRoot, 0));
@@ -99,7 +116,11 @@ impl Child<'_> {
     /// Settles on the first candidate that can be executed; what is found but cannot be is the better answer than
     /// nothing found.
     pub(super) fn find_program(&mut self) -> Outcome {
-        let mut answer = Fault { call: Call::Access, errno: libc::ENOENT, detail: 0 };
+        let mut answer = Fault {
+            call: Call::Access,
+            errno: libc::ENOENT,
+            detail: 0,
+        };
         for (number, path) in self.plan.candidates.iter().enumerate() {
             match executable(path) {
                 Ok(()) => {
@@ -108,7 +129,11 @@ impl Child<'_> {
                 }
                 Err(Errno::NOENT | Errno::NOTDIR) => {}
                 Err(errno) if answer.errno == libc::ENOENT => {
-                    answer = Fault { call: Call::Access, errno: errno.raw_os_error(), detail: number as u64 };
+                    answer = Fault {
+                        call: Call::Access,
+                        errno: errno.raw_os_error(),
+                        detail: number as u64,
+                    };
                 }
                 Err(_) => {}
             }
@@ -119,7 +144,11 @@ impl Child<'_> {
     pub(super) fn execute(&self) -> Outcome {
         let path = &self.plan.candidates[self.candidate];
         let errno = program::execute(path, &self.plan.arguments, &self.plan.environment);
-        Err(Fault { call: Call::Execve, errno: errno.raw_os_error(), detail: self.candidate as u64 })
+        Err(Fault {
+            call: Call::Execve,
+            errno: errno.raw_os_error(),
+            detail: self.candidate as u64,
+        })
     }
 }
 

@@ -83,7 +83,10 @@ struct Buffer {
 
 impl Buffer {
     fn new() -> Self {
-        Self { bytes: [0; PATH_MAX], length: 0 }
+        Self {
+            bytes: [0; PATH_MAX],
+            length: 0,
+        }
     }
 
     fn push(&mut self, more: &[u8]) -> Outcome {
@@ -106,7 +109,8 @@ impl Buffer {
     }
 
     fn text(&self) -> &CStr {
-        CStr::from_bytes_with_nul(&self.bytes[..=self.length]).expect("terminated, and without NUL inside")
+        CStr::from_bytes_with_nul(&self.bytes[..=self.length])
+            .expect("terminated, and without NUL inside")
     }
 }
 
@@ -119,13 +123,21 @@ struct Walk {
 
 impl Walk {
     fn new(path: &CStr) -> Outcome<Self> {
-        let mut walk = Self { resolved: Buffer::new(), rest: Buffer::new(), links: 0 };
+        let mut walk = Self {
+            resolved: Buffer::new(),
+            rest: Buffer::new(),
+            links: 0,
+        };
         walk.rest.push(path.to_bytes())?;
         Ok(walk)
     }
 
     fn done(&self) -> &CStr {
-        if self.resolved.length == 0 { c"/" } else { self.resolved.text() }
+        if self.resolved.length == 0 {
+            c"/"
+        } else {
+            self.resolved.text()
+        }
     }
 
     fn make_all(&mut self, root: BorrowedFd<'_>, last: Missing) -> Outcome {
@@ -135,7 +147,11 @@ impl Walk {
                 b"." => {}
                 b".." => self.step_up(),
                 _ => {
-                    let missing = if self.rest.length == 0 { last } else { Missing::Directory };
+                    let missing = if self.rest.length == 0 {
+                        last
+                    } else {
+                        Missing::Directory
+                    };
                     self.enter(root, &component, missing)?;
                 }
             }
@@ -146,18 +162,31 @@ impl Walk {
     /// Moves the next component of `rest` to `component`; false at the end.
     fn next_component(&mut self, component: &mut Buffer) -> Outcome<bool> {
         let rest = self.rest.slice();
-        let Some(start) = rest.iter().position(|byte| *byte != b'/') else { return Ok(false) };
-        let end = rest[start..].iter().position(|byte| *byte == b'/').map_or(rest.len(), |at| start + at);
+        let Some(start) = rest.iter().position(|byte| *byte != b'/') else {
+            return Ok(false);
+        };
+        let end = rest[start..]
+            .iter()
+            .position(|byte| *byte == b'/')
+            .map_or(rest.len(), |at| start + at);
         component.truncate(0);
         component.push(&rest[start..end])?;
-        let left = rest[end..].iter().position(|byte| *byte != b'/').map_or(rest.len(), |at| end + at);
+        let left = rest[end..]
+            .iter()
+            .position(|byte| *byte != b'/')
+            .map_or(rest.len(), |at| end + at);
         self.rest.bytes.copy_within(left..self.rest.length, 0);
         self.rest.truncate(self.rest.length - left);
         Ok(true)
     }
 
     fn step_up(&mut self) {
-        let up = self.resolved.slice().iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        let up = self
+            .resolved
+            .slice()
+            .iter()
+            .rposition(|byte| *byte == b'/')
+            .unwrap_or(0);
         self.resolved.truncate(up);
     }
 
@@ -187,7 +216,11 @@ impl Walk {
         if target.first() == Some(&b'/') {
             self.resolved.truncate(0);
         }
-        let length = rest.slice().iter().rposition(|byte| *byte != b'/').map_or(0, |at| at + 1);
+        let length = rest
+            .slice()
+            .iter()
+            .rposition(|byte| *byte != b'/')
+            .map_or(0, |at| at + 1);
         rest.truncate(length);
         self.rest = rest;
         Ok(())
@@ -208,13 +241,19 @@ fn create(directory: BorrowedFd<'_>, name: &CStr, missing: Missing) -> Outcome {
     };
     match made {
         Err(Errno::EXIST) => Ok(()),
-        other => other.in_call(if missing == Missing::File { Call::Open } else { Call::Mkdir }),
+        other => other.in_call(if missing == Missing::File {
+            Call::Open
+        } else {
+            Call::Mkdir
+        }),
     }
 }
 
 /// The type of what `fd` refers to.
 pub(super) fn file_type(fd: BorrowedFd<'_>) -> Outcome<FileType> {
-    Ok(FileType::from_raw_mode(rustix::fs::fstat(fd).in_call(Call::Fstat)?.st_mode))
+    Ok(FileType::from_raw_mode(
+        rustix::fs::fstat(fd).in_call(Call::Fstat)?.st_mode,
+    ))
 }
 
 /// Whether `name` in `directory` exists, without following it.

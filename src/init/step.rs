@@ -17,7 +17,9 @@ impl Child<'_> {
             Step::Join(join) => self.join(join),
             Step::TimeNamespace { offsets } => self.time_namespace(offsets),
             Step::EnterCgroups => self.enter_cgroups(),
-            Step::NewCgroupNamespace => clone::unshare(libc::CLONE_NEWCGROUP).in_call(Call::Unshare),
+            Step::NewCgroupNamespace => {
+                clone::unshare(libc::CLONE_NEWCGROUP).in_call(Call::Unshare)
+            }
             Step::TakeMappedIds { uid, gid } => take_ids(*uid, *gid),
             Step::NewSession => rustix::process::setsid().map(drop).in_call(Call::Setsid),
             Step::NewKeyring => attributes::new_session_keyring().in_call(Call::Keyctl),
@@ -63,16 +65,31 @@ impl Child<'_> {
             Step::ReadonlyPath(path) => self.readonly_path(path),
             Step::MaskedPath(path) => self.masked_path(path),
             Step::Directory(path) => root::make(self.root(), path, Missing::Directory).map(drop),
-            Step::ReadonlyRoot => {
-                change(self.root(), Change { set: RDONLY, ..Change::default() }, Reach::Mount)
-                    .in_call(Call::MountSetattr)
-            }
+            Step::ReadonlyRoot => change(
+                self.root(),
+                Change {
+                    set: RDONLY,
+                    ..Change::default()
+                },
+                Reach::Mount,
+            )
+            .in_call(Call::MountSetattr),
             Step::PivotRoot => self.pivot_root(),
             Step::MoveRoot => self.move_root(),
             Step::ChangeRoot => self.change_root(),
-            Step::RootPropagation { propagation, recursive } => {
-                let reach = if *recursive { Reach::Tree } else { Reach::Mount };
-                let wanted = Change { propagation: *propagation, ..Change::default() };
+            Step::RootPropagation {
+                propagation,
+                recursive,
+            } => {
+                let reach = if *recursive {
+                    Reach::Tree
+                } else {
+                    Reach::Mount
+                };
+                let wanted = Change {
+                    propagation: *propagation,
+                    ..Change::default()
+                };
                 change(self.root(), wanted, reach).in_call(Call::MountSetattr)
             }
             _ => Self::set_attribute(step),
@@ -98,9 +115,11 @@ impl Child<'_> {
             Step::MemoryPolicy { mode, nodes } => {
                 attributes::set_memory_policy(*mode, *nodes).in_call(Call::SetMempolicy)
             }
-            Step::Limit { resource, soft, hard } => {
-                attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit)
-            }
+            Step::Limit {
+                resource,
+                soft,
+                hard,
+            } => attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit),
             Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
             _ => unreachable!("every other step is carried out above"),
         }
@@ -126,14 +145,20 @@ impl Child<'_> {
     pub(super) fn write_below_proc(&self, file: &std::ffi::CStr, value: &[u8]) -> Outcome {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let fd = openat2(&self.fds.proc, file, flags, Mode::empty(), resolve).in_call(Call::Open)?;
+        let fd =
+            openat2(&self.fds.proc, file, flags, Mode::empty(), resolve).in_call(Call::Open)?;
         let written = rustix::io::write(&fd, value).in_call(Call::Write)?;
-        if written == value.len() { Ok(()) } else { Err(crate::sys::Errno::IO).in_call(Call::Write) }
+        if written == value.len() {
+            Ok(())
+        } else {
+            Err(crate::sys::Errno::IO).in_call(Call::Write)
+        }
     }
 
     fn seccomp(&self, number: usize) -> Outcome {
         let filter = &self.plan.filters[number];
-        let Some(listener) = seccomp::install(&filter.program, filter.flags).in_call(Call::Seccomp)?
+        let Some(listener) =
+            seccomp::install(&filter.program, filter.flags).in_call(Call::Seccomp)?
         else {
             return Ok(());
         };

@@ -23,13 +23,17 @@ impl Child<'_> {
 }
 
 fn ids(expected: &Expectation) -> Outcome {
-    let uids = nix::unistd::getresuid().map_err(errno).in_call(Call::Compare)?;
+    let uids = nix::unistd::getresuid()
+        .map_err(errno)
+        .in_call(Call::Compare)?;
     for uid in [uids.real, uids.effective, uids.saved] {
         if uid.as_raw() != expected.uid {
             return Err(Fault::differs(Difference::Uid, u64::from(uid.as_raw())));
         }
     }
-    let gids = nix::unistd::getresgid().map_err(errno).in_call(Call::Compare)?;
+    let gids = nix::unistd::getresgid()
+        .map_err(errno)
+        .in_call(Call::Compare)?;
     for gid in [gids.real, gids.effective, gids.saved] {
         if gid.as_raw() != expected.gid {
             return Err(Fault::differs(Difference::Gid, u64::from(gid.as_raw())));
@@ -63,7 +67,9 @@ fn many_groups(expected: &[u32]) -> Outcome {
 
 /// The kernel keeps groups sorted, and a group given twice twice.
 fn same(found: &[u32], expected: &[u32]) -> Outcome {
-    let stray = found.iter().find(|group| expected.binary_search(group).is_err());
+    let stray = found
+        .iter()
+        .find(|group| expected.binary_search(group).is_err());
     let missing = expected.iter().find(|group| !found.contains(group));
     match stray.or(missing) {
         None => Ok(()),

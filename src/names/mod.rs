@@ -39,5 +39,3 @@ fn word_of<N: Copy + PartialEq>(table: &[(&'static str, N)], number: N) -> Optio
         .find(|(_, n)| *n == number)
         .map(|(name, _)| *name)
 }
-
-

@@ -87,10 +87,22 @@ pub fn known() -> Vec<String> {
     for (word, reverse) in SUPERBLOCK {
         words.extend([word.to_owned(), reverse.to_owned()]);
     }
-    words.extend([
-        "defaults", "bind", "rbind", "idmap", "ridmap", "tmpcopyup", "remount", "silent", "loud", "iversion",
-        "noiversion",
-    ].map(str::to_owned));
+    words.extend(
+        [
+            "defaults",
+            "bind",
+            "rbind",
+            "idmap",
+            "ridmap",
+            "tmpcopyup",
+            "remount",
+            "silent",
+            "loud",
+            "iversion",
+            "noiversion",
+        ]
+        .map(str::to_owned),
+    );
     words.sort();
     words.dedup();
     words
@@ -111,20 +123,20 @@ pub fn parse<S: AsRef<str>>(options: &[S]) -> MountOptions {
 impl MountOptions {
     fn add(&mut self, word: &str) {
         match word {
-            "defaults" => {}
             "bind" => self.bind = Some(false),
             "rbind" => self.bind = Some(true),
             "idmap" => self.id_map = Some(false),
             "ridmap" => self.id_map = Some(true),
             "tmpcopyup" => self.copy_up = true,
             "remount" => self.remount = true,
-            // Messages to the kernel's log: the calls used here write none.
-            "silent" | "loud" => {}
-            // The kernel has kept the version number of inodes without being asked since 4.16.
-            "iversion" | "noiversion" => {}
+            // Nothing to do: the calls used here write nothing to the kernel's log, and the kernel has kept the version
+            // number of inodes without being asked since 4.16.
+            "defaults" | "silent" | "loud" | "iversion" | "noiversion" => {}
             word => {
                 if !(self.attribute(word) || self.propagate(word) || self.superblock(word)) {
-                    let (key, value) = word.split_once('=').map_or((word, None), |(key, value)| (key, Some(value)));
+                    let (key, value) = word
+                        .split_once('=')
+                        .map_or((word, None), |(key, value)| (key, Some(value)));
                     self.data.push((key.to_owned(), value.map(str::to_owned)));
                 }
             }
@@ -133,11 +145,12 @@ impl MountOptions {
 
     fn attribute(&mut self, word: &str) -> bool {
         let found = |word: &str| ATTRIBUTES.iter().find(|(name, ..)| *name == word);
-        let (set, clear, (_, add, remove)) = match (found(word), word.strip_prefix('r').and_then(found)) {
-            (Some(attribute), _) => (&mut self.set, &mut self.clear, attribute),
-            (None, Some(attribute)) => (&mut self.tree_set, &mut self.tree_clear, attribute),
-            (None, None) => return false,
-        };
+        let (set, clear, (_, add, remove)) =
+            match (found(word), word.strip_prefix('r').and_then(found)) {
+                (Some(attribute), _) => (&mut self.set, &mut self.clear, attribute),
+                (None, Some(attribute)) => (&mut self.tree_set, &mut self.tree_clear, attribute),
+                (None, None) => return false,
+            };
         *set = *set & !remove | add;
         // What is set is not cleared as well, except that a mode of the access-time field replaces the whole field.
         *clear = *clear & !(add & !ATIME) | remove;
@@ -145,7 +158,12 @@ impl MountOptions {
     }
 
     fn propagate(&mut self, word: &str) -> bool {
-        let found = |word: &str| PROPAGATION.iter().find(|(name, _)| *name == word).map(|(_, flag)| *flag);
+        let found = |word: &str| {
+            PROPAGATION
+                .iter()
+                .find(|(name, _)| *name == word)
+                .map(|(_, flag)| *flag)
+        };
         match (found(word), word.strip_prefix('r').and_then(found)) {
             (Some(flag), _) => self.propagation.push((flag, false)),
             (None, Some(flag)) => self.propagation.push((flag, true)),
@@ -196,14 +214,24 @@ mod tests {
         assert_eq!(options.tree_set, RDONLY);
         assert_eq!(options.clear, RDONLY | ATIME);
         assert_eq!(options.tree_clear, ATIME);
-        assert_eq!(options.propagation, [(libc::MS_SLAVE, true), (libc::MS_PRIVATE, false)]);
+        assert_eq!(
+            options.propagation,
+            [(libc::MS_SLAVE, true), (libc::MS_PRIVATE, false)]
+        );
     }
 
     #[test]
     fn what_has_no_meaning_of_its_own_goes_to_the_filesystem() {
         let options = parse(&["mode=755,size=1k", "acl", "sync", "async"]);
         let data = |key: &str, value: Option<&str>| (key.to_owned(), value.map(str::to_owned));
-        assert_eq!(options.data, [data("mode", Some("755")), data("size", Some("1k")), data("acl", None)]);
+        assert_eq!(
+            options.data,
+            [
+                data("mode", Some("755")),
+                data("size", Some("1k")),
+                data("acl", None)
+            ]
+        );
         assert_eq!(options.flags, Vec::<String>::new());
         assert!(parse(&["remount", "ro"]).remount);
     }

@@ -149,18 +149,33 @@ pub enum Difference {
 
 impl Difference {
     const ALL: &[(Self, &'static str)] = &[
-        (Self::MountFlags, "the kernel applied other mount flags than asked for"),
+        (
+            Self::MountFlags,
+            "the kernel applied other mount flags than asked for",
+        ),
         (Self::Device, "not the device that it should be"),
         (Self::Uid, "the user ids are not the configured ones"),
         (Self::Gid, "the group ids are not the configured ones"),
-        (Self::Groups, "the supplementary groups are not the configured ones"),
-        (Self::Capabilities, "the capability sets are not the configured ones"),
-        (Self::Ambient, "the ambient capabilities are not the configured ones"),
+        (
+            Self::Groups,
+            "the supplementary groups are not the configured ones",
+        ),
+        (
+            Self::Capabilities,
+            "the capability sets are not the configured ones",
+        ),
+        (
+            Self::Ambient,
+            "the ambient capabilities are not the configured ones",
+        ),
         (Self::Bounding, "the bounding set is not the configured one"),
         (Self::NoNewPrivileges, "no_new_privs is not as configured"),
         (Self::ReadonlyRoot, "the root filesystem is not read-only"),
         (Self::Limit, "a resource limit is not as configured"),
-        (Self::OutsideRoot, "the directory is not inside the root filesystem"),
+        (
+            Self::OutsideRoot,
+            "the directory is not inside the root filesystem",
+        ),
         (Self::Exists, "something else exists there"),
         (Self::NotDirectory, "must be an ordinary directory"),
         (Self::HookFailed, "the hook failed"),
@@ -170,6 +185,9 @@ impl Difference {
 
     /// What was found, for a code that came in place of an errno.
     pub fn words(code: i32) -> Option<&'static str> {
-        Self::ALL.iter().find(|(difference, _)| *difference as i32 == code).map(|(_, words)| *words)
+        Self::ALL
+            .iter()
+            .find(|(difference, _)| *difference as i32 == code)
+            .map(|(_, words)| *words)
     }
 }

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
+use super::mounts::Mounts;
 use super::{
     Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
 };
-use super::mounts::Mounts;
 use crate::cgroup::{Layout, Location, Mode, Write};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
@@ -78,8 +78,14 @@ pub enum Keyring {
 /// A field that cannot be honoured on this host, by its name.
 pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     let config = inputs.config;
-    let linux = config.linux.as_ref().ok_or_else(|| missing(inputs, "linux"))?;
-    let process = config.process.as_ref().ok_or_else(|| missing(inputs, "process"))?;
+    let linux = config
+        .linux
+        .as_ref()
+        .ok_or_else(|| missing(inputs, "linux"))?;
+    let process = config
+        .process
+        .as_ref()
+        .ok_or_else(|| missing(inputs, "process"))?;
     refuse_what_is_not_there(inputs, linux)?;
     let spaces = Namespaces::of(inputs, linux)?;
     let filters = filters(inputs, linux)?;
@@ -89,7 +95,14 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     let setup = setup(inputs, linux, process, &spaces, &mut mounts)?;
     let enter = enter(inputs, linux, process, &spaces, &privileges, &mut mounts)?;
     let limits = process::limits(process)?;
-    let start = start(inputs, process, &spaces, &privileges, &limits, filters.len())?;
+    let start = start(
+        inputs,
+        process,
+        &spaces,
+        &privileges,
+        &limits,
+        filters.len(),
+    )?;
     let variables = environment::complete(&process.env, inputs.home.as_deref());
     Ok(Plan {
         cgroup: cgroup(inputs, linux)?,
@@ -104,8 +117,19 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         start,
         filters,
         candidates: environment::candidates(&process.args[0], &variables),
-        arguments: Vector::new(process.args.iter().map(|argument| c_string(argument)).collect()),
-        environment: Vector::new(variables.iter().map(|variable| c_string(variable)).collect()),
+        arguments: Vector::new(
+            process
+                .args
+                .iter()
+                .map(|argument| c_string(argument))
+                .collect(),
+        ),
+        environment: Vector::new(
+            variables
+                .iter()
+                .map(|variable| c_string(variable))
+                .collect(),
+        ),
         trees: mounts.trees,
         sealed: mounts.sealed,
         warnings,
@@ -122,7 +146,11 @@ fn setup(
 ) -> Result<Vec<Step>> {
     let config = inputs.config;
     let mut steps = Vec::new();
-    steps.extend(spaces.take_ids.map(|(uid, gid)| Step::TakeMappedIds { uid, gid }));
+    steps.extend(
+        spaces
+            .take_ids
+            .map(|(uid, gid)| Step::TakeMappedIds { uid, gid }),
+    );
     if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
         steps.push(Step::EnterCgroups);
     }
@@ -139,7 +167,13 @@ fn setup(
     steps.append(&mut mounts.steps);
     steps.extend(devices::steps(inputs, linux, spaces)?);
     steps.extend(config.hostname.as_deref().map(c_string).map(Step::Hostname));
-    steps.extend(config.domainname.as_deref().map(c_string).map(Step::Domainname));
+    steps.extend(
+        config
+            .domainname
+            .as_deref()
+            .map(c_string)
+            .map(Step::Domainname),
+    );
     steps.extend(linux.sysctl.iter().map(|(key, value)| sysctl(key, value)));
     steps.push(Step::Directory(c_string(&process.cwd)));
     Ok(steps)
@@ -154,26 +188,53 @@ fn enter(
     privileges: &process::Privileges,
     mounts: &mut Mounts,
 ) -> Result<Vec<Step>> {
-    let mut steps = hooks(inputs, "createContainer", &inputs.bundle.path.to_string_lossy());
-    steps.extend(linux.readonly_paths.iter().map(|path| Step::ReadonlyPath(c_string(path))));
+    let mut steps = hooks(
+        inputs,
+        "createContainer",
+        &inputs.bundle.path.to_string_lossy(),
+    );
+    steps.extend(
+        linux
+            .readonly_paths
+            .iter()
+            .map(|path| Step::ReadonlyPath(c_string(path))),
+    );
     steps.append(&mut mounts.seals);
-    steps.extend(linux.masked_paths.iter().map(|path| Step::MaskedPath(c_string(path))));
-    if inputs.config.root.as_ref().is_some_and(|root| root.readonly) {
+    steps.extend(
+        linux
+            .masked_paths
+            .iter()
+            .map(|path| Step::MaskedPath(c_string(path))),
+    );
+    if inputs
+        .config
+        .root
+        .as_ref()
+        .is_some_and(|root| root.readonly)
+    {
         steps.push(Step::ReadonlyRoot);
     }
-    steps.push(match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
-        (false, _) => Step::ChangeRoot,
-        (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
-        (true, ChangeOfRoot::Move) => Step::MoveRoot,
-    });
+    steps.push(
+        match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
+            (false, _) => Step::ChangeRoot,
+            (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
+            (true, ChangeOfRoot::Move) => Step::MoveRoot,
+        },
+    );
     steps.extend(super::mounts::root_propagation(linux)?);
     steps.extend(process::scheduling(inputs, process, linux)?);
     steps.extend(process::stdio(process));
-    steps.push(Step::Bound { keep: privileges.bounding, last: inputs.host.last_capability });
+    steps.push(Step::Bound {
+        keep: privileges.bounding,
+        last: inputs.host.last_capability,
+    });
     steps.extend(process::identity(inputs, process, spaces)?);
     steps.push(Step::Workdir(c_string(&process.cwd)));
     steps.push(Step::FindProgram);
-    steps.push(Step::Capabilities { sets: privileges.sets, ambient: privileges.ambient });
+    steps.push(Step::Capabilities {
+        sets: privileges.sets,
+        ambient: privileges.ambient,
+    });
     Ok(steps)
 }
 
@@ -197,8 +258,12 @@ fn start(
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom { first: 3 + inputs.options.preserve_fds });
-    steps.push(Step::Verify(Box::new(process::expectation(inputs, process, privileges, limits, spaces))));
+    steps.push(Step::CloseFrom {
+        first: 3 + inputs.options.preserve_fds,
+    });
+    steps.push(Step::Verify(Box::new(process::expectation(
+        inputs, process, privileges, limits, spaces,
+    ))));
     steps.extend((0..filters).map(|filter| Step::Seccomp { filter }));
     steps.push(Step::Execute);
     Ok(steps)
@@ -222,9 +287,21 @@ pub(super) fn c_string(text: &str) -> CString {
 fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
     let process = inputs.config.process.as_ref();
     let refused = [
-        (process.is_some_and(|process| process.terminal), "process.terminal", "terminals are not supported yet"),
-        (!linux.net_devices.is_empty(), "linux.netDevices", "moving network devices is not supported yet"),
-        (linux.intel_rdt.is_some(), "linux.intelRdt", "Intel RDT is not supported yet"),
+        (
+            process.is_some_and(|process| process.terminal),
+            "process.terminal",
+            "terminals are not supported yet",
+        ),
+        (
+            !linux.net_devices.is_empty(),
+            "linux.netDevices",
+            "moving network devices is not supported yet",
+        ),
+        (
+            linux.intel_rdt.is_some(),
+            "linux.intelRdt",
+            "Intel RDT is not supported yet",
+        ),
     ];
     match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
         Some((_, name, cause)) => Err(Error::new(field(inputs, name), cause)),
@@ -291,10 +368,19 @@ impl Namespaces {
         spaces.joins_first = offsets.is_some()
             || spaces.is_new(libc::CLONE_NEWUSER) && !joined.is_empty()
             || joined.iter().any(|(_, kind, ..)| {
-                matches!(kind, NamespaceType::User | NamespaceType::Pid | NamespaceType::Time)
+                matches!(
+                    kind,
+                    NamespaceType::User | NamespaceType::Pid | NamespaceType::Time
+                )
             });
         for (slot, (index, kind, flag, path)) in joined.into_iter().enumerate() {
-            spaces.joins.push(Step::Join(Join { kind, flag, path: c_string(path), index, slot }));
+            spaces.joins.push(Step::Join(Join {
+                kind,
+                flag,
+                path: c_string(path),
+                index,
+                slot,
+            }));
             if kind == NamespaceType::User {
                 spaces.joins.push(Step::TakeMappedIds { uid: 0, gid: 0 });
             }
@@ -332,9 +418,15 @@ fn time_offsets(linux: &Linux) -> Option<String> {
 /// The id maps as text; without the right to set groups, setgroups(2) is given up for the group map.
 pub(super) fn map_text(uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMapText {
     let lines = |maps: &[IdMapping]| {
-        maps.iter().map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size)).collect()
+        maps.iter()
+            .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
+            .collect()
     };
-    IdMapText { uid: lines(uids), gid: lines(gids), deny_setgroups }
+    IdMapText {
+        uid: lines(uids),
+        gid: lines(gids),
+        deny_setgroups,
+    }
 }
 
 fn id_maps(inputs: &Inputs<'_>, linux: &Linux) -> IdMapText {
@@ -356,27 +448,49 @@ fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
 
 fn sysctl(key: &str, value: &str) -> Step {
     let path = names::sysctl_file(key).expect("loading refuses other keys");
-    Step::Sysctl { file: c_string(&format!("sys/{path}")), value: c_string(value) }
+    Step::Sysctl {
+        file: c_string(&format!("sys/{path}")),
+        value: c_string(value),
+    }
 }
 
 fn hooks(inputs: &Inputs<'_>, name: &str, directory: &str) -> Vec<Step> {
-    let Some(hooks) = &inputs.config.hooks else { return Vec::new() };
+    let Some(hooks) = &inputs.config.hooks else {
+        return Vec::new();
+    };
     let (list, status) = match name {
         "createContainer" => (&hooks.create_container, "creating"),
         _ => (&hooks.start_container, "created"),
     };
     list.iter()
         .enumerate()
-        .map(|(index, hook)| hook_step(inputs, format!("hooks.{name}[{index}]"), hook, status, directory))
+        .map(|(index, hook)| {
+            hook_step(
+                inputs,
+                format!("hooks.{name}[{index}]"),
+                hook,
+                status,
+                directory,
+            )
+        })
         .collect()
 }
 
-fn hook_step(inputs: &Inputs<'_>, name: String, hook: &Hook, status: &str, directory: &str) -> Step {
+fn hook_step(
+    inputs: &Inputs<'_>,
+    name: String,
+    hook: &Hook,
+    status: &str,
+    directory: &str,
+) -> Step {
     let path = c_string(&hook.path);
     let arguments: Vec<CString> = if hook.args.is_empty() {
         vec![path.clone()]
     } else {
-        hook.args.iter().map(|argument| c_string(argument)).collect()
+        hook.args
+            .iter()
+            .map(|argument| c_string(argument))
+            .collect()
     };
     Step::Hook(Box::new(HookCall {
         name,
@@ -400,18 +514,28 @@ fn state_around_pid(inputs: &Inputs<'_>, status: &str) -> (String, String) {
             text(inputs.id),
             text(status)
         ),
-        format!(",\"bundle\":{},\"annotations\":{annotations}}}", text(&inputs.bundle.path.to_string_lossy())),
+        format!(
+            ",\"bundle\":{},\"annotations\":{annotations}}}",
+            text(&inputs.bundle.path.to_string_lossy())
+        ),
     )
 }
 
 /// The config's filter and the profile's: the kernel asks both and takes the stricter answer.
 fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
-    let sources = [("linux.seccomp", linux.seccomp.as_ref()), ("profile", inputs.profile_filter)];
+    let sources = [
+        ("linux.seccomp", linux.seccomp.as_ref()),
+        ("profile", inputs.profile_filter),
+    ];
     let mut filters = Vec::new();
     for (origin, source) in sources {
         if let Some(source) = source {
             let compiled = seccomp::compile(source)?;
-            filters.push(Filter { origin, program: compiled.program, flags: compiled.flags });
+            filters.push(Filter {
+                origin,
+                program: compiled.program,
+                flags: compiled.flags,
+            });
         }
     }
     Ok(filters)
@@ -419,12 +543,19 @@ fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
 
 fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
     let resources = linux.resources.clone().unwrap_or_default();
-    let Some(location) = inputs.location.clone() else { return Ok(None) };
+    let Some(location) = inputs.location.clone() else {
+        return Ok(None);
+    };
     let writes: Vec<Write> = crate::cgroup::settings(inputs.layout, &resources)?;
     let devices = crate::cgroup::device_rules(&resources.devices, &linux.devices);
     let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
     let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
-    Ok(Some(Cgroup { name, location, writes, devices }))
+    Ok(Some(Cgroup {
+        name,
+        location,
+        writes,
+        devices,
+    }))
 }
 
 /// Adds a tree that the parent opens, and returns its number.

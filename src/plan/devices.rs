@@ -33,7 +33,10 @@ pub(super) fn steps(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> 
     let mut steps = Vec::new();
     if !brings_devices {
         let is_configured = |path: &str| linux.devices.iter().any(|device| device.path == path);
-        for (path, major, minor) in DEFAULT.into_iter().filter(|(path, ..)| !is_configured(path)) {
+        for (path, major, minor) in DEFAULT
+            .into_iter()
+            .filter(|(path, ..)| !is_configured(path))
+        {
             steps.push(character(path, major, minor, spaces));
         }
     }
@@ -41,7 +44,10 @@ pub(super) fn steps(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> 
         steps.push(configured(inputs, index, device, spaces)?);
     }
     if !brings_devices {
-        steps.extend(LINKS.map(|(path, target)| Step::Link { path: c_string(path), target: c_string(target) }));
+        steps.extend(LINKS.map(|(path, target)| Step::Link {
+            path: c_string(path),
+            target: c_string(target),
+        }));
     }
     Ok(steps)
 }
@@ -51,28 +57,59 @@ fn character(path: &str, major: u32, minor: u32, spaces: &Namespaces) -> Step {
     if spaces.has_user {
         return Step::BindNode { path, number };
     }
-    Step::Node(Node { path, kind: Kind::Character, number, mode: 0o666, uid: 0, gid: 0 })
+    Step::Node(Node {
+        path,
+        kind: Kind::Character,
+        number,
+        mode: 0o666,
+        uid: 0,
+        gid: 0,
+    })
 }
 
-fn configured(inputs: &Inputs<'_>, index: usize, device: &Device, spaces: &Namespaces) -> Result<Step> {
+fn configured(
+    inputs: &Inputs<'_>,
+    index: usize,
+    device: &Device,
+    spaces: &Namespaces,
+) -> Result<Step> {
     let name = |part: &str| field(inputs, &format!("linux.devices[{index}].{part}"));
     let number = |value: i64, part: &str| {
-        u32::try_from(value).map_err(|_| Error::new(name(part), format!("{value} is not a device number")))
+        u32::try_from(value)
+            .map_err(|_| Error::new(name(part), format!("{value} is not a device number")))
     };
-    let (major, minor) = (number(device.major, "major")?, number(device.minor, "minor")?);
+    let (major, minor) = (
+        number(device.major, "major")?,
+        number(device.minor, "minor")?,
+    );
     let kind = match device.kind.as_str() {
         "c" | "u" => Kind::Character,
         "b" => Kind::Block,
         "p" => Kind::Fifo,
-        other => return Err(Error::new(name("type"), format!("unknown type {}", quote(other)))),
+        other => {
+            return Err(Error::new(
+                name("type"),
+                format!("unknown type {}", quote(other)),
+            ));
+        }
     };
     let path = c_string(super::mounts::clean(&device.path).as_str());
-    let device_number = if kind == Kind::Fifo { 0 } else { rustix::fs::makedev(major, minor) };
+    let device_number = if kind == Kind::Fifo {
+        0
+    } else {
+        rustix::fs::makedev(major, minor)
+    };
     if spaces.has_user && kind == Kind::Character {
-        return Ok(Step::BindNode { path, number: device_number });
+        return Ok(Step::BindNode {
+            path,
+            number: device_number,
+        });
     }
     if spaces.has_user && kind == Kind::Block {
-        return Err(Error::new(name("type"), "a user namespace cannot have block devices"));
+        return Err(Error::new(
+            name("type"),
+            "a user namespace cannot have block devices",
+        ));
     }
     Ok(Step::Node(Node {
         path,

@@ -10,16 +10,26 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// The variables, each once (the last one wins), with HOME added where it is missing or empty.
 pub(super) fn complete(variables: &[String], home: Option<&str>) -> Vec<String> {
-    let name = |variable: &str| variable.split_once('=').map_or_else(String::new, |(name, _)| name.to_owned());
-    let last: BTreeMap<String, usize> =
-        variables.iter().enumerate().map(|(index, variable)| (name(variable), index)).collect();
+    let name = |variable: &str| {
+        variable
+            .split_once('=')
+            .map_or_else(String::new, |(name, _)| name.to_owned())
+    };
+    let last: BTreeMap<String, usize> = variables
+        .iter()
+        .enumerate()
+        .map(|(index, variable)| (name(variable), index))
+        .collect();
     let mut complete: Vec<String> = variables
         .iter()
         .enumerate()
         .filter(|(index, variable)| last[&name(variable)] == *index && variable.as_str() != "HOME=")
         .map(|(_, variable)| variable.clone())
         .collect();
-    if !complete.iter().any(|variable| variable.starts_with("HOME=")) {
+    if !complete
+        .iter()
+        .any(|variable| variable.starts_with("HOME="))
+    {
         complete.push(format!("HOME={}", home.unwrap_or("/")));
     }
     complete
@@ -41,7 +51,10 @@ pub(super) fn candidates(program: &str, variables: &[String]) -> Vec<CString> {
     if program.contains('/') {
         return vec![c_string(program)];
     }
-    let path = variables.iter().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    let path = variables
+        .iter()
+        .find_map(|variable| variable.strip_prefix("PATH="))
+        .unwrap_or(DEFAULT_PATH);
     path.split(':')
         .filter(|directory| directory.starts_with('/'))
         .map(|directory| c_string(&format!("{}/{program}", directory.trim_end_matches('/'))))
@@ -69,7 +82,8 @@ mod tests {
 
     #[test]
     fn home_comes_from_the_line_of_the_user_id() {
-        let passwd = "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/evil:/bin/sh\napp:x:1000:1000::/home/app:\n";
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/evil:/bin/sh\napp:x:1000:1000::/home/app:\n";
         assert_eq!(home_of(1000, passwd).as_deref(), Some("/home/app"));
         assert_eq!(home_of(7, passwd), None);
     }

@@ -105,12 +105,19 @@ pub struct Tree {
 impl Plan {
     /// All steps of the child with their numbers' order.
     pub fn steps(&self) -> impl Iterator<Item = &Step> {
-        self.joins.iter().chain(&self.setup).chain(&self.enter).chain(&self.start)
+        self.joins
+            .iter()
+            .chain(&self.setup)
+            .chain(&self.enter)
+            .chain(&self.start)
     }
 
     /// The program as the config names it.
     pub fn program_name(&self) -> String {
-        self.arguments.strings().first().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+        self.arguments
+            .strings()
+            .first()
+            .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
     }
 
     /// Number of the first step of `setup`, `enter` and `start`.

@@ -18,13 +18,31 @@ fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Resu
     let path = path_in(inputs, &root.path);
     let mut steps = Vec::new();
     if spaces.is_new(libc::CLONE_NEWNS) {
-        let private = inputs.config.linux.as_ref().and_then(|linux| linux.rootfs_propagation.as_deref());
+        let private = inputs
+            .config
+            .linux
+            .as_ref()
+            .and_then(|linux| linux.rootfs_propagation.as_deref());
         let is_private = matches!(private, Some("private" | "rprivate"));
-        steps.push(Step::Isolate { propagation: if is_private { libc::MS_PRIVATE } else { libc::MS_SLAVE } });
+        steps.push(Step::Isolate {
+            propagation: if is_private {
+                libc::MS_PRIVATE
+            } else {
+                libc::MS_SLAVE
+            },
+        });
     }
     let is_prepared = prepares_trees(inputs, spaces) && spaces.is_new(libc::CLONE_NEWNS);
-    let tree = is_prepared
-        .then(|| add_tree(trees, Tree { path: path.clone(), recursive: true, id_maps: None }));
+    let tree = is_prepared.then(|| {
+        add_tree(
+            trees,
+            Tree {
+                path: path.clone(),
+                recursive: true,
+                id_maps: None,
+            },
+        )
+    });
     steps.push(Step::Root { path, tree });
     Ok(steps)
 }
@@ -37,14 +55,22 @@ fn prepares_trees(inputs: &Inputs<'_>, spaces: &Namespaces) -> bool {
 
 /// The propagation of the container's root after the change of root.
 pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
-    let Some(word) = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty()) else {
+    let Some(word) = linux
+        .rootfs_propagation
+        .as_deref()
+        .filter(|word| !word.is_empty())
+    else {
         return Ok(None);
     };
     match mount::parse(&[word]).propagation.first() {
-        Some((propagation, recursive)) => {
-            Ok(Some(Step::RootPropagation { propagation: *propagation, recursive: *recursive }))
-        }
-        None => Err(Error::new("linux.rootfsPropagation", format!("unknown propagation {}", quote(word)))),
+        Some((propagation, recursive)) => Ok(Some(Step::RootPropagation {
+            propagation: *propagation,
+            recursive: *recursive,
+        })),
+        None => Err(Error::new(
+            "linux.rootfsPropagation",
+            format!("unknown propagation {}", quote(word)),
+        )),
     }
 }
 
@@ -63,8 +89,18 @@ pub(super) struct Mounts {
 
 impl Mounts {
     pub(super) fn of(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> Result<Self> {
-        let mounts = Self { steps: Vec::new(), seals: Vec::new(), trees: Vec::new(), sealed: 0 };
-        let mut all = All { inputs, linux, spaces, mounts };
+        let mounts = Self {
+            steps: Vec::new(),
+            seals: Vec::new(),
+            trees: Vec::new(),
+            sealed: 0,
+        };
+        let mut all = All {
+            inputs,
+            linux,
+            spaces,
+            mounts,
+        };
         let root = root(inputs, spaces, &mut all.mounts.trees)?;
         all.mounts.steps.extend(root);
         for (index, mount) in inputs.config.mounts.iter().enumerate() {
@@ -87,29 +123,46 @@ impl All<'_> {
         let options = mount::parse(&mount.options);
         let destination = clean(&mount.destination);
         if is_guarded(&destination) {
-            return Err(Error::new(name(".destination"), format!("{} is inside /proc", quote(&destination)))
-                .hint("a mount there would hide what the kernel says: mask the path instead"));
+            return Err(Error::new(
+                name(".destination"),
+                format!("{} is inside /proc", quote(&destination)),
+            )
+            .hint("a mount there would hide what the kernel says: mask the path instead"));
         }
         let destination = c_string(&destination);
         if options.remount {
             let source = Source::Existing;
             let attributes = attributes(&options);
-            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            self.mounts.steps.push(Step::Mount(Box::new(Mount {
+                destination,
+                source,
+                attributes,
+                seal: None,
+            })));
             return Ok(());
         }
         if options.bind.is_some() {
             return self.bind(index, mount, &options, destination);
         }
-        let kind = mount.kind.as_deref().filter(|kind| !kind.is_empty() && *kind != "none");
+        let kind = mount
+            .kind
+            .as_deref()
+            .filter(|kind| !kind.is_empty() && *kind != "none");
         let Some(kind) = kind else {
-            return Err(Error::new(name(".type"), "a mount that is not a bind mount needs a type")
-                .hint("add \"bind\" or \"rbind\" to its options, or give it a type"));
+            return Err(Error::new(
+                name(".type"),
+                "a mount that is not a bind mount needs a type",
+            )
+            .hint("add \"bind\" or \"rbind\" to its options, or give it a type"));
         };
         match kind {
-            "bind" => Err(Error::new(name(".options"), "type \"bind\" without the option")
-                .hint("add \"bind\" or \"rbind\" to the options: they decide (config.md, \"Mounts\")")),
+            "bind" => Err(
+                Error::new(name(".options"), "type \"bind\" without the option").hint(
+                    "add \"bind\" or \"rbind\" to the options: they decide (config.md, \"Mounts\")",
+                ),
+            ),
             "cgroup" | "cgroup2" => self.cgroup(&options, destination),
-            _ => self.filesystem(index, kind, mount, options, destination),
+            _ => self.filesystem(index, kind, mount, &options, destination),
         }
     }
 
@@ -122,20 +175,38 @@ impl All<'_> {
     ) -> Result<()> {
         let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
         if let Some((option, _)) = options.data.first() {
-            return Err(Error::new(name(".options"), format!("a bind mount takes no option {}", quote(option))));
+            return Err(Error::new(
+                name(".options"),
+                format!("a bind mount takes no option {}", quote(option)),
+            ));
         }
         let source = mount.source.as_deref().filter(|source| !source.is_empty());
-        let source = source.ok_or_else(|| Error::new(name(".source"), "a bind mount needs a source"))?;
+        let source =
+            source.ok_or_else(|| Error::new(name(".source"), "a bind mount needs a source"))?;
         let path = path_in(self.inputs, source);
         let recursive = options.bind == Some(true);
-        let id_maps = self.id_maps(mount, options).map_err(|cause| Error::new(name(".uidMappings"), cause))?;
+        let id_maps = self
+            .id_maps(mount, options)
+            .map_err(|cause| Error::new(name(".uidMappings"), cause))?;
         let source = if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
-            Source::Tree(add_tree(&mut self.mounts.trees, Tree { path, recursive, id_maps }))
+            Source::Tree(add_tree(
+                &mut self.mounts.trees,
+                Tree {
+                    path,
+                    recursive,
+                    id_maps,
+                },
+            ))
         } else {
             Source::Bind { path, recursive }
         };
         let attributes = attributes(options);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount {
+            destination,
+            source,
+            attributes,
+            seal: None,
+        })));
         Ok(())
     }
 
@@ -156,7 +227,9 @@ impl All<'_> {
             (&self.linux.uid_mappings, &self.linux.gid_mappings)
         };
         if uids.is_empty() || gids.is_empty() {
-            return Err("an idmapped mount needs uidMappings and gidMappings, its own or those of linux");
+            return Err(
+                "an idmapped mount needs uidMappings and gidMappings, its own or those of linux",
+            );
         }
         Ok(Some((map_text(uids, gids, false), recursive)))
     }
@@ -166,18 +239,27 @@ impl All<'_> {
         index: usize,
         kind: &str,
         mount: &spec::Mount,
-        options: MountOptions,
+        options: &MountOptions,
         destination: CString,
     ) -> Result<()> {
         let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
-        if options.id_map.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return Err(Error::new(name(".uidMappings"), "only bind mounts can be idmapped"));
+        if options.id_map.is_some()
+            || !mount.uid_mappings.is_empty()
+            || !mount.gid_mappings.is_empty()
+        {
+            return Err(Error::new(
+                name(".uidMappings"),
+                "only bind mounts can be idmapped",
+            ));
         }
         if options.copy_up && kind != "tmpfs" {
-            return Err(Error::new(name(".options"), "\"tmpcopyup\" is for tmpfs alone"));
+            return Err(Error::new(
+                name(".options"),
+                "\"tmpcopyup\" is for tmpfs alone",
+            ));
         }
         let has_mode = options.data.iter().any(|(key, _)| key == "mode");
-        let mut attributes = attributes(&options);
+        let mut attributes = attributes(options);
         let is_readonly = attributes.mount.set & RDONLY != 0;
         let mut filesystem = Filesystem {
             kind: c_string(kind),
@@ -200,31 +282,42 @@ impl All<'_> {
             attributes.mount.set &= !RDONLY;
         }
         let source = Source::Filesystem(filesystem);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount {
+            destination,
+            source,
+            attributes,
+            seal,
+        })));
         Ok(())
     }
 
     /// `linux.mountLabel` on the filesystems whose files have no label of their own.
     fn label(&self, kind: &str, filesystem: &mut Filesystem) -> Result<()> {
-        let label = self.linux.mount_label.as_deref().filter(|label| !label.is_empty());
-        match label {
-            None => Ok(()),
-            Some(_) if !self.inputs.host.selinux => Err(Error::new(
-                field(self.inputs, "linux.mountLabel"),
-                "this kernel has no SELinux enabled",
-            )),
-            Some(label) if matches!(kind, "tmpfs" | "devpts" | "mqueue") => {
-                filesystem.values.push((c"context".to_owned(), c_string(label)));
-                Ok(())
-            }
-            Some(_) => Ok(()),
+        let label = self
+            .linux
+            .mount_label
+            .as_deref()
+            .filter(|label| !label.is_empty());
+        let Some(label) = label else { return Ok(()) };
+        if !self.inputs.host.selinux {
+            let field = field(self.inputs, "linux.mountLabel");
+            return Err(Error::new(field, "this kernel has no SELinux enabled"));
         }
+        if matches!(kind, "tmpfs" | "devpts" | "mqueue") {
+            filesystem
+                .values
+                .push((c"context".to_owned(), c_string(label)));
+        }
+        Ok(())
     }
 
     fn seal(&mut self, path: &CString) -> usize {
         let slot = self.mounts.sealed;
         self.mounts.sealed += 1;
-        self.mounts.seals.push(Step::Seal { slot, path: path.clone() });
+        self.mounts.seals.push(Step::Seal {
+            slot,
+            path: path.clone(),
+        });
         slot
     }
 
@@ -233,14 +326,22 @@ impl All<'_> {
     fn cgroup(&mut self, options: &MountOptions, destination: CString) -> Result<()> {
         let layout = self.inputs.layout;
         let attributes = attributes(options);
-        let v1: Vec<&Hierarchy> =
-            layout.hierarchies().iter().filter(|hierarchy| !hierarchy.v2).collect();
+        let v1: Vec<&Hierarchy> = layout
+            .hierarchies()
+            .iter()
+            .filter(|hierarchy| !hierarchy.v2)
+            .collect();
         if v1.is_empty() {
             let source = match layout.hierarchies().first() {
                 Some(hierarchy) if !self.spaces.has_new_cgroup() => self.own_directory(hierarchy),
                 _ => Source::Filesystem(plain("cgroup2", "cgroup")),
             };
-            self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes, seal: None })));
+            self.mounts.steps.push(Step::Mount(Box::new(Mount {
+                destination,
+                source,
+                attributes,
+                seal: None,
+            })));
             return Ok(());
         }
         let mut tmpfs = plain("tmpfs", "tmpfs");
@@ -251,7 +352,12 @@ impl All<'_> {
         below.mount.set &= !RDONLY;
         let base = destination.to_string_lossy().into_owned();
         let source = Source::Filesystem(tmpfs);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount { destination, source, attributes: below, seal })));
+        self.mounts.steps.push(Step::Mount(Box::new(Mount {
+            destination,
+            source,
+            attributes: below,
+            seal,
+        })));
         for hierarchy in v1 {
             let name = name_of(hierarchy);
             let source = if self.spaces.has_new_cgroup() {
@@ -267,17 +373,29 @@ impl All<'_> {
             })));
             for link in &hierarchy.links {
                 let path = c_string(&format!("{base}/{link}"));
-                self.mounts.steps.push(Step::Link { path, target: c_string(&name) });
+                self.mounts.steps.push(Step::Link {
+                    path,
+                    target: c_string(&name),
+                });
             }
         }
         Ok(())
     }
 
     fn own_directory(&self, hierarchy: &Hierarchy) -> Source {
-        let groups = self.inputs.location.as_ref().map_or(&[][..], |location| &location.groups);
-        let group = groups.iter().find(|group| group.mountpoint == hierarchy.mountpoint);
+        let groups = self
+            .inputs
+            .location
+            .as_ref()
+            .map_or(&[][..], |location| &location.groups);
+        let group = groups
+            .iter()
+            .find(|group| group.mountpoint == hierarchy.mountpoint);
         let path = group.map_or_else(|| hierarchy.mountpoint.clone(), Group::directory);
-        Source::Bind { path: c_string(&path.to_string_lossy()), recursive: false }
+        Source::Bind {
+            path: c_string(&path.to_string_lossy()),
+            recursive: false,
+        }
     }
 }
 
@@ -294,7 +412,10 @@ fn plain(kind: &str, source: &str) -> Filesystem {
 
 /// The name of a hierarchy's mount point.
 fn name_of(hierarchy: &Hierarchy) -> String {
-    hierarchy.mountpoint.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    hierarchy
+        .mountpoint
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// A hierarchy is chosen by its controllers, or by its name where it has none (cgroups(7)).
@@ -314,8 +435,16 @@ fn v1_filesystem(hierarchy: &Hierarchy) -> Filesystem {
 
 fn attributes(options: &MountOptions) -> Attributes {
     Attributes {
-        mount: Change { set: options.set, clear: options.clear, propagation: 0 },
-        tree: Change { set: options.tree_set, clear: options.tree_clear, propagation: 0 },
+        mount: Change {
+            set: options.set,
+            clear: options.clear,
+            propagation: 0,
+        },
+        tree: Change {
+            set: options.tree_set,
+            clear: options.tree_clear,
+            propagation: 0,
+        },
         propagation: options.propagation.clone(),
     }
 }
@@ -323,14 +452,27 @@ fn attributes(options: &MountOptions) -> Attributes {
 /// What may be mounted inside /proc: files that userspace filesystems such as lxcfs show a container's own numbers in.
 fn is_guarded(destination: &str) -> bool {
     const REPLACED: [&str; 9] = [
-        "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime", "net/dev",
+        "cpuinfo",
+        "diskstats",
+        "loadavg",
+        "meminfo",
+        "slabinfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "net/dev",
     ];
-    destination.strip_prefix("/proc/").is_some_and(|below| !REPLACED.contains(&below))
+    destination
+        .strip_prefix("/proc/")
+        .is_some_and(|below| !REPLACED.contains(&below))
 }
 
 /// Whether the options make it a bind mount; they decide, whatever the type says.
 pub(super) fn is_bind(mount: &spec::Mount) -> bool {
-    mount.options.iter().any(|option| option == "bind" || option == "rbind")
+    mount
+        .options
+        .iter()
+        .any(|option| option == "bind" || option == "rbind")
 }
 
 /// A path of the runtime namespace; relative ones are below the bundle.

@@ -23,10 +23,19 @@ pub(super) struct Privileges {
 impl Privileges {
     /// What of the config can be granted. The rest is left out with a warning, as the specification wants it (config.md,
     /// "Linux Process"): the container gets less than it asked for, never more.
-    pub(super) fn of(inputs: &Inputs<'_>, process: &Process, has_filter: bool, warnings: &mut Vec<String>) -> Self {
+    pub(super) fn of(
+        inputs: &Inputs<'_>,
+        process: &Process,
+        has_filter: bool,
+        warnings: &mut Vec<String>,
+    ) -> Self {
         let none = crate::spec::Capabilities::default();
         let wanted = process.capabilities.as_ref().unwrap_or(&none);
-        let own = if makes_user_namespace(inputs) { u64::MAX } else { inputs.host.capabilities };
+        let own = if makes_user_namespace(inputs) {
+            u64::MAX
+        } else {
+            inputs.host.capabilities
+        };
         let mut mask = |set: &str, names: &[String], limit: u64, why: &str| {
             mask(inputs, (set, names), limit, why, warnings)
         };
@@ -34,10 +43,23 @@ impl Privileges {
         let bounding = mask("bounding", &wanted.bounding, own, lacks);
         let permitted = mask("permitted", &wanted.permitted, own, lacks);
         let inheritable = mask("inheritable", &wanted.inheritable, own, lacks);
-        let effective = mask("effective", &wanted.effective, permitted, "it is not permitted");
-        let ambient =
-            mask("ambient", &wanted.ambient, permitted & inheritable, "it is not both permitted and inheritable");
-        let mut sets = Capabilities { effective, permitted, inheritable };
+        let effective = mask(
+            "effective",
+            &wanted.effective,
+            permitted,
+            "it is not permitted",
+        );
+        let ambient = mask(
+            "ambient",
+            &wanted.ambient,
+            permitted & inheritable,
+            "it is not both permitted and inheritable",
+        );
+        let mut sets = Capabilities {
+            effective,
+            permitted,
+            inheritable,
+        };
         if has_filter && !process.no_new_privileges {
             // seccomp(2) asks for CAP_SYS_ADMIN here. execve(2), which follows, computes both sets anew from the
             // bounding, inheritable and ambient ones, so the program does not have it.
@@ -45,7 +67,11 @@ impl Privileges {
             sets.effective |= sys_admin;
             sets.permitted |= sys_admin;
         }
-        Self { sets, ambient, bounding }
+        Self {
+            sets,
+            ambient,
+            bounding,
+        }
     }
 }
 
@@ -61,7 +87,9 @@ fn mask(
     let mut refused = Vec::new();
     for name in words {
         // Names that are no capabilities were warned about when the config was loaded.
-        let Some(number) = names::capability(name).filter(|number| *number <= inputs.host.last_capability) else {
+        let Some(number) =
+            names::capability(name).filter(|number| *number <= inputs.host.last_capability)
+        else {
             continue;
         };
         if limit >> number & 1 == 0 {
@@ -72,7 +100,10 @@ fn mask(
     }
     if !refused.is_empty() {
         let field = field(inputs, &format!("process.capabilities.{set}"));
-        warnings.push(format!("{field}: cannot be granted and left out: {} ({why})", refused.join(" ")));
+        warnings.push(format!(
+            "{field}: cannot be granted and left out: {} ({why})",
+            refused.join(" ")
+        ));
     }
     mask
 }
@@ -80,17 +111,23 @@ fn mask(
 fn makes_user_namespace(inputs: &Inputs<'_>) -> bool {
     let linux = inputs.config.linux.as_ref();
     linux.is_some_and(|linux| {
-        linux.namespaces.iter().any(|namespace| namespace.kind == crate::spec::NamespaceType::User)
+        linux
+            .namespaces
+            .iter()
+            .any(|namespace| namespace.kind == crate::spec::NamespaceType::User)
     })
 }
 
 /// Priorities and execution domain: set while the privilege for them is still there.
-pub(super) fn scheduling(inputs: &Inputs<'_>, process: &Process, linux: &Linux) -> Result<Vec<Step>> {
+pub(super) fn scheduling(
+    inputs: &Inputs<'_>,
+    process: &Process,
+    linux: &Linux,
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     if let Some(personality) = &linux.personality {
-        let persona = names::personality(&personality.domain).ok_or_else(|| {
-            unknown(inputs, "linux.personality.domain", &personality.domain)
-        })?;
+        let persona = names::personality(&personality.domain)
+            .ok_or_else(|| unknown(inputs, "linux.personality.domain", &personality.domain))?;
         steps.push(Step::Personality(persona));
     }
     if let Some(scheduler) = &process.scheduler {
@@ -99,9 +136,15 @@ pub(super) fn scheduling(inputs: &Inputs<'_>, process: &Process, linux: &Linux) 
     if let Some(priority) = &process.io_priority {
         let class = names::io_class(&priority.class)
             .ok_or_else(|| unknown(inputs, "process.ioPriority.class", &priority.class))?;
-        let level = u8::try_from(priority.priority).ok().filter(|level| *level < 8).ok_or_else(|| {
-            Error::new(field(inputs, "process.ioPriority.priority"), "must be from 0 to 7")
-        })?;
+        let level = u8::try_from(priority.priority)
+            .ok()
+            .filter(|level| *level < 8)
+            .ok_or_else(|| {
+                Error::new(
+                    field(inputs, "process.ioPriority.priority"),
+                    "must be from 0 to 7",
+                )
+            })?;
         steps.push(Step::IoPriority { class, level });
     }
     if let Some(policy) = &linux.memory_policy {
@@ -111,15 +154,17 @@ pub(super) fn scheduling(inputs: &Inputs<'_>, process: &Process, linux: &Linux) 
 }
 
 fn unknown(inputs: &Inputs<'_>, name: &str, word: &str) -> Error {
-    Error::new(field(inputs, name), format!("unknown value {}", quote(word)))
+    Error::new(
+        field(inputs, name),
+        format!("unknown value {}", quote(word)),
+    )
 }
 
 fn scheduling_of(inputs: &Inputs<'_>, scheduler: &crate::spec::Scheduler) -> Result<Scheduling> {
     let mut flags = 0;
     for (index, flag) in scheduler.flags.iter().enumerate() {
-        flags |= names::scheduler_flag(flag).ok_or_else(|| {
-            unknown(inputs, &format!("process.scheduler.flags[{index}]"), flag)
-        })?;
+        flags |= names::scheduler_flag(flag)
+            .ok_or_else(|| unknown(inputs, &format!("process.scheduler.flags[{index}]"), flag))?;
     }
     let mut scheduling = Scheduling::default();
     scheduling.policy = names::scheduler_policy(&scheduler.policy)
@@ -127,7 +172,10 @@ fn scheduling_of(inputs: &Inputs<'_>, scheduler: &crate::spec::Scheduler) -> Res
     scheduling.flags = flags;
     scheduling.nice = scheduler.nice.unwrap_or(0);
     scheduling.priority = u32::try_from(scheduler.priority.unwrap_or(0)).map_err(|_| {
-        Error::new(field(inputs, "process.scheduler.priority"), "must not be negative")
+        Error::new(
+            field(inputs, "process.scheduler.priority"),
+            "must not be negative",
+        )
     })?;
     scheduling.runtime = scheduler.runtime.unwrap_or(0);
     scheduling.deadline = scheduler.deadline.unwrap_or(0);
@@ -144,13 +192,20 @@ fn memory_policy(inputs: &Inputs<'_>, policy: &crate::spec::MemoryPolicy) -> Res
     }
     let list = policy.nodes.as_deref().unwrap_or("");
     let nodes = node_mask(list).ok_or_else(|| unknown(inputs, "linux.memoryPolicy.nodes", list))?;
-    Ok(Step::MemoryPolicy { mode: mode as i32, nodes })
+    Ok(Step::MemoryPolicy {
+        mode: mode as i32,
+        nodes,
+    })
 }
 
 /// `0-1,3` as a mask of at most 64 nodes.
 fn node_mask(list: &str) -> Option<u64> {
     let mut mask = 0;
-    for part in list.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+    for part in list
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+    {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         if first > last || last > 63 {
@@ -164,11 +219,18 @@ fn node_mask(list: &str) -> Option<u64> {
 /// The standard streams, for a user who could not open them again.
 pub(super) fn stdio(process: &Process) -> Option<Step> {
     let user = &process.user;
-    ((user.uid, user.gid) != (0, 0)).then_some(Step::OwnStdio { uid: user.uid, gid: user.gid })
+    ((user.uid, user.gid) != (0, 0)).then_some(Step::OwnStdio {
+        uid: user.uid,
+        gid: user.gid,
+    })
 }
 
 /// Groups and ids, in this order.
-pub(super) fn identity(inputs: &Inputs<'_>, process: &Process, spaces: &Namespaces) -> Result<Vec<Step>> {
+pub(super) fn identity(
+    inputs: &Inputs<'_>,
+    process: &Process,
+    spaces: &Namespaces,
+) -> Result<Vec<Step>> {
     let user = &process.user;
     let mut steps = Vec::new();
     if !spaces.denies_setgroups() {
@@ -179,7 +241,10 @@ pub(super) fn identity(inputs: &Inputs<'_>, process: &Process, spaces: &Namespac
             "setting groups takes CAP_SETGID, which stockade lacks here",
         ));
     }
-    steps.push(Step::Ids { uid: user.uid, gid: user.gid });
+    steps.push(Step::Ids {
+        uid: user.uid,
+        gid: user.gid,
+    });
     Ok(steps)
 }
 
@@ -221,23 +286,38 @@ pub(super) fn raised(limits: &[Limit], own: &BTreeMap<u32, (u64, u64)>) -> Vec<L
 /// The label that execve(2) applies, by the kernel's security module.
 pub(super) fn label(inputs: &Inputs<'_>, process: &Process) -> Result<Option<Step>> {
     let absent = |name: &str, module: &str| {
-        Error::new(field(inputs, name), format!("this kernel has no {module} enabled"))
-            .hint("remove the field, or boot with the security module")
+        Error::new(
+            field(inputs, name),
+            format!("this kernel has no {module} enabled"),
+        )
+        .hint("remove the field, or boot with the security module")
     };
-    let apparmor = process.apparmor_profile.as_deref().filter(|name| !name.is_empty());
-    let selinux = process.selinux_label.as_deref().filter(|label| !label.is_empty());
+    let apparmor = process
+        .apparmor_profile
+        .as_deref()
+        .filter(|name| !name.is_empty());
+    let selinux = process
+        .selinux_label
+        .as_deref()
+        .filter(|label| !label.is_empty());
     if let Some(profile) = apparmor {
         if !inputs.host.apparmor {
             return Err(absent("process.apparmorProfile", "AppArmor"));
         }
         let file = c"thread-self/attr/apparmor/exec";
-        return Ok(Some(Step::Label { file, value: c_string(&format!("exec {profile}")) }));
+        return Ok(Some(Step::Label {
+            file,
+            value: c_string(&format!("exec {profile}")),
+        }));
     }
     if let Some(label) = selinux {
         if !inputs.host.selinux {
             return Err(absent("process.selinuxLabel", "SELinux"));
         }
-        return Ok(Some(Step::Label { file: c"thread-self/attr/exec", value: c_string(label) }));
+        return Ok(Some(Step::Label {
+            file: c"thread-self/attr/exec",
+            value: c_string(label),
+        }));
     }
     Ok(None)
 }
@@ -259,7 +339,11 @@ pub(super) fn expectation(
         bounding: privileges.bounding,
         last_capability: inputs.host.last_capability,
         no_new_privileges: process.no_new_privileges,
-        readonly_root: inputs.config.root.as_ref().is_some_and(|root| root.readonly),
+        readonly_root: inputs
+            .config
+            .root
+            .as_ref()
+            .is_some_and(|root| root.readonly),
         limits: limits.to_vec(),
     }
 }

@@ -25,7 +25,12 @@ pub struct Line {
 
 impl Line {
     fn parent(subject: impl Into<String>, detail: impl Into<String>) -> Self {
-        Self { phase: "parent", number: None, subject: subject.into(), detail: detail.into() }
+        Self {
+            phase: "parent",
+            number: None,
+            subject: subject.into(),
+            detail: detail.into(),
+        }
     }
 
     /// As JSON.
@@ -40,7 +45,11 @@ impl std::fmt::Display for Line {
             Some(number) => write!(f, "{:<6} {number:>3}  {}", self.phase, self.subject)?,
             None => write!(f, "{:<6}      {}", self.phase, self.subject)?,
         }
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+        if self.detail.is_empty() {
+            Ok(())
+        } else {
+            write!(f, ": {}", self.detail)
+        }
     }
 }
 
@@ -74,8 +83,16 @@ impl Plan {
     fn parent_lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
         if let Some(cgroup) = &self.cgroup {
-            lines.push(Line::parent(format!("make cgroup {}", quote(&cgroup.name)), ""));
-            lines.extend(cgroup.writes.iter().map(|write| Line::parent(format!("limit {write}"), "")));
+            lines.push(Line::parent(
+                format!("make cgroup {}", quote(&cgroup.name)),
+                "",
+            ));
+            lines.extend(
+                cgroup
+                    .writes
+                    .iter()
+                    .map(|write| Line::parent(format!("limit {write}"), "")),
+            );
             if !cgroup.devices.is_empty() {
                 let rules: Vec<String> = cgroup.devices.iter().map(device_rule).collect();
                 lines.push(Line::parent("allow devices", rules.join(", ")));
@@ -91,14 +108,21 @@ impl Plan {
         if let Some(maps) = &self.id_maps {
             lines.push(Line::parent(
                 "map ids",
-                format!("users {}, groups {}", one_line(&maps.uid), one_line(&maps.gid)),
+                format!(
+                    "users {}, groups {}",
+                    one_line(&maps.uid),
+                    one_line(&maps.gid)
+                ),
             ));
         }
         if let Some(score) = self.oom_score {
             lines.push(Line::parent(format!("set oom_score_adj {score}"), ""));
         }
         for (resource, _, hard) in &self.raised_limits {
-            lines.push(Line::parent(format!("raise the hard limit {}", limit_name(*resource)), number(*hard)));
+            lines.push(Line::parent(
+                format!("raise the hard limit {}", limit_name(*resource)),
+                number(*hard),
+            ));
         }
         lines
     }
@@ -118,7 +142,9 @@ impl Plan {
             Step::Umask(mask) => format!("set umask {mask:04o}"),
             Step::Personality(persona) => format!("set linux.personality {persona:#x}"),
             Step::Scheduler(_) => "set process.scheduler".into(),
-            Step::IoPriority { class, level } => format!("set process.ioPriority class {class} level {level}"),
+            Step::IoPriority { class, level } => {
+                format!("set process.ioPriority class {class} level {level}")
+            }
             Step::MemoryPolicy { .. } => "set linux.memoryPolicy".into(),
             Step::OwnStdio { uid, gid } => format!("give the standard streams to {uid}:{gid}"),
             Step::Bound { .. } => "drop from the bounding set".into(),
@@ -127,12 +153,17 @@ impl Plan {
             Step::Workdir(path) => format!("enter process.cwd {}", quoted(path)),
             Step::FindProgram => format!("find the program {}", self.program()),
             Step::Capabilities { .. } => "set capabilities".into(),
-            Step::Limit { resource, .. } => format!("set {} of process.rlimits", limit_name(*resource)),
+            Step::Limit { resource, .. } => {
+                format!("set {} of process.rlimits", limit_name(*resource))
+            }
             Step::Label { value, .. } => format!("set the label {}", quoted(value)),
             Step::NoNewPrivileges => "set no_new_privs".into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),
-            Step::Seccomp { filter } => format!("install the seccomp filter of {}", self.filters[*filter].origin),
+            Step::Seccomp { filter } => format!(
+                "install the seccomp filter of {}",
+                self.filters[*filter].origin
+            ),
             Step::Execute => format!("execute {}", self.program()),
             other => self.root_subject(other),
         }
@@ -144,7 +175,11 @@ impl Plan {
             Step::Isolate { .. } => "cut mount propagation to the host".into(),
             Step::Root { path, .. } => format!("attach root.path {}", quoted(path)),
             Step::Mount(mount) => {
-                format!("mount {} on {}", self.source_word(&mount.source), quoted(&mount.destination))
+                format!(
+                    "mount {} on {}",
+                    self.source_word(&mount.source),
+                    quoted(&mount.destination)
+                )
             }
             Step::Node(node) => format!("make device {}", quoted(&node.path)),
             Step::BindNode { path, .. } => format!("bind device {}", quoted(path)),
@@ -156,15 +191,23 @@ impl Plan {
             }
             Step::Hostname(name) => format!("set hostname {}", quoted(name)),
             Step::Domainname(name) => format!("set domainname {}", quoted(name)),
-            Step::ReadonlyPath(path) | Step::Seal { path, .. } => format!("make {} read-only", quoted(path)),
+            Step::ReadonlyPath(path) | Step::Seal { path, .. } => {
+                format!("make {} read-only", quoted(path))
+            }
             Step::MaskedPath(path) => format!("mask {}", quoted(path)),
             Step::Directory(path) => format!("make process.cwd {}", quoted(path)),
             Step::ReadonlyRoot => "make the root filesystem read-only".into(),
             Step::PivotRoot => "pivot into the root filesystem".into(),
             Step::MoveRoot => "move the root filesystem over /".into(),
-            Step::RootPropagation { propagation, recursive } => {
+            Step::RootPropagation {
+                propagation,
+                recursive,
+            } => {
                 let depth = if *recursive { "r" } else { "" };
-                format!("set linux.rootfsPropagation {depth}{}", propagation_word(*propagation))
+                format!(
+                    "set linux.rootfsPropagation {depth}{}",
+                    propagation_word(*propagation)
+                )
             }
             _ => "change the root".into(),
         }
@@ -190,7 +233,11 @@ impl Plan {
             ),
             Step::Bound { keep, last } => format!("keep {}", set_words(*keep, *last)),
             Step::Groups(groups) => {
-                if groups.is_empty() { "none".into() } else { format!("{groups:?}") }
+                if groups.is_empty() {
+                    "none".into()
+                } else {
+                    format!("{groups:?}")
+                }
             }
             Step::Capabilities { sets, ambient } => format!(
                 "effective {}, permitted {}, inheritable {}, ambient {}",
@@ -200,9 +247,16 @@ impl Plan {
                 set_words(*ambient, 63)
             ),
             Step::Limit { soft, hard, .. } => format!("{} to {}", number(*soft), number(*hard)),
-            Step::Seccomp { filter } => format!("{} instructions", self.filters[*filter].program.len()),
+            Step::Seccomp { filter } => {
+                format!("{} instructions", self.filters[*filter].program.len())
+            }
             Step::Execute => {
-                let words: Vec<String> = self.arguments.strings().iter().map(|word| quoted(word)).collect();
+                let words: Vec<String> = self
+                    .arguments
+                    .strings()
+                    .iter()
+                    .map(|word| quoted(word))
+                    .collect();
                 words.join(" ")
             }
             _ => String::new(),
@@ -219,7 +273,10 @@ impl Plan {
     }
 
     fn program(&self) -> String {
-        self.arguments.strings().first().map_or_else(String::new, |name| quoted(name))
+        self.arguments
+            .strings()
+            .first()
+            .map_or_else(String::new, |name| quoted(name))
     }
 }
 
@@ -227,7 +284,10 @@ impl Join {
     /// What joining it is called, in the child and in the parent that opens it.
     pub fn subject(&self) -> String {
         let (index, kind) = (self.index, kind_word(self.kind));
-        format!("join linux.namespaces[{index}].path {} ({kind})", quoted(&self.path))
+        format!(
+            "join linux.namespaces[{index}].path {} ({kind})",
+            quoted(&self.path)
+        )
     }
 }
 
@@ -239,16 +299,30 @@ impl Plan {
         match (step, Call::from_number(failure.call)) {
             (Some(Step::Mount(mount)), Some(Call::Fsconfig)) => match &mount.source {
                 Source::Filesystem(filesystem) => {
-                    let option = parameter_words(filesystem).into_iter().nth(failure.detail as usize);
-                    let subject = format!("mount {} on {}", self.source_word(&mount.source), quoted(&mount.destination));
+                    let option = parameter_words(filesystem)
+                        .into_iter()
+                        .nth(failure.detail as usize);
+                    let subject = format!(
+                        "mount {} on {}",
+                        self.source_word(&mount.source),
+                        quoted(&mount.destination)
+                    );
                     let cause = errno_words(failure.errno);
-                    Error::new(subject, format!("option {}: {cause}", quote(option.unwrap_or_default())))
+                    Error::new(
+                        subject,
+                        format!("option {}: {cause}", quote(option.unwrap_or_default())),
+                    )
                 }
                 _ => error,
             },
-            (Some(Step::Mount(mount)), Some(Call::MountSetattr)) if failure.errno == libc::EPERM => {
-                let cleared = attribute_words_of(mount.attributes.mount.clear | mount.attributes.tree.clear);
-                if cleared.is_empty() { return error; }
+            (Some(Step::Mount(mount)), Some(Call::MountSetattr))
+                if failure.errno == libc::EPERM =>
+            {
+                let cleared =
+                    attribute_words_of(mount.attributes.mount.clear | mount.attributes.tree.clear);
+                if cleared.is_empty() {
+                    return error;
+                }
                 error.hint(format!(
                     "in a user namespace the flags that a mount came with are locked: {} cannot be taken off",
                     cleared.join(", ")
@@ -259,12 +333,17 @@ impl Plan {
     }
 }
 
-/// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote.
+/// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote, or the
+/// interpreter that a script names.
 pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Option<&str>) -> Error {
-    let subject = subjects.get(failure.step as usize).map_or("init", String::as_str);
-    let cause = Difference::words(failure.errno).map_or_else(|| errno_words(failure.errno), str::to_owned);
+    let subject = subjects
+        .get(failure.step as usize)
+        .map_or("init", String::as_str);
+    let cause =
+        Difference::words(failure.errno).map_or_else(|| errno_words(failure.errno), str::to_owned);
     match Call::from_number(failure.call) {
         Some(Call::Access) => cannot_execute(program, failure.errno),
+        Some(Call::Execve) if failure.errno == libc::ENOENT => no_interpreter(program, said),
         Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
         _ if failure.errno == Difference::HookFailed as i32 => {
             let how = if failure.detail < 256 {
@@ -284,12 +363,29 @@ impl Error {
     /// What a failed execve(2) of a program that was found adds.
     fn during_exec(self, errno: i32) -> Self {
         match errno {
-            libc::ENOENT => self.hint("the file exists: the interpreter that it names does not"),
-            libc::ENOEXEC => self.hint("neither a program for this machine nor a script with a #! line"),
-            libc::EPERM | libc::ENOSYS => self.hint("if a seccomp profile denies execve, no program can start"),
+            libc::ENOEXEC => {
+                self.hint("neither a program for this machine nor a script with a #! line")
+            }
+            libc::EPERM | libc::ENOSYS => {
+                self.hint("if a seccomp profile denies execve, no program can start")
+            }
             _ => self,
         }
     }
+}
+
+/// The program was found before, so what does not exist is what it names to run it.
+fn no_interpreter(program: &str, interpreter: Option<&str>) -> Error {
+    let missing = interpreter.map_or_else(
+        || "the interpreter that it names is missing".to_owned(),
+        |interpreter| format!("its interpreter {} is missing", quote(interpreter)),
+    );
+    let words = errno_words(libc::ENOENT);
+    Error::new(
+        format!("execute {}", quote(program)),
+        format!("{missing}: {words}"),
+    )
+    .kind(Kind::NotFound)
 }
 
 /// The texts in which clients look for the reason: `executable file not found`, `permission denied`.
@@ -297,13 +393,16 @@ fn cannot_execute(program: &str, errno: i32) -> Error {
     let program = quote(program);
     let words = errno_words(errno);
     match errno {
-        libc::ENOENT => {
-            Error::new(format!("execute {program}"), format!("executable file not found in the container: {words}"))
-                .kind(Kind::NotFound)
-        }
-        libc::EISDIR => {
-            Error::new(format!("execute {program}"), format!("permission denied: {words}")).kind(Kind::NotExecutable)
-        }
+        libc::ENOENT => Error::new(
+            format!("execute {program}"),
+            format!("executable file not found in the container: {words}"),
+        )
+        .kind(Kind::NotFound),
+        libc::EISDIR => Error::new(
+            format!("execute {program}"),
+            format!("permission denied: {words}"),
+        )
+        .kind(Kind::NotExecutable),
         _ => Error::new(format!("execute {program}"), words).kind(Kind::NotExecutable),
     }
 }
@@ -331,7 +430,11 @@ fn one_line(lines: &str) -> String {
 }
 
 fn number(value: u64) -> String {
-    if value == u64::MAX { "unlimited".into() } else { value.to_string() }
+    if value == u64::MAX {
+        "unlimited".into()
+    } else {
+        value.to_string()
+    }
 }
 
 fn limit_name(resource: u32) -> String {
@@ -341,9 +444,15 @@ fn limit_name(resource: u32) -> String {
 fn set_words(set: u64, last: u8) -> String {
     let words: Vec<String> = (0..=last)
         .filter(|capability| set >> capability & 1 == 1)
-        .map(|capability| names::capability_name(capability).map_or_else(|| capability.to_string(), str::to_owned))
+        .map(|capability| {
+            names::capability_name(capability).map_or_else(|| capability.to_string(), str::to_owned)
+        })
         .collect();
-    if words.is_empty() { "none".into() } else { words.join(" ") }
+    if words.is_empty() {
+        "none".into()
+    } else {
+        words.join(" ")
+    }
 }
 
 const NAMESPACES: [(u64, NamespaceType); 7] = [
@@ -357,9 +466,16 @@ const NAMESPACES: [(u64, NamespaceType); 7] = [
 ];
 
 fn namespace_words(flags: u64) -> String {
-    let words: Vec<&str> =
-        NAMESPACES.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, kind)| kind_word(*kind)).collect();
-    if words.is_empty() { "no new namespaces".into() } else { format!("new {}", words.join(" ")) }
+    let words: Vec<&str> = NAMESPACES
+        .iter()
+        .filter(|(flag, _)| flags & flag != 0)
+        .map(|(_, kind)| kind_word(*kind))
+        .collect();
+    if words.is_empty() {
+        "no new namespaces".into()
+    } else {
+        format!("new {}", words.join(" "))
+    }
 }
 
 fn kind_word(kind: NamespaceType) -> &'static str {
@@ -395,31 +511,58 @@ const ATTRIBUTES: [(u64, &str); 7] = [
 ];
 
 fn attribute_words_of(set: u64) -> Vec<&'static str> {
-    ATTRIBUTES.iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| *word).collect()
+    ATTRIBUTES
+        .iter()
+        .filter(|(bit, _)| set & bit != 0)
+        .map(|(_, word)| *word)
+        .collect()
 }
 
 fn attribute_words(attributes: &Attributes) -> Vec<String> {
     let words = |set: u64, prefix: &str| -> Vec<String> {
-        ATTRIBUTES.iter().filter(|(bit, _)| set & bit != 0).map(|(_, word)| format!("{prefix}{word}")).collect()
+        ATTRIBUTES
+            .iter()
+            .filter(|(bit, _)| set & bit != 0)
+            .map(|(_, word)| format!("{prefix}{word}"))
+            .collect()
     };
     let mut all = words(attributes.mount.set, "");
     all.extend(words(attributes.tree.set, "r"));
-    all.extend(attributes.propagation.iter().map(|(propagation, recursive)| {
-        format!("{}{}", if *recursive { "r" } else { "" }, propagation_word(*propagation))
-    }));
+    all.extend(
+        attributes
+            .propagation
+            .iter()
+            .map(|(propagation, recursive)| {
+                format!(
+                    "{}{}",
+                    if *recursive { "r" } else { "" },
+                    propagation_word(*propagation)
+                )
+            }),
+    );
     all
 }
 
 fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
-    let mut words: Vec<String> = filesystem.flags.iter().map(|flag| flag.to_string_lossy().into_owned()).collect();
-    words.extend(filesystem.values.iter().map(|(key, value)| {
-        format!("{}={}", key.to_string_lossy(), value.to_string_lossy())
-    }));
+    let mut words: Vec<String> = filesystem
+        .flags
+        .iter()
+        .map(|flag| flag.to_string_lossy().into_owned())
+        .collect();
+    words.extend(
+        filesystem
+            .values
+            .iter()
+            .map(|(key, value)| format!("{}={}", key.to_string_lossy(), value.to_string_lossy())),
+    );
     if filesystem.copy_up {
         words.push("tmpcopyup".into());
     }
     // Free text of a config on its way to a terminal.
-    words.into_iter().map(|word| quote(&word)[1..].trim_end_matches('"').to_owned()).collect()
+    words
+        .into_iter()
+        .map(|word| quote(&word)[1..].trim_end_matches('"').to_owned())
+        .collect()
 }
 
 fn device_rule(rule: &crate::spec::DeviceRule) -> String {

@@ -10,6 +10,10 @@ use crate::sys::program::Vector;
 
 /// The verbs of the child, roughly in the order in which a plan uses them.
 #[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "fields carry the names that the calls' manual pages give them"
+)]
 pub enum Step {
     /// setns(2) into a namespace.
     Join(Join),
@@ -148,6 +152,10 @@ pub struct Mount {
 
 /// What is mounted.
 #[derive(Debug)]
+#[allow(
+    missing_docs,
+    reason = "fields carry the names that the calls' manual pages give them"
+)]
 pub enum Source {
     /// A new filesystem.
     Filesystem(Filesystem),

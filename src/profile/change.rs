@@ -4,8 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::format::{OnConflict, Profile};
 use super::facts::Facts;
+use super::format::{OnConflict, Profile};
 use crate::error::{Error, Result, quote};
 use crate::spec::{Config, Seccomp};
 
@@ -37,7 +37,12 @@ pub struct Change {
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pointer, before, after, why } = self;
+        let Self {
+            pointer,
+            before,
+            after,
+            why,
+        } = self;
         write!(f, "{pointer}: {before} -> {after}: {why}")
     }
 }
@@ -67,21 +72,31 @@ impl Rules<'_> {
                 .hint(format!("the profile allows {after} here")));
         }
         let why = format!("{rule} of profile {}", quote(&self.profile.name));
-        self.changes.push(Change { pointer: pointer.into(), before, after, why });
+        self.changes.push(Change {
+            pointer: pointer.into(),
+            before,
+            after,
+            why,
+        });
         Ok(())
     }
 
     /// `process.user.uid: 0 is refused by profile "restricted" (identity.non-root)`.
     pub(super) fn refusal(&self, rule: &str, pointer: &str, value: &str) -> Error {
         let name = quote(&self.profile.name);
-        Error::new(field(pointer), format!("{value} is refused by profile {name} ({rule})"))
+        Error::new(
+            field(pointer),
+            format!("{value} is refused by profile {name} ({rule})"),
+        )
     }
 
     /// The same as a warning.
     pub(super) fn warn(&mut self, rule: &str, pointer: &str, value: &str) {
         let name = quote(&self.profile.name);
         let field = field(pointer);
-        self.warnings.push(format!("{field}: profile {name} advises against {value} ({rule})"));
+        self.warnings.push(format!(
+            "{field}: profile {name} advises against {value} ({rule})"
+        ));
     }
 }
 
@@ -125,11 +140,17 @@ mod tests {
 
     #[test]
     fn pointer_becomes_a_field_as_spelled_in_the_config() {
-        assert_eq!(field("/linux/namespaces/2/type"), "linux.namespaces[2].type");
+        assert_eq!(
+            field("/linux/namespaces/2/type"),
+            "linux.namespaces[2].type"
+        );
     }
 
     #[test]
     fn json_of_a_value_is_safe_on_a_terminal() {
-        assert_eq!(json(Some(&"a\u{1b}\u{202e}\u{9b}")), r#""a\u001b\u202e\u009b""#);
+        assert_eq!(
+            json(Some(&"a\u{1b}\u{202e}\u{9b}")),
+            r#""a\u001b\u202e\u009b""#
+        );
     }
 }

@@ -48,12 +48,17 @@ pub fn choose(
     };
     // Only by name: an annotation comes with the image or from whoever may start containers, and must not open files.
     let asked = Profile::builtin(name);
-    match (asked.as_ref().and_then(Profile::strictness), profile.strictness()) {
+    match (
+        asked.as_ref().and_then(Profile::strictness),
+        profile.strictness(),
+    ) {
         (Some(asked_for), Some(standing)) if asked_for > standing => Ok(asked.unwrap_or(profile)),
         (Some(asked_for), Some(standing)) if asked_for == standing => Ok(profile),
         _ => {
             let (name, standing) = (quote(name), quote(&profile.name));
-            log::warn!("annotations[\"{ANNOTATION}\"]: {name} is not stricter than {standing}, which applies");
+            log::warn!(
+                "annotations[\"{ANNOTATION}\"]: {name} is not stricter than {standing}, which applies"
+            );
             Ok(profile)
         }
     }
@@ -87,22 +92,48 @@ mod tests {
     use super::*;
 
     fn chosen(flag: Option<&str>, annotation: Option<&str>, program: &str, face: Face) -> String {
-        let annotations = annotation.map(|name| (ANNOTATION.to_owned(), name.to_owned())).into_iter().collect();
+        let annotations = annotation
+            .map(|name| (ANNOTATION.to_owned(), name.to_owned()))
+            .into_iter()
+            .collect();
         choose(flag, &annotations, program, face).unwrap().name
     }
 
     #[test]
     fn flag_beats_annotation_beats_name_beats_default() {
-        assert_eq!(chosen(Some("none"), Some("restricted"), "stockade-baseline", Face::Oci), "none");
-        assert_eq!(chosen(None, Some("restricted"), "stockade-baseline", Face::Oci), "restricted");
-        assert_eq!(chosen(None, None, "stockade-restricted", Face::Oci), "restricted");
-        assert_eq!(chosen(None, None, "stockade-unknown", Face::Oci), "baseline");
+        assert_eq!(
+            chosen(
+                Some("none"),
+                Some("restricted"),
+                "stockade-baseline",
+                Face::Oci
+            ),
+            "none"
+        );
+        assert_eq!(
+            chosen(None, Some("restricted"), "stockade-baseline", Face::Oci),
+            "restricted"
+        );
+        assert_eq!(
+            chosen(None, None, "stockade-restricted", Face::Oci),
+            "restricted"
+        );
+        assert_eq!(
+            chosen(None, None, "stockade-unknown", Face::Oci),
+            "baseline"
+        );
         assert_eq!(chosen(None, None, "stockade", Face::Launch), "restricted");
     }
 
     #[test]
     fn an_annotation_never_loosens_and_never_opens_a_file() {
-        assert_eq!(chosen(None, Some("none"), "stockade", Face::Oci), "baseline");
-        assert_eq!(chosen(None, Some("/etc/passwd"), "stockade", Face::Oci), "baseline");
+        assert_eq!(
+            chosen(None, Some("none"), "stockade", Face::Oci),
+            "baseline"
+        );
+        assert_eq!(
+            chosen(None, Some("/etc/passwd"), "stockade", Face::Oci),
+            "baseline"
+        );
     }
 }

@@ -36,7 +36,13 @@ fn memory_total() -> Result<u64> {
     let path = "/proc/meminfo";
     let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
     text.lines()
-        .find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("MemTotal:")?
+                .split_whitespace()
+                .next()?
+                .parse()
+                .ok()
+        })
         .and_then(|kibibytes: u64| kibibytes.checked_mul(1024))
         .ok_or_else(|| Error::new(format!("read \"{path}\""), "no MemTotal"))
 }
@@ -47,7 +53,14 @@ fn thermal_throttle() -> Vec<String> {
         return Vec::new();
     };
     let mut found: Vec<String> = cpus
-        .filter_map(|entry| entry.ok()?.path().join("thermal_throttle").to_str().map(String::from))
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .path()
+                .join("thermal_throttle")
+                .to_str()
+                .map(String::from)
+        })
         .filter(|path| fs::exists(path).unwrap_or(true))
         .collect();
     found.sort();
@@ -77,12 +90,22 @@ const LIMITS: [(&str, &str); 16] = [
 fn rlimits() -> Result<Vec<Rlimit>> {
     let path = "/proc/self/limits";
     let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
-    let number = |word: &str| if word == "unlimited" { Some(u64::MAX) } else { word.parse().ok() };
+    let number = |word: &str| {
+        if word == "unlimited" {
+            Some(u64::MAX)
+        } else {
+            word.parse().ok()
+        }
+    };
     let limit = |line: &str| {
         let (name, kind) = LIMITS.iter().find(|(name, _)| line.starts_with(name))?;
         let mut words = line[name.len()..].split_whitespace();
         let (soft, hard) = (number(words.next()?)?, number(words.next()?)?);
-        Some(Rlimit { kind: (*kind).into(), hard, soft })
+        Some(Rlimit {
+            kind: (*kind).into(),
+            hard,
+            soft,
+        })
     };
     Ok(text.lines().filter_map(limit).collect())
 }

@@ -14,18 +14,28 @@ pub(super) fn filter(rules: &SeccompRules) -> Seccomp {
         default_action: action(rules.default_action),
         default_errno_ret: (rules.default_action == Action::Errno)
             .then(|| number(rules.default_errno)),
-        architectures: rules.architectures.iter().filter_map(|name| arch(name)).collect(),
+        architectures: rules
+            .architectures
+            .iter()
+            .filter_map(|name| arch(name))
+            .collect(),
         flags: Vec::new(),
         listener_path: None,
         listener_metadata: None,
-        syscalls: rules.rules.iter().flat_map(|rule| alternatives(rule, rules.default_errno)).collect(),
+        syscalls: rules
+            .rules
+            .iter()
+            .flat_map(|rule| alternatives(rule, rules.default_errno))
+            .collect(),
     }
 }
 
 /// What the types of the format cannot say.
 pub(super) fn check(rules: &SeccompRules) -> Result<(), String> {
     if rules.architectures.is_empty() {
-        return Err("seccomp.architectures: nothing is listed, so every call would be killed".into());
+        return Err(
+            "seccomp.architectures: nothing is listed, so every call would be killed".into(),
+        );
     }
     if let Some(name) = rules.architectures.iter().find(|name| arch(name).is_none()) {
         return Err(format!("seccomp.architectures: {} is unknown", quote(name)));
@@ -48,7 +58,9 @@ pub(super) fn check(rules: &SeccompRules) -> Result<(), String> {
             let mask = arg.mask.unwrap_or(INT);
             let values = arg.one_of.iter().chain(&arg.none_of).flatten();
             if let Some(value) = values.into_iter().find(|value| **value & !mask != 0) {
-                return Err(format!("{key}.args[{at}]: {value:#x} has bits outside of {mask:#x}"));
+                return Err(format!(
+                    "{key}.args[{at}]: {value:#x} has bits outside of {mask:#x}"
+                ));
             }
         }
     }
@@ -61,11 +73,21 @@ fn alternatives(rule: &SeccompRule, default_errno: ErrnoName) -> Vec<SyscallRule
         let tests = tests(arg);
         all = all
             .iter()
-            .flat_map(|args| tests.iter().map(|test| [&args[..], &[test.clone()]].concat()))
+            .flat_map(|args| {
+                tests
+                    .iter()
+                    .map(|test| [&args[..], std::slice::from_ref(test)].concat())
+            })
             .collect();
     }
-    let errno_ret = (rule.action == Action::Errno).then(|| number(rule.errno.unwrap_or(default_errno)));
-    let one = |args| SyscallRule { names: rule.names.clone(), action: action(rule.action), errno_ret, args };
+    let errno_ret =
+        (rule.action == Action::Errno).then(|| number(rule.errno.unwrap_or(default_errno)));
+    let one = |args| SyscallRule {
+        names: rule.names.clone(),
+        action: action(rule.action),
+        errno_ret,
+        args,
+    };
     all.into_iter().map(one).collect()
 }
 
@@ -77,9 +99,15 @@ fn tests(arg: &ArgRule) -> Vec<SeccompArg> {
         value_two: wanted,
         op: SeccompOp::MaskedEqual,
     };
-    let wanted = arg.one_of.iter().flatten().map(|value| masked(arg.mask.unwrap_or(INT), *value));
+    let wanted = arg
+        .one_of
+        .iter()
+        .flatten()
+        .map(|value| masked(arg.mask.unwrap_or(INT), *value));
     let others = arg.none_of.iter().flat_map(|values| everything_but(values));
-    wanted.chain(others.map(|(mask, value)| masked(mask, value))).collect()
+    wanted
+        .chain(others.map(|(mask, value)| masked(mask, value)))
+        .collect()
 }
 
 /// All 32-bit numbers but `values`, as disjoint sets of those that begin with the same bits: (mask, bits).
@@ -90,12 +118,21 @@ fn everything_but(values: &[u64]) -> Vec<(u64, u64)> {
     let mut sets = Vec::new();
     for length in 1..=32 {
         let mask = INT & !(INT >> length);
-        let mut begins: Vec<u64> = values.iter().map(|value| value & (mask << 1 & INT)).collect();
+        let mut begins: Vec<u64> = values
+            .iter()
+            .map(|value| value & (mask << 1 & INT))
+            .collect();
         begins.sort_unstable();
         begins.dedup();
         let bit = 1 << (32 - length);
         let free = |begin: &u64| !values.iter().any(|value| value & mask == *begin);
-        sets.extend(begins.iter().flat_map(|begin| [*begin, begin | bit]).filter(free).map(|begin| (mask, begin)));
+        sets.extend(
+            begins
+                .iter()
+                .flat_map(|begin| [*begin, begin | bit])
+                .filter(free)
+                .map(|begin| (mask, begin)),
+        );
     }
     sets
 }
@@ -145,7 +182,11 @@ mod tests {
     fn everything_but_covers_each_other_value_exactly_once() {
         let values = [0x5412, 0x541c, 0x5423];
         let sets = everything_but(&values);
-        let covers = |x: u64| sets.iter().filter(|(mask, begin)| x & mask == *begin).count();
+        let covers = |x: u64| {
+            sets.iter()
+                .filter(|(mask, begin)| x & mask == *begin)
+                .count()
+        };
         for x in (0..0x10000).chain([INT, INT - 1, 0x8000_5412, 0x4000_0000]) {
             assert_eq!(covers(x), usize::from(!values.contains(&x)), "{x:#x}");
         }

@@ -2,11 +2,11 @@
 //! What the values do to a config is in `tighten`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::filter;
+use super::values::{Bound, DeviceSet, Quantity, RlimitBound};
 use crate::error::quote;
 use crate::spec::NamespaceType;
 
@@ -304,130 +304,6 @@ pub struct Limits {
     pub cpu_percent: Bound,
 }
 
-/// One limit: what it is where the config has none, and the most that the config may ask for.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct Bound {
-    /// Set where the config has no limit; absent: `maximum`.
-    #[serde(default)]
-    pub default: Option<Quantity>,
-    /// The most that a config may ask for; absent: anything.
-    #[serde(default)]
-    pub maximum: Option<Quantity>,
-    /// For a config that asks for more.
-    #[serde(default)]
-    pub on_conflict: OnConflict,
-}
-
-/// A number, in TOML plain, `"512MiB"`, or `"host"` for all the memory of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "RawQuantity", into = "RawQuantity")]
-pub enum Quantity {
-    /// That many.
-    Number(u64),
-    /// As many bytes as the host has memory.
-    Host,
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(untagged, expecting = "a number, a size such as \"512MiB\", or \"host\"")]
-enum RawQuantity {
-    Number(u64),
-    Text(String),
-}
-
-impl TryFrom<RawQuantity> for Quantity {
-    type Error = String;
-
-    fn try_from(raw: RawQuantity) -> Result<Self, String> {
-        let text = match raw {
-            RawQuantity::Number(number) => return Ok(Self::Number(number)),
-            RawQuantity::Text(text) if text == "host" => return Ok(Self::Host),
-            RawQuantity::Text(text) => text,
-        };
-        let wrong = || format!("{} is not a size such as \"512MiB\", nor \"host\"", quote(&text));
-        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-        let (digits, unit) = units
-            .iter()
-            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))
-            .ok_or_else(wrong)?;
-        let number: u64 = digits.parse().map_err(|_| wrong())?;
-        number.checked_mul(unit).map(Self::Number).ok_or_else(wrong)
-    }
-}
-
-impl From<Quantity> for RawQuantity {
-    fn from(quantity: Quantity) -> Self {
-        match quantity {
-            Quantity::Number(number) => Self::Number(number),
-            Quantity::Host => Self::Text("host".into()),
-        }
-    }
-}
-
-/// One resource limit, soft and hard alike.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub struct RlimitBound {
-    /// The most, and what is set where the config has none; in the limit's own unit (getrlimit(2)).
-    pub maximum: u64,
-    /// For a config that asks for more.
-    #[serde(default)]
-    pub on_conflict: OnConflict,
-}
-
-/// A set of devices, `c 1:3 rwm`, of the devices cgroup.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct DeviceSet {
-    /// `c` or `b`.
-    pub kind: char,
-    /// Absent: any.
-    pub major: Option<i64>,
-    /// Absent: any.
-    pub minor: Option<i64>,
-    /// Of `r`, `w` and `m`.
-    pub access: String,
-}
-
-impl TryFrom<String> for DeviceSet {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        let parsed = || {
-            let (kind, rest) = text.split_once(' ')?;
-            let (numbers, access) = rest.split_once(' ')?;
-            let (major, minor) = numbers.split_once(':')?;
-            let number = |digits: &str| match digits {
-                "*" => Some(None),
-                digits => digits.parse::<u32>().ok().map(|number| Some(i64::from(number))),
-            };
-            let right = !access.is_empty() && access.chars().all(|c| "rwm".contains(c));
-            (right && matches!(kind, "c" | "b")).then_some(Self {
-                kind: kind.chars().next()?,
-                major: number(major)?,
-                minor: number(minor)?,
-                access: access.into(),
-            })
-        };
-        parsed().ok_or_else(|| format!("{} is not a device such as \"c 1:3 rwm\"", quote(&text)))
-    }
-}
-
-impl From<DeviceSet> for String {
-    fn from(set: DeviceSet) -> Self {
-        set.to_string()
-    }
-}
-
-impl fmt::Display for DeviceSet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |n: Option<i64>| n.map_or("*".into(), |n| n.to_string());
-        let (major, minor) = (number(self.major), number(self.minor));
-        write!(f, "{} {major}:{minor} {}", self.kind, self.access)
-    }
-}
-
 /// A system-call filter.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -508,33 +384,66 @@ pub struct ArgRule {
 impl Profile {
     /// What types cannot say.
     pub(super) fn check(&self) -> Result<(), String> {
-        if self.name.is_empty() || !self.name.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)) {
-            return Err(format!("name: {} is not a word of letters, digits, -, _ and .", quote(&self.name)));
+        if self.name.is_empty()
+            || !self
+                .name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        {
+            return Err(format!(
+                "name: {} is not a word of letters, digits, -, _ and .",
+                quote(&self.name)
+            ));
         }
         let capabilities = self.capabilities.iter().flat_map(|section| &section.allow);
-        if let Some(name) = capabilities.into_iter().find(|name| !is_constant(name, "CAP_")) {
-            return Err(format!("capabilities.allow: {} is not a name such as \"CAP_CHOWN\"", quote(name)));
+        if let Some(name) = capabilities
+            .into_iter()
+            .find(|name| !is_constant(name, "CAP_"))
+        {
+            return Err(format!(
+                "capabilities.allow: {} is not a name such as \"CAP_CHOWN\"",
+                quote(name)
+            ));
         }
-        if let Some(name) = self.rlimits.keys().find(|name| !is_constant(name, "RLIMIT_")) {
-            return Err(format!("rlimits: {} is not a name such as \"RLIMIT_CORE\"", quote(name)));
+        if let Some(name) = self
+            .rlimits
+            .keys()
+            .find(|name| !is_constant(name, "RLIMIT_"))
+        {
+            return Err(format!(
+                "rlimits: {} is not a name such as \"RLIMIT_CORE\"",
+                quote(name)
+            ));
         }
         self.check_paths()?;
         self.check_namespaces()?;
         for (key, bound) in self.bounds() {
-            if let (Some(Quantity::Number(default)), Some(Quantity::Number(maximum))) = (bound.default, bound.maximum)
+            if let (Some(Quantity::Number(default)), Some(Quantity::Number(maximum))) =
+                (bound.default, bound.maximum)
                 && default > maximum
             {
-                return Err(format!("{key}.default: {default} is above {key}.maximum, {maximum}"));
+                return Err(format!(
+                    "{key}.default: {default} is above {key}.maximum, {maximum}"
+                ));
             }
         }
         self.seccomp.as_ref().map_or(Ok(()), filter::check)
     }
 
     fn check_paths(&self) -> Result<(), String> {
-        let lists = [("paths.mask", &self.paths.mask), ("paths.readonly", &self.paths.readonly)];
+        let lists = [
+            ("paths.mask", &self.paths.mask),
+            ("paths.readonly", &self.paths.readonly),
+        ];
         for (key, list) in lists {
-            if let Some(path) = list.iter().find(|path| !path.starts_with('/') || path.contains(['*', '\0'])) {
-                return Err(format!("{key}: {} is not an absolute path without wildcards", quote(path)));
+            if let Some(path) = list
+                .iter()
+                .find(|path| !path.starts_with('/') || path.contains(['*', '\0']))
+            {
+                return Err(format!(
+                    "{key}: {} is not an absolute path without wildcards",
+                    quote(path)
+                ));
             }
         }
         Ok(())
@@ -544,7 +453,11 @@ impl Profile {
     fn check_namespaces(&self) -> Result<(), String> {
         let added = [NamespaceType::User, NamespaceType::Time];
         if self.namespaces.on_conflict == OnConflict::Tighten
-            && self.namespaces.require.iter().any(|kind| added.contains(kind))
+            && self
+                .namespaces
+                .require
+                .iter()
+                .any(|kind| added.contains(kind))
         {
             return Err("namespaces.require: user and time can only be required with on-conflict = \"refuse\"".into());
         }
@@ -565,6 +478,9 @@ impl Profile {
 
 fn is_constant(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| {
-        !rest.is_empty() && rest.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+        !rest.is_empty()
+            && rest
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
     })
 }

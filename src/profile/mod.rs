@@ -10,6 +10,7 @@ mod limits;
 mod mounts;
 pub mod order;
 mod tighten;
+mod values;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use choose::{ANNOTATION, Face, choose};
 pub use facts::Facts;
 pub use format::*;
 pub use tighten::tighten;
+pub use values::{Bound, DeviceSet, Quantity, RlimitBound};
 
 use crate::error::{Error, Result, quote};
 
@@ -86,14 +88,16 @@ impl Profile {
 
 fn is_path(name_or_path: &str) -> bool {
     name_or_path.contains('/')
-        || Path::new(name_or_path).extension().is_some_and(|extension| extension == "toml")
+        || Path::new(name_or_path)
+            .extension()
+            .is_some_and(|extension| extension == "toml")
 }
 
 fn parse(origin: &str, text: &str) -> Result<Profile> {
     let profile: Profile = from_toml("load profile", origin, text)?;
-    profile.check().map_err(|cause| {
-        Error::new(format!("load profile {}", quote(origin)), cause)
-    })?;
+    profile
+        .check()
+        .map_err(|cause| Error::new(format!("load profile {}", quote(origin)), cause))?;
     Ok(profile)
 }
 
@@ -114,7 +118,11 @@ pub(crate) fn from_toml<T: for<'de> Deserialize<'de>>(
         toml::Deserializer::parse(text).map_err(|cause| located(String::new(), &cause))?;
     serde_path_to_error::deserialize(deserializer).map_err(|error| {
         let path = error.path().to_string();
-        let key = if path == "." { String::new() } else { format!("{path}: ") };
+        let key = if path == "." {
+            String::new()
+        } else {
+            format!("{path}: ")
+        };
         located(key, error.inner())
     })
 }

@@ -1,7 +1,7 @@
 //! Options of mounts. An option is only ever added at the end of a list, where it overrides what stands before it.
 
 use super::change::Rules;
-use super::format::{Bound, Flag, Mounts, Propagation, Quantity};
+use super::{Bound, Flag, Mounts, Propagation, Quantity};
 use crate::error::Result;
 use crate::names::mount::{MountOptions, parse};
 use crate::spec::{Config, Mount};
@@ -16,8 +16,19 @@ enum Class {
 
 /// The kernel's own interfaces.
 const KERNEL: [&str; 13] = [
-    "proc", "sysfs", "cgroup", "cgroup2", "devpts", "mqueue", "securityfs", "debugfs", "tracefs", "bpf", "pstore",
-    "configfs", "binfmt_misc",
+    "proc",
+    "sysfs",
+    "cgroup",
+    "cgroup2",
+    "devpts",
+    "mqueue",
+    "securityfs",
+    "debugfs",
+    "tracefs",
+    "bpf",
+    "pstore",
+    "configfs",
+    "binfmt_misc",
 ];
 
 impl Rules<'_> {
@@ -29,7 +40,13 @@ impl Rules<'_> {
             self.options(&wanted, mount);
             if mount.options != before {
                 let pointer = format!("/mounts/{index}/options");
-                self.conflict("mounts", wanted.on_conflict, &pointer, Some(&before), Some(&mount.options))?;
+                self.conflict(
+                    "mounts",
+                    wanted.on_conflict,
+                    &pointer,
+                    Some(&before),
+                    Some(&mount.options),
+                )?;
             }
         }
         Ok(())
@@ -37,10 +54,20 @@ impl Rules<'_> {
 
     fn drop_types(&mut self, wanted: &Mounts, config: &mut Config) -> Result<()> {
         let is_dropped = |mount: &Mount| {
-            class(mount) == Class::Kernel && mount.kind.as_ref().is_some_and(|kind| wanted.drop.contains(kind))
+            class(mount) == Class::Kernel
+                && mount
+                    .kind
+                    .as_ref()
+                    .is_some_and(|kind| wanted.drop.contains(kind))
         };
         for mount in config.mounts.iter().filter(|mount| is_dropped(mount)) {
-            self.conflict("mounts.drop", wanted.on_conflict, "/mounts", Some(mount), None)?;
+            self.conflict(
+                "mounts.drop",
+                wanted.on_conflict,
+                "/mounts",
+                Some(mount),
+                None,
+            )?;
         }
         config.mounts.retain(|mount| !is_dropped(mount));
         Ok(())
@@ -54,7 +81,10 @@ impl Rules<'_> {
             Class::Kernel => &wanted.kernel.add,
         };
         let holds_devices = holds_devices(mount, class, wanted);
-        for flag in flags.iter().filter(|flag| !(**flag == Flag::Nodev && holds_devices)) {
+        for flag in flags
+            .iter()
+            .filter(|flag| !(**flag == Flag::Nodev && holds_devices))
+        {
             add_flag(mount, *flag);
         }
         let kind = mount.kind.clone().unwrap_or_default();
@@ -76,7 +106,12 @@ impl Rules<'_> {
                     add_flag(mount, Flag::Ro);
                 }
                 if kind == "proc" && wanted.kernel.proc_invisible {
-                    add_data(mount, "hidepid", &["invisible", "2", "ptraceable", "4"], "invisible");
+                    add_data(
+                        mount,
+                        "hidepid",
+                        &["invisible", "2", "ptraceable", "4"],
+                        "invisible",
+                    );
                 }
                 if kind == "proc" && wanted.kernel.proc_only_pids {
                     add_data(mount, "subset", &["pid"], "pid");
@@ -116,7 +151,9 @@ fn holds_devices(mount: &Mount, class: Class, wanted: &Mounts) -> bool {
     let in_dev = |path: &str| path.starts_with("/dev/") && !path.contains("/..");
     match class {
         Class::Bind => {
-            wanted.bind.device_nodes && in_dev(&mount.destination) && mount.source.as_deref().is_some_and(in_dev)
+            wanted.bind.device_nodes
+                && in_dev(&mount.destination)
+                && mount.source.as_deref().is_some_and(in_dev)
         }
         Class::Tmpfs => mount.destination.trim_end_matches('/') == "/dev",
         Class::Kernel => mount.kind.as_deref() == Some("devpts"),
@@ -143,22 +180,31 @@ fn add_flag(mount: &mut Mount, flag: Flag) {
 /// The last propagation of a list is the one that stays; none is what the source has, which may be shared.
 fn add_propagation(mount: &mut Mount, most: Option<Propagation>) {
     let options = parse(&mount.options);
-    let (Some(most), Some(recursive)) = (most, options.bind) else { return };
-    let is_within = options.propagation.last().is_some_and(|(flag, is_recursive)| {
-        let asked = match *flag {
-            libc::MS_SHARED => Propagation::Shared,
-            libc::MS_SLAVE => Propagation::Slave,
-            _ => Propagation::Private,
-        };
-        asked <= most && (*is_recursive || !recursive)
-    });
+    let (Some(most), Some(recursive)) = (most, options.bind) else {
+        return;
+    };
+    let is_within = options
+        .propagation
+        .last()
+        .is_some_and(|(flag, is_recursive)| {
+            let asked = match *flag {
+                libc::MS_SHARED => Propagation::Shared,
+                libc::MS_SLAVE => Propagation::Slave,
+                _ => Propagation::Private,
+            };
+            asked <= most && (*is_recursive || !recursive)
+        });
     if !is_within {
         let word = match most {
             Propagation::Private => "private",
             Propagation::Slave => "slave",
             Propagation::Shared => return,
         };
-        mount.options.push(if recursive { format!("r{word}") } else { word.to_owned() });
+        mount.options.push(if recursive {
+            format!("r{word}")
+        } else {
+            word.to_owned()
+        });
     }
 }
 
@@ -171,7 +217,12 @@ fn add_data(mount: &mut Mount, key: &str, enough: &[&str], value: &str) {
 
 /// The value that the filesystem will see last.
 fn data(options: &MountOptions, key: &str) -> Option<String> {
-    options.data.iter().rev().find(|(name, _)| name == key).and_then(|(_, value)| value.clone())
+    options
+        .data
+        .iter()
+        .rev()
+        .find(|(name, _)| name == key)
+        .and_then(|(_, value)| value.clone())
 }
 
 /// As the kernel reads sizes (tmpfs(5)); a percentage is not a number of bytes.
@@ -183,6 +234,9 @@ fn size(text: &str) -> Option<u64> {
         _ => (text, 0),
     };
     // 0 means no limit.
-    digits.parse::<u64>().ok()?.checked_shl(shift).filter(|bytes| *bytes > 0)
+    digits
+        .parse::<u64>()
+        .ok()?
+        .checked_shl(shift)
+        .filter(|bytes| *bytes > 0)
 }
-

@@ -3,7 +3,8 @@
 
 use crate::names::mount::parse;
 use crate::spec::{
-    Capabilities, Config, DeviceRule, Linux, Memory, Mount, Process, Resources, Rlimit, Root, User,
+    Capabilities, Config, Cpu, DeviceRule, Linux, Memory, Mount, Pids, Process, Resources, Rlimit,
+    Root, User,
 };
 
 type Checked = Result<(), String>;
@@ -13,23 +14,47 @@ type Checked = Result<(), String>;
 /// # Errors
 /// The first field in which `a` permits more, or something else.
 pub fn at_most(a: &Config, b: &Config) -> Checked {
-    let Config { oci_version, process, root, hostname, domainname, mounts, hooks, annotations, linux } = a;
+    let Config {
+        oci_version,
+        process,
+        root,
+        hostname,
+        domainname,
+        mounts,
+        hooks,
+        annotations,
+        linux,
+    } = a;
     same("ociVersion", oci_version, &b.oci_version)?;
     same("hostname", hostname, &b.hostname)?;
     same("domainname", domainname, &b.domainname)?;
     same("hooks", hooks, &b.hooks)?;
     same("annotations", annotations, &b.annotations)?;
-    both("process", process.as_ref(), b.process.as_ref(), at_most_process)?;
+    both(
+        "process",
+        process.as_ref(),
+        b.process.as_ref(),
+        at_most_process,
+    )?;
     both("root", root.as_ref(), b.root.as_ref(), at_most_root)?;
     at_most_mounts(mounts, &b.mounts)?;
     both("linux", linux.as_ref(), b.linux.as_ref(), at_most_linux)
 }
 
 fn same<T: PartialEq>(field: &str, a: &T, b: &T) -> Checked {
-    if a == b { Ok(()) } else { Err(format!("{field}: differs")) }
+    if a == b {
+        Ok(())
+    } else {
+        Err(format!("{field}: differs"))
+    }
 }
 
-fn both<T>(field: &str, a: Option<&T>, b: Option<&T>, order: impl Fn(&T, &T) -> Checked) -> Checked {
+fn both<T>(
+    field: &str,
+    a: Option<&T>,
+    b: Option<&T>,
+    order: impl Fn(&T, &T) -> Checked,
+) -> Checked {
     match (a, b) {
         (Some(a), Some(b)) => order(a, b),
         (None, None) => Ok(()),
@@ -38,7 +63,11 @@ fn both<T>(field: &str, a: Option<&T>, b: Option<&T>, order: impl Fn(&T, &T) -> 
 }
 
 fn subset<T: PartialEq>(field: &str, a: &[T], b: &[T]) -> Checked {
-    if a.iter().all(|item| b.contains(item)) { Ok(()) } else { Err(format!("{field}: has more")) }
+    if a.iter().all(|item| b.contains(item)) {
+        Ok(())
+    } else {
+        Err(format!("{field}: has more"))
+    }
 }
 
 fn at_most_process(a: &Process, b: &Process) -> Checked {
@@ -64,30 +93,67 @@ fn at_most_process(a: &Process, b: &Process) -> Checked {
     same("process.args", args, &b.args)?;
     same("process.env", env, &b.env)?;
     same("process.cwd", cwd, &b.cwd)?;
-    same("process.apparmorProfile", apparmor_profile, &b.apparmor_profile)?;
+    same(
+        "process.apparmorProfile",
+        apparmor_profile,
+        &b.apparmor_profile,
+    )?;
     same("process.oomScoreAdj", oom_score_adj, &b.oom_score_adj)?;
     same("process.scheduler", scheduler, &b.scheduler)?;
     same("process.selinuxLabel", selinux_label, &b.selinux_label)?;
     same("process.ioPriority", io_priority, &b.io_priority)?;
-    same("process.execCPUAffinity", exec_cpu_affinity, &b.exec_cpu_affinity)?;
-    let User { uid, gid, umask, additional_gids, username } = user;
-    same("process.user.uid", uid, &b.user.uid)?;
-    same("process.user.gid", gid, &b.user.gid)?;
-    same("process.user.umask", umask, &b.user.umask)?;
-    same("process.user.username", username, &b.user.username)?;
-    subset("process.user.additionalGids", additional_gids, &b.user.additional_gids)?;
+    same(
+        "process.execCPUAffinity",
+        exec_cpu_affinity,
+        &b.exec_cpu_affinity,
+    )?;
+    at_most_user(user, &b.user)?;
     if b.no_new_privileges && !no_new_privileges {
         return Err("process.noNewPrivileges: was true".into());
     }
     at_most_rlimits(rlimits, &b.rlimits)?;
-    both("process.capabilities", capabilities.as_ref(), b.capabilities.as_ref(), at_most_capabilities)
+    both(
+        "process.capabilities",
+        capabilities.as_ref(),
+        b.capabilities.as_ref(),
+        at_most_capabilities,
+    )
+}
+
+fn at_most_user(a: &User, b: &User) -> Checked {
+    let User {
+        uid,
+        gid,
+        umask,
+        additional_gids,
+        username,
+    } = a;
+    same("process.user.uid", uid, &b.uid)?;
+    same("process.user.gid", gid, &b.gid)?;
+    same("process.user.umask", umask, &b.umask)?;
+    same("process.user.username", username, &b.username)?;
+    subset(
+        "process.user.additionalGids",
+        additional_gids,
+        &b.additional_gids,
+    )
 }
 
 fn at_most_capabilities(a: &Capabilities, b: &Capabilities) -> Checked {
-    let Capabilities { bounding, effective, inheritable, permitted, ambient } = a;
+    let Capabilities {
+        bounding,
+        effective,
+        inheritable,
+        permitted,
+        ambient,
+    } = a;
     subset("process.capabilities.bounding", bounding, &b.bounding)?;
     subset("process.capabilities.effective", effective, &b.effective)?;
-    subset("process.capabilities.inheritable", inheritable, &b.inheritable)?;
+    subset(
+        "process.capabilities.inheritable",
+        inheritable,
+        &b.inheritable,
+    )?;
     subset("process.capabilities.permitted", permitted, &b.permitted)?;
     subset("process.capabilities.ambient", ambient, &b.ambient)
 }
@@ -106,20 +172,39 @@ fn at_most_rlimits(a: &[Rlimit], b: &[Rlimit]) -> Checked {
 fn at_most_root(a: &Root, b: &Root) -> Checked {
     let Root { path, readonly } = a;
     same("root.path", path, &b.path)?;
-    if b.readonly && !readonly { Err("root.readonly: was true".into()) } else { Ok(()) }
+    if b.readonly && !readonly {
+        Err("root.readonly: was true".into())
+    } else {
+        Ok(())
+    }
 }
 
 /// The same mounts in the same order, some perhaps left out, each with the same restrictions or more.
 fn at_most_mounts(a: &[Mount], b: &[Mount]) -> Checked {
     let mut rest = b.iter();
     for (index, new) in a.iter().enumerate() {
-        let Mount { destination, kind, source, options, uid_mappings, gid_mappings } = new;
+        let Mount {
+            destination,
+            kind,
+            source,
+            options,
+            uid_mappings,
+            gid_mappings,
+        } = new;
         let old = rest.find(|old| {
-            (&old.destination, &old.kind, &old.source, &old.uid_mappings, &old.gid_mappings)
-                == (destination, kind, source, uid_mappings, gid_mappings)
+            (
+                &old.destination,
+                &old.kind,
+                &old.source,
+                &old.uid_mappings,
+                &old.gid_mappings,
+            ) == (destination, kind, source, uid_mappings, gid_mappings)
         });
-        let Some(old) = old else { return Err(format!("mounts[{index}]: is new")) };
-        at_most_options(options, &old.options).map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
+        let Some(old) = old else {
+            return Err(format!("mounts[{index}]: is new"));
+        };
+        at_most_options(options, &old.options)
+            .map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
     }
     Ok(())
 }
@@ -171,7 +256,11 @@ fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
     same("linux.netDevices", net_devices, &b.net_devices)?;
     // The profile's filter is stacked on this one, which stays.
     same("linux.seccomp", seccomp, &b.seccomp)?;
-    same("linux.rootfsPropagation", rootfs_propagation, &b.rootfs_propagation)?;
+    same(
+        "linux.rootfsPropagation",
+        rootfs_propagation,
+        &b.rootfs_propagation,
+    )?;
     same("linux.mountLabel", mount_label, &b.mount_label)?;
     same("linux.intelRdt", intel_rdt, &b.intel_rdt)?;
     same("linux.memoryPolicy", memory_policy, &b.memory_policy)?;
@@ -180,27 +269,54 @@ fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
     subset("linux.devices", devices, &b.devices)?;
     subset("linux.maskedPaths", &b.masked_paths, masked_paths)?;
     subset("linux.readonlyPaths", &b.readonly_paths, readonly_paths)?;
-    if !namespaces.starts_with(&b.namespaces) || namespaces[b.namespaces.len()..].iter().any(|new| new.path.is_some()) {
+    if !namespaces.starts_with(&b.namespaces)
+        || namespaces[b.namespaces.len()..]
+            .iter()
+            .any(|new| new.path.is_some())
+    {
         return Err("linux.namespaces: not the same ones and new ones".into());
     }
     let none = Resources::default();
-    at_most_resources(resources.as_ref().unwrap_or(&none), b.resources.as_ref().unwrap_or(&none))
+    at_most_resources(
+        resources.as_ref().unwrap_or(&none),
+        b.resources.as_ref().unwrap_or(&none),
+    )
 }
 
 fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
-    let Resources { devices, memory, cpu, pids, block_io, hugepage_limits, network, rdma, unified } = a;
+    let Resources {
+        devices,
+        memory,
+        cpu,
+        pids,
+        block_io,
+        hugepage_limits,
+        network,
+        rdma,
+        unified,
+    } = a;
     same("linux.resources.blockIO", block_io, &b.block_io)?;
-    same("linux.resources.hugepageLimits", hugepage_limits, &b.hugepage_limits)?;
+    same(
+        "linux.resources.hugepageLimits",
+        hugepage_limits,
+        &b.hugepage_limits,
+    )?;
     same("linux.resources.network", network, &b.network)?;
     same("linux.resources.rdma", rdma, &b.rdma)?;
     same("linux.resources.unified", unified, &b.unified)?;
     at_most_devices(devices, &b.devices)?;
     let none = Memory::default();
-    at_most_memory(memory.as_ref().unwrap_or(&none), b.memory.as_ref().unwrap_or(&none))?;
-    let pids = |pids: &Option<crate::spec::Pids>| pids.as_ref().and_then(|pids| pids.limit);
-    lower("linux.resources.pids.limit", pids(&a.pids), pids(&b.pids))?;
-    let _ = (cpu, &a.pids);
-    at_most_cpu(a, b)
+    at_most_memory(
+        memory.as_ref().unwrap_or(&none),
+        b.memory.as_ref().unwrap_or(&none),
+    )?;
+    let limit = |pids: &Option<Pids>| pids.as_ref().and_then(|pids| pids.limit);
+    lower("linux.resources.pids.limit", limit(pids), limit(&b.pids))?;
+    let none = Cpu::default();
+    at_most_cpu(
+        cpu.as_ref().unwrap_or(&none),
+        b.cpu.as_ref().unwrap_or(&none),
+    )
 }
 
 /// A default deny comes first, so taking away a rule that allows is tightening; those that deny must stay.
@@ -213,7 +329,11 @@ fn at_most_devices(a: &[DeviceRule], b: &[DeviceRule]) -> Checked {
             return Err("linux.resources.devices: a denial is gone".into());
         }
     }
-    if rest.next().is_some() { Err("linux.resources.devices: has a new rule".into()) } else { Ok(()) }
+    if rest.next().is_some() {
+        Err("linux.resources.devices: has a new rule".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn at_most_memory(a: &Memory, b: &Memory) -> Checked {
@@ -228,26 +348,53 @@ fn at_most_memory(a: &Memory, b: &Memory) -> Checked {
         use_hierarchy,
         check_before_update,
     } = a;
-    same("linux.resources.memory.reservation", reservation, &b.reservation)?;
+    same(
+        "linux.resources.memory.reservation",
+        reservation,
+        &b.reservation,
+    )?;
     same("linux.resources.memory.kernel", kernel, &b.kernel)?;
-    same("linux.resources.memory.kernelTCP", kernel_tcp, &b.kernel_tcp)?;
-    same("linux.resources.memory.swappiness", swappiness, &b.swappiness)?;
-    same("linux.resources.memory.disableOOMKiller", disable_oom_killer, &b.disable_oom_killer)?;
-    same("linux.resources.memory.useHierarchy", use_hierarchy, &b.use_hierarchy)?;
-    same("linux.resources.memory.checkBeforeUpdate", check_before_update, &b.check_before_update)?;
+    same(
+        "linux.resources.memory.kernelTCP",
+        kernel_tcp,
+        &b.kernel_tcp,
+    )?;
+    same(
+        "linux.resources.memory.swappiness",
+        swappiness,
+        &b.swappiness,
+    )?;
+    same(
+        "linux.resources.memory.disableOOMKiller",
+        disable_oom_killer,
+        &b.disable_oom_killer,
+    )?;
+    same(
+        "linux.resources.memory.useHierarchy",
+        use_hierarchy,
+        &b.use_hierarchy,
+    )?;
+    same(
+        "linux.resources.memory.checkBeforeUpdate",
+        check_before_update,
+        &b.check_before_update,
+    )?;
     lower("linux.resources.memory.limit", *limit, b.limit)?;
     lower("linux.resources.memory.swap", *swap, b.swap)
 }
 
-fn at_most_cpu(a: &Resources, b: &Resources) -> Checked {
-    let (new, old) = (a.cpu.clone().unwrap_or_default(), b.cpu.clone().unwrap_or_default());
-    let without = |cpu: &crate::spec::Cpu| crate::spec::Cpu { quota: None, period: None, ..cpu.clone() };
-    same("linux.resources.cpu", &without(&new), &without(&old))?;
-    let share = |cpu: &crate::spec::Cpu| {
+fn at_most_cpu(new: &Cpu, old: &Cpu) -> Checked {
+    let without = |cpu: &Cpu| Cpu {
+        quota: None,
+        period: None,
+        ..cpu.clone()
+    };
+    same("linux.resources.cpu", &without(new), &without(old))?;
+    let share = |cpu: &Cpu| {
         let quota = cpu.quota.filter(|quota| *quota > 0)?;
         Some(quota as f64 / cpu.period.filter(|period| *period > 0).unwrap_or(100_000) as f64)
     };
-    match (share(&new), share(&old)) {
+    match (share(new), share(old)) {
         (Some(new), Some(old)) if new > old => Err("linux.resources.cpu.quota: is higher".into()),
         (None, Some(_)) => Err("linux.resources.cpu.quota: is gone".into()),
         _ => Ok(()),

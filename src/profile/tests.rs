@@ -6,13 +6,21 @@ use proptest::prelude::*;
 use super::order::at_most;
 use super::{Facts, Profile, tighten};
 use crate::spec::{
-    Capabilities, Config, Cpu, DeviceRule, Memory, Mount, Namespace, NamespaceType, Pids, Resources, Rlimit,
-    hardened_default,
+    Capabilities, Config, Cpu, DeviceRule, Memory, Mount, Namespace, NamespaceType, Pids,
+    Resources, Rlimit, hardened_default,
 };
 
 fn host() -> Facts {
-    let rlimit = Rlimit { kind: "RLIMIT_NOFILE".into(), hard: 4096, soft: 1024 };
-    Facts { memory_total: 8 << 30, thermal_throttle: Vec::new(), rlimits: vec![rlimit] }
+    let rlimit = Rlimit {
+        kind: "RLIMIT_NOFILE".into(),
+        hard: 4096,
+        soft: 1024,
+    };
+    Facts {
+        memory_total: 8 << 30,
+        thermal_throttle: Vec::new(),
+        rlimits: vec![rlimit],
+    }
 }
 
 fn words(all: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
@@ -90,6 +98,9 @@ prop_compose! {
 }
 
 proptest! {
+    // Without files of its own beside the sources.
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn a_profile_never_loosens_and_is_done_at_once(config in config()) {
         for name in Profile::names() {
@@ -116,7 +127,10 @@ fn restricted_refuses_root_by_field_and_rule() {
     let mut config = hardened_default(None);
     config.process.as_mut().unwrap().user.uid = 0;
     let error = tighten(&config, &Profile::builtin("restricted").unwrap(), &host()).unwrap_err();
-    assert_eq!(error.to_string(), "process.user.uid: 0 is refused by profile \"restricted\" (identity.non-root)");
+    assert_eq!(
+        error.to_string(),
+        "process.user.uid: 0 is refused by profile \"restricted\" (identity.non-root)"
+    );
 }
 
 #[test]
@@ -124,6 +138,9 @@ fn the_order_sees_a_loosened_field() {
     let strict = hardened_default(None);
     let mut loose = strict.clone();
     loose.root.as_mut().unwrap().readonly = false;
-    assert_eq!(at_most(&loose, &strict), Err("root.readonly: was true".into()));
+    assert_eq!(
+        at_most(&loose, &strict),
+        Err("root.readonly: was true".into())
+    );
     assert_eq!(at_most(&strict, &loose), Ok(()));
 }

@@ -13,7 +13,12 @@ use crate::spec::{Config, Linux, Namespace, NamespaceType, Process, Rlimit};
 /// # Errors
 /// What the profile refuses: the field, the value, the rule.
 pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tightened> {
-    let mut rules = Rules { profile, host, changes: Vec::new(), warnings: Vec::new() };
+    let mut rules = Rules {
+        profile,
+        host,
+        changes: Vec::new(),
+        warnings: Vec::new(),
+    };
     let mut config = config.clone();
     if let Some(process) = &mut config.process {
         rules.identity(process)?;
@@ -65,13 +70,20 @@ impl Rules<'_> {
             Groups::Refuse => Err(self.refusal(rule, pointer, &format!("{groups:?}"))),
             Groups::Drop => {
                 let before = std::mem::take(groups);
-                self.conflict(rule, super::OnConflict::Tighten, pointer, Some(&before), None)
+                self.conflict(
+                    rule,
+                    super::OnConflict::Tighten,
+                    pointer,
+                    Some(&before),
+                    None,
+                )
             }
         }
     }
 
     fn capabilities(&mut self, process: &mut Process) -> Result<()> {
-        let (Some(bound), Some(held)) = (&self.profile.capabilities, &mut process.capabilities) else {
+        let (Some(bound), Some(held)) = (&self.profile.capabilities, &mut process.capabilities)
+        else {
             return Ok(());
         };
         let sets = [
@@ -88,7 +100,13 @@ impl Rules<'_> {
             let before = names.clone();
             names.retain(|name| bound.allow.contains(name));
             let pointer = format!("/process/capabilities/{set}");
-            self.conflict("capabilities.allow", bound.on_conflict, &pointer, Some(&before), Some(&*names))?;
+            self.conflict(
+                "capabilities.allow",
+                bound.on_conflict,
+                &pointer,
+                Some(&before),
+                Some(&*names),
+            )?;
         }
         Ok(())
     }
@@ -98,10 +116,21 @@ impl Rules<'_> {
         if wanted.no_new_privileges && !process.no_new_privileges {
             process.no_new_privileges = true;
             let pointer = "/process/noNewPrivileges";
-            self.conflict("process.no-new-privileges", wanted.on_conflict, pointer, Some(&false), Some(&true))?;
+            self.conflict(
+                "process.no-new-privileges",
+                wanted.on_conflict,
+                pointer,
+                Some(&false),
+                Some(&true),
+            )?;
         }
         if process.terminal {
-            self.judge(wanted.terminal, "process.terminal", "/process/terminal", "true")?;
+            self.judge(
+                wanted.terminal,
+                "process.terminal",
+                "/process/terminal",
+                "true",
+            )?;
         }
         Ok(())
     }
@@ -113,14 +142,25 @@ impl Rules<'_> {
             let place = process.rlimits.iter().position(|limit| limit.kind == *kind);
             let before = match place {
                 Some(place) => Some(process.rlimits[place].clone()),
-                None => self.host.rlimits.iter().find(|limit| limit.kind == *kind).cloned(),
+                None => self
+                    .host
+                    .rlimits
+                    .iter()
+                    .find(|limit| limit.kind == *kind)
+                    .cloned(),
             };
             let within = |limit: &Rlimit| limit.hard <= bound.maximum;
             if before.as_ref().is_some_and(within) {
                 continue;
             }
-            let soft = before.as_ref().map_or(bound.maximum, |limit| limit.soft.min(bound.maximum));
-            let after = Rlimit { kind: kind.clone(), hard: bound.maximum, soft };
+            let soft = before
+                .as_ref()
+                .map_or(bound.maximum, |limit| limit.soft.min(bound.maximum));
+            let after = Rlimit {
+                kind: kind.clone(),
+                hard: bound.maximum,
+                soft,
+            };
             let (pointer, before) = match place {
                 Some(place) => {
                     process.rlimits[place] = after.clone();
@@ -131,7 +171,11 @@ impl Rules<'_> {
                     ("/process/rlimits/-".to_owned(), None)
                 }
             };
-            let on_conflict = if before.is_some() { bound.on_conflict } else { super::OnConflict::Tighten };
+            let on_conflict = if before.is_some() {
+                bound.on_conflict
+            } else {
+                super::OnConflict::Tighten
+            };
             self.conflict(&rule, on_conflict, &pointer, before.as_ref(), Some(&after))?;
         }
         Ok(())
@@ -142,7 +186,13 @@ impl Rules<'_> {
         match &mut config.root {
             Some(root) if wanted.readonly && !root.readonly => {
                 root.readonly = true;
-                self.conflict("root.readonly", wanted.on_conflict, "/root/readonly", Some(&false), Some(&true))
+                self.conflict(
+                    "root.readonly",
+                    wanted.on_conflict,
+                    "/root/readonly",
+                    Some(&false),
+                    Some(&true),
+                )
             }
             _ => Ok(()),
         }
@@ -151,30 +201,69 @@ impl Rules<'_> {
     fn namespaces(&mut self, linux: &mut Linux) -> Result<()> {
         let wanted = &self.profile.namespaces;
         for kind in &wanted.require {
-            if linux.namespaces.iter().any(|namespace| namespace.kind == *kind) {
+            if linux
+                .namespaces
+                .iter()
+                .any(|namespace| namespace.kind == *kind)
+            {
                 continue;
             }
-            let added = Namespace { kind: *kind, path: None };
+            let added = Namespace {
+                kind: *kind,
+                path: None,
+            };
             let pointer = "/linux/namespaces/-";
-            self.conflict("namespaces.require", wanted.on_conflict, pointer, None::<&Namespace>, Some(&added))?;
+            self.conflict(
+                "namespaces.require",
+                wanted.on_conflict,
+                pointer,
+                None::<&Namespace>,
+                Some(&added),
+            )?;
             linux.namespaces.push(added);
         }
         // What the config says about a namespace of the host's must not be said about the host.
-        debug_assert!(linux.namespaces.iter().filter(|space| space.kind == NamespaceType::Mount).count() <= 1);
+        debug_assert!(
+            linux
+                .namespaces
+                .iter()
+                .filter(|space| space.kind == NamespaceType::Mount)
+                .count()
+                <= 1
+        );
         Ok(())
     }
 
     fn paths(&mut self, linux: &mut Linux) -> Result<()> {
         let paths = &self.profile.paths;
-        let throttle: &[String] =
-            if paths.mask_thermal_throttle { &self.host.thermal_throttle } else { &[] };
+        let throttle: &[String] = if paths.mask_thermal_throttle {
+            &self.host.thermal_throttle
+        } else {
+            &[]
+        };
         let masks: Vec<&String> = paths.mask.iter().chain(throttle).collect();
-        self.add_paths("paths.mask", "/linux/maskedPaths", &mut linux.masked_paths, &masks)?;
+        self.add_paths(
+            "paths.mask",
+            "/linux/maskedPaths",
+            &mut linux.masked_paths,
+            &masks,
+        )?;
         let readonly: Vec<&String> = paths.readonly.iter().collect();
-        self.add_paths("paths.readonly", "/linux/readonlyPaths", &mut linux.readonly_paths, &readonly)
+        self.add_paths(
+            "paths.readonly",
+            "/linux/readonlyPaths",
+            &mut linux.readonly_paths,
+            &readonly,
+        )
     }
 
-    fn add_paths(&mut self, rule: &str, pointer: &str, list: &mut Vec<String>, wanted: &[&String]) -> Result<()> {
+    fn add_paths(
+        &mut self,
+        rule: &str,
+        pointer: &str,
+        list: &mut Vec<String>,
+        wanted: &[&String],
+    ) -> Result<()> {
         let before = list.clone();
         for path in wanted {
             if !list.contains(path) {
@@ -184,6 +273,12 @@ impl Rules<'_> {
         if *list == before {
             return Ok(());
         }
-        self.conflict(rule, super::OnConflict::Tighten, pointer, Some(&before), Some(&*list))
+        self.conflict(
+            rule,
+            super::OnConflict::Tighten,
+            pointer,
+            Some(&before),
+            Some(&*list),
+        )
     }
 }

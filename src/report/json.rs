@@ -72,9 +72,9 @@ fn camel(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::report::tests::finding;
     use crate::report::{Group, Outcome, Section, Want};
-    use super::*;
 
     #[test]
     fn a_report_is_one_object_with_a_member_per_section() {

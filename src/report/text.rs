@@ -269,9 +269,9 @@ fn plain(untrusted: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::report::tests::finding;
     use crate::report::{Group, Want};
-    use super::*;
 
     fn report() -> Report {
         let section = |heading, body| Section {

@@ -43,8 +43,8 @@ fn read_one(at: usize, rule: &SyscallRule, warnings: &mut Vec<String>) -> Result
     let mut calls = Vec::with_capacity(rule.names.len());
     let mut unknown = Vec::new();
     for (i, name) in rule.names.iter().enumerate() {
-        if rule.action == SeccompAction::Notify && name == "write" {
-            let cause = "SCMP_ACT_NOTIFY on \"write\" would stop the runtime before it can hand over the listener";
+        if rule.action == SeccompAction::Notify && name == "sendmsg" {
+            let cause = "SCMP_ACT_NOTIFY on \"sendmsg\" would stop the runtime before it can hand over the listener";
             return Err(Error::new(format!("{field}.names[{i}]"), cause));
         }
         match named(name) {

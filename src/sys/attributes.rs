@@ -66,7 +66,10 @@ const VERSION_3: u32 = 0x2008_0522;
 /// # Errors
 /// The errno of the call.
 pub fn set_capabilities(sets: Capabilities) -> SysResult<()> {
-    let header = Header { version: VERSION_3, pid: 0 };
+    let header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     let half = |shift: u32| {
         [sets.effective, sets.permitted, sets.inheritable].map(|set| (set >> shift) as u32)
     };
@@ -80,12 +83,19 @@ pub fn set_capabilities(sets: Capabilities) -> SysResult<()> {
 /// # Errors
 /// The errno of the call.
 pub fn capabilities() -> SysResult<Capabilities> {
-    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut header = Header {
+        version: VERSION_3,
+        pid: 0,
+    };
     let mut data = [[0u32; 3]; 2];
     // SAFETY: both structures have the layout of capget(2) version 3 and outlive the call.
     check(unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) })?;
     let whole = |index: usize| u64::from(data[0][index]) | u64::from(data[1][index]) << 32;
-    Ok(Capabilities { effective: whole(0), permitted: whole(1), inheritable: whole(2) })
+    Ok(Capabilities {
+        effective: whole(0),
+        permitted: whole(1),
+        inheritable: whole(2),
+    })
 }
 
 /// ioprio_set(2) for the calling process; `class` 1 to 3, `level` 0 to 7.
@@ -125,7 +135,10 @@ pub struct Scheduling {
 /// # Errors
 /// The errno of the call.
 pub fn set_scheduling(scheduling: Scheduling) -> SysResult<()> {
-    let attributes = Scheduling { size: size_of::<Scheduling>() as u32, ..scheduling };
+    let attributes = Scheduling {
+        size: size_of::<Scheduling>() as u32,
+        ..scheduling
+    };
     // SAFETY: the structure says its own size and outlives the call.
     check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) }).map(drop)
 }
@@ -135,11 +148,21 @@ pub fn set_scheduling(scheduling: Scheduling) -> SysResult<()> {
 /// # Errors
 /// The errno of the call.
 pub fn set_memory_policy(mode: i32, nodes: u64) -> SysResult<()> {
-    let (mask, bits) =
-        if nodes == 0 { (std::ptr::null(), 0) } else { (std::ptr::from_ref(&nodes), u64::BITS + 1) };
+    let (mask, bits) = if nodes == 0 {
+        (std::ptr::null(), 0)
+    } else {
+        (std::ptr::from_ref(&nodes), u64::BITS + 1)
+    };
     // SAFETY: the mask holds 64 bits (the kernel reads one fewer than it is told) and outlives the call.
-    check(unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, mask, libc::c_ulong::from(bits)) })
-        .map(drop)
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_set_mempolicy,
+            mode,
+            mask,
+            libc::c_ulong::from(bits),
+        )
+    })
+    .map(drop)
 }
 
 /// Joins a new, anonymous session keyring (keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`).
@@ -176,7 +199,10 @@ pub fn set_limit(resource: u32, soft: u64, hard: u64) -> SysResult<()> {
 /// # Errors
 /// The errno of the call.
 pub fn limit(resource: u32) -> SysResult<(u64, u64)> {
-    let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let mut limit = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     let new: *const libc::rlimit64 = std::ptr::null();
     // SAFETY: the limit outlives the call; no new limit is given.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, 0, resource, new, &raw mut limit) })?;
@@ -190,7 +216,12 @@ pub fn limit(resource: u32) -> SysResult<(u64, u64)> {
 pub fn close_on_exec_from(first: u32) -> SysResult<()> {
     // SAFETY: no pointers; descriptors stay open until execve(2).
     check(unsafe {
-        libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC)
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            libc::c_uint::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
     })
     .map(drop)
 }
@@ -200,7 +231,9 @@ pub fn close_on_exec_from(first: u32) -> SysResult<()> {
 pub fn reset_signals() {
     // SAFETY: SIG_DFL installs no code.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    nix::sys::signal::SigSet::empty().thread_set_mask().expect("an empty mask is valid");
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .expect("an empty mask is valid");
 }
 
 /// Brings the loopback interface of the current network namespace up (netdevice(7), `SIOCSIFFLAGS`).
@@ -211,7 +244,9 @@ pub fn loopback_up(socket: std::os::fd::BorrowedFd<'_>) -> SysResult<()> {
     use std::os::fd::AsRawFd;
     let mut request = libc::ifreq {
         ifr_name: [0; libc::IFNAMSIZ],
-        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_flags: (libc::IFF_UP | libc::IFF_RUNNING) as i16 },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: (libc::IFF_UP | libc::IFF_RUNNING) as i16,
+        },
     };
     request.ifr_name[0] = b'l' as libc::c_char;
     request.ifr_name[1] = b'o' as libc::c_char;
@@ -237,7 +272,10 @@ pub fn working_directory(into: &mut [u8]) -> SysResult<usize> {
 /// # Errors
 /// The errno of the call.
 pub fn set_limit_of(pid: i32, resource: u32, soft: u64, hard: u64) -> SysResult<()> {
-    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    let limit = libc::rlimit64 {
+        rlim_cur: soft,
+        rlim_max: hard,
+    };
     let old: *mut libc::rlimit64 = std::ptr::null_mut();
     // SAFETY: the limit outlives the call; no old limit is asked for.
     check(unsafe { libc::syscall(libc::SYS_prlimit64, pid, resource, &raw const limit, old) })
@@ -266,7 +304,13 @@ fn close_range(first: u32, last: u32) -> SysResult<()> {
 
 /// Points the standard streams at /dev/null.
 pub fn silence() {
-    let Ok(null) = rustix::fs::open(c"/dev/null", rustix::fs::OFlags::RDWR, rustix::fs::Mode::empty()) else { return };
+    let Ok(null) = rustix::fs::open(
+        c"/dev/null",
+        rustix::fs::OFlags::RDWR,
+        rustix::fs::Mode::empty(),
+    ) else {
+        return;
+    };
     // Nobody reads what a stream that stays open would get.
     let _ = rustix::stdio::dup2_stdin(&null);
     let _ = rustix::stdio::dup2_stdout(&null);

@@ -33,7 +33,11 @@ pub enum Side {
 pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> SysResult<Side> {
     let mut pidfd: libc::c_int = -1;
     // With CLONE_PARENT the exit signal is the caller's own and must be 0.
-    let exit_signal = if flags & PARENT == 0 { libc::SIGCHLD as u64 } else { 0 };
+    let exit_signal = if flags & PARENT == 0 {
+        libc::SIGCHLD as u64
+    } else {
+        0
+    };
     let arguments = libc::clone_args {
         flags: flags | PIDFD | CLEAR_SIGHAND | if cgroup.is_some() { INTO_CGROUP } else { 0 },
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
@@ -50,7 +54,11 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> SysResult<Side> {
     // SAFETY: without CLONE_VM the child has its own copy of memory and stack, as after fork(2); `arguments` and
     // `pidfd` outlive the call.
     let pid = check(unsafe {
-        libc::syscall(libc::SYS_clone3, &raw const arguments, size_of::<libc::clone_args>())
+        libc::syscall(
+            libc::SYS_clone3,
+            &raw const arguments,
+            size_of::<libc::clone_args>(),
+        )
     })?;
     if pid == 0 {
         return Ok(Side::Child);

@@ -24,5 +24,9 @@ fn check(value: libc::c_long) -> SysResult<libc::c_long> {
     if value >= 0 {
         return Ok(value);
     }
-    Err(Errno::from_raw_os_error(std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)))
+    Err(Errno::from_raw_os_error(
+        std::io::Error::last_os_error()
+            .raw_os_error()
+            .unwrap_or(libc::EIO),
+    ))
 }

@@ -29,7 +29,12 @@ pub fn is_in_bounding(capability: u8) -> SysResult<bool> {
 /// # Errors
 /// The errno of the call.
 pub fn raise_ambient(capability: u8) -> SysResult<()> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(capability)).map(drop)
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_RAISE as u64,
+        u64::from(capability),
+    )
+    .map(drop)
 }
 
 /// Empties the ambient set.
@@ -37,7 +42,12 @@ pub fn raise_ambient(capability: u8) -> SysResult<()> {
 /// # Errors
 /// The errno of the call.
 pub fn clear_ambient() -> SysResult<()> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0).map(drop)
+    prctl(
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_CLEAR_ALL as u64,
+        0,
+    )
+    .map(drop)
 }
 
 /// Whether a capability is in the ambient set.
@@ -45,7 +55,11 @@ pub fn clear_ambient() -> SysResult<()> {
 /// # Errors
 /// `EINVAL` for a number that the kernel does not know.
 pub fn is_ambient(capability: u8) -> SysResult<bool> {
-    Ok(prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_IS_SET as u64, u64::from(capability))? == 1)
+    Ok(prctl(
+        libc::PR_CAP_AMBIENT,
+        libc::PR_CAP_AMBIENT_IS_SET as u64,
+        u64::from(capability),
+    )? == 1)
 }
 
 /// Keeps the permitted set when the user id stops being 0; lasts until execve(2).

@@ -30,7 +30,11 @@ impl Vector {
 pub fn execute(path: &CStr, arguments: &Vector, environment: &Vector) -> Errno {
     // SAFETY: path and vectors are null-terminated and outlive the call.
     let result = check(libc::c_long::from(unsafe {
-        libc::execve(path.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr())
+        libc::execve(
+            path.as_ptr(),
+            arguments.pointers.as_ptr(),
+            environment.pointers.as_ptr(),
+        )
     }));
     match result {
         Err(errno) => errno,
@@ -50,11 +54,16 @@ pub fn exit_now(status: i32) -> ! {
 /// The errno of fork(2).
 pub fn fork() -> SysResult<i32> {
     // SAFETY: no CLONE_VM: as fork(2), without the library's handlers; the process is single-threaded.
-    check(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }).map(|pid| pid as i32)
+    check(unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) })
+        .map(|pid| pid as i32)
 }
 
 /// execveat(2) of an open file: returns only on failure.
-pub fn execute_file(file: std::os::fd::BorrowedFd<'_>, arguments: &Vector, environment: &Vector) -> Errno {
+pub fn execute_file(
+    file: std::os::fd::BorrowedFd<'_>,
+    arguments: &Vector,
+    environment: &Vector,
+) -> Errno {
     use std::os::fd::AsRawFd;
     let empty: &CStr = c"";
     // SAFETY: the vectors are null-terminated and outlive the call.

@@ -3,9 +3,9 @@
 
 use proptest::prelude::*;
 
+use crate::names::syscalls::{Abi, Syscall, X32_BIT, all, named};
 use crate::seccomp::bpf::{Data, evaluate};
 use crate::seccomp::{Host, action, compile_for};
-use crate::names::syscalls::{Abi, Syscall, X32_BIT, all, named};
 use crate::spec::{Arch, Seccomp, SeccompAction, SeccompArg, SeccompOp, SyscallRule};
 
 /// What the rules say about a call, read from the document one by one: slow, and without any of the compiler's steps.

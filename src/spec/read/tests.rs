@@ -99,6 +99,8 @@ fn process_and_resources_alone_name_their_fields_from_their_own_top() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::default() })]
+
     #[test]
     fn damaged_text_is_an_error_or_a_config_and_never_a_panic(
         at in 0..4000usize, byte: u8, cut in 0..4000usize,
