@@ -80,8 +80,8 @@ fn restricted_leaves_no_capability_and_no_way_to_gain_one() {
             format!("CapInh: {zero}"),
             format!("CapPrm: {zero}"),
             format!("CapEff: {zero}"),
-            // Asked for by the config, and the one that the profile leaves: a program cannot take it up.
-            "CapBnd: 0000000000000400".to_owned(),
+            // NET_BIND_SERVICE, the one capability that the profile lets a configuration ask for.
+            "CapBnd: 0000000000000400".into(),
             format!("CapAmb: {zero}"),
             "NoNewPrivs: 1".into(),
             "Seccomp: 2".into(),

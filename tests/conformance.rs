@@ -1,4 +1,4 @@
-//! docs/spec-conformance.md and docs/attacks.md against the sources: each claim names a test that exists, no field is missing.
+//! docs/spec-conformance.md, docs/attacks.md and docs/odd-inputs.md against the sources: each claim names a test that exists, no field is missing.
 //! Not here: the tests that the tables name.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -170,13 +170,14 @@ fn pointers(
     }
 }
 
-#[test]
-fn each_row_of_the_attack_table_has_an_existing_test_or_a_reason() {
+/// Each row of a table of three cells names tests that exist, or says why there is none.
+#[track_caller]
+fn each_row_is_proved(document: &str) {
     let tests = tests_below(&["tests", "src"]);
-    let rows = rows("docs/attacks.md");
+    let rows = rows(document);
     assert!(rows.len() > 30, "the table was not understood: {rows:?}");
     for row in rows {
-        let [id, _attack, proof] = row.as_slice() else {
+        let [id, _what, proof] = row.as_slice() else {
             panic!("a row without three cells: {row:?}");
         };
         let named = quoted(proof);
@@ -187,6 +188,16 @@ fn each_row_of_the_attack_table_has_an_existing_test_or_a_reason() {
             assert!(tests.contains(name), "{id}: no test {name}");
         }
     }
+}
+
+#[test]
+fn each_row_of_the_attack_table_has_an_existing_test_or_a_reason() {
+    each_row_is_proved("docs/attacks.md");
+}
+
+#[test]
+fn each_row_of_the_odd_inputs_table_has_an_existing_test_or_a_reason() {
+    each_row_is_proved("docs/odd-inputs.md");
 }
 
 #[test]

@@ -95,6 +95,30 @@ fn nothing_outside_tests_unwraps_or_is_left_to_do() {
 }
 
 #[test]
+fn each_direct_dependency_has_a_comment_that_says_what_for() {
+    let text = fs::read_to_string(crate_dir().join("Cargo.toml")).unwrap();
+    let mut is_dependency = false;
+    let mut last = "";
+    let mut bare = Vec::new();
+    let mut count = 0;
+    for line in text.lines() {
+        if line.starts_with('[') {
+            is_dependency = line.ends_with("dependencies]");
+        } else if is_dependency && line.contains(" = ") {
+            count += 1;
+            // One comment may stand above a group, such as a parser and its data.
+            let is_explained = last.starts_with('#') || last.contains(" = ");
+            if !is_explained {
+                bare.push(line);
+            }
+        }
+        last = line;
+    }
+    assert!(count > 5, "Cargo.toml was not understood");
+    assert!(bare.is_empty(), "no comment: {bare:#?}");
+}
+
+#[test]
 fn the_scanner_sees_what_it_is_for() {
     let text = "use crate::{spec::Config, plan}; // crate::no\nfn f<'a>(x: &'a [u8; 4]) -> char {\n '{'\n}\n\
                 #[cfg(test)]\nmod tests {\n fn g() { x.unwrap() }\n}\nconst S: &str = r#\"unsafe \" {\"#; crate::sys::f();";

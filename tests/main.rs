@@ -4,6 +4,7 @@
     reason = "a test says what failed by failing; the harness is not inside a test function"
 )]
 
+mod bad_input;
 mod cell;
 mod confinement_cgroups;
 mod confinement_devices;
@@ -20,7 +21,13 @@ mod escape_paths;
 mod escape_races;
 mod harness;
 mod hooks;
+mod launch;
 mod layers;
 mod lifecycle;
+mod odd_config;
+mod odd_surroundings;
+mod plan;
 mod profiles;
+mod runc_parity;
+mod schema;
 mod seccomp;

@@ -73,12 +73,6 @@ impl Call {
         self
     }
 
-    /// Sends standard output elsewhere; [`Output::stdout`] is empty then.
-    pub(crate) fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
-        self.command.stdout(stdout);
-        self
-    }
-
     /// Makes the call as an unprivileged user.
     pub(crate) fn user(mut self, uid: u32, gid: u32) -> Self {
         self.command.uid(uid).gid(gid);
@@ -94,6 +88,15 @@ impl Call {
     #[track_caller]
     pub(crate) fn output(self) -> Output {
         self.spawn().wait()
+    }
+
+    /// Makes the call and drops it; true where it cannot even begin, for the user or path that it has.
+    pub(crate) fn spawn_fails(mut self) -> bool {
+        let Ok(mut child) = self.command.spawn() else {
+            return true;
+        };
+        child.wait().unwrap();
+        false
     }
 
     /// Makes the call and lets it run.
@@ -124,10 +127,6 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap();

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub(crate) use bundle::Bundle;
-pub(crate) use call::{Call, wait_for_exit};
+pub(crate) use call::{Call, Running, wait_for_exit};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
 pub(crate) use program::{calls, raw_calls};
