@@ -289,6 +289,22 @@ fn launch_that_is_interrupted_leaves_nothing() {
 }
 
 #[test]
+fn launch_whose_program_does_not_listen_ends_at_the_second_request() {
+    let Some(bundle) = ready() else { return };
+    let run = launch(
+        &bundle,
+        &[],
+        &["/bin/sh", "-c", "echo ready; while :; do sleep 0.02; done"],
+    )
+    .spawn();
+    run.says("ready");
+    run.signal(Signal::TERM);
+    run.signal(Signal::INT);
+    assert_eq!(run.wait().code, 137);
+    bundle.assert_clean();
+}
+
+#[test]
 fn launch_refuses_the_forbidden_calls() {
     let Some(bundle) = ready() else { return };
     // unshare and clone of a user namespace; socket(AF_ALG), also with a high bit.

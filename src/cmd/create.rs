@@ -94,6 +94,7 @@ impl Creation {
             pid_file: self.pid_file.clone(),
             preserve_fds,
             profile: profile.name.clone(),
+            is_interactive: false,
         };
         Ok((store, prepared, request))
     }

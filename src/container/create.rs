@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child, Started};
 use super::prepare::Prepared;
+use super::signals::Patience;
 use super::{
     Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
 };
@@ -27,6 +28,18 @@ pub struct Request {
     pub preserve_fds: u32,
     /// Name of the profile that was applied.
     pub profile: String,
+    /// Whether a person waits for it, who may ask twice for its end.
+    pub is_interactive: bool,
+}
+
+impl Request {
+    fn patience(&self) -> Patience {
+        if self.is_interactive {
+            Patience::Once
+        } else {
+            Patience::Endless
+        }
+    }
 }
 
 /// Makes a container and leaves it waiting for `start`.
@@ -64,7 +77,7 @@ pub fn run(
 ) -> Result<i32> {
     let signals = match attachment {
         Attachment::Detached => None,
-        _ => Some(signals::Forwarded::block()?),
+        _ => Some(signals::Forwarded::block(request.patience())?),
     };
     let entry = store.reserve(&request.id)?;
     let mut making = Making::begin(entry, prepared, request, Release::Link)?;

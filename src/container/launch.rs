@@ -89,21 +89,23 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
     let config = config(request, &root, ids(request, &root)?, privileged);
     let bundle = bundle(&scratch, &config)?;
     let id = scratch.id.clone();
-    let (profile, note) = if privileged || has_limits(request) {
-        (profile.clone(), None)
-    } else {
-        (
-            profile.without_cgroup_limits(),
-            Some("without root or a delegated cgroup, limits are per process (rlimits)"),
-        )
-    };
-    if let Some(note) = note {
-        log::warn!("{note}");
+    let mut profile = profile.clone();
+    if !privileged && !has_limits(request) {
+        profile = profile.without_cgroup_limits();
+        log::warn!("without root or a delegated cgroup, limits are per process (rlimits)");
+    }
+    if request.network == Network::Host {
+        // Asked for by whoever launches; a profile guards against what a config brings along.
+        profile
+            .namespaces
+            .require
+            .retain(|kind| *kind != NamespaceType::Network);
     }
     let prepared = prepare(bundle, &id, &profile, Options::default())?;
     let request = Request {
         id: id.clone(),
         profile: profile.name.clone(),
+        is_interactive: true,
         ..Request::default()
     };
     // If this process is killed, the keeper cleans up in its place.

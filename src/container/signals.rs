@@ -13,11 +13,22 @@ use crate::sys::signal;
 /// All signals of this process, blocked and readable.
 pub(super) struct Forwarded {
     signals: SignalFd,
+    patience: Patience,
+}
+
+/// What a second request to end means. The first process of a pid namespace does not get a signal that it has no handler
+/// for, so that one request may well do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Passed on like the first.
+    Endless,
+    /// The process is killed.
+    Once,
 }
 
 impl Forwarded {
     /// Blocks before the clone, so that no signal is lost between the two. The child unblocks its own.
-    pub(super) fn block() -> Result<Self> {
+    pub(super) fn block(patience: Patience) -> Result<Self> {
         let mut set = SigSet::all();
         // A fault must end the process rather than be queued.
         for fault in [
@@ -33,11 +44,13 @@ impl Forwarded {
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         Ok(Self {
             signals: signals.doing(|| "read signals")?,
+            patience,
         })
     }
 
     /// Passes signals on until the process behind `pidfd` ends; its exit code.
     pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> Result<i32> {
+        let mut requests = 0;
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
@@ -48,19 +61,21 @@ impl Forwarded {
             if !fds[0].revents().is_empty() {
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
             }
-            self.forward(pidfd)?;
+            self.forward(pidfd, &mut requests)?;
         }
     }
 
-    fn forward(&self, pidfd: BorrowedFd<'_>) -> Result<()> {
+    fn forward(&self, pidfd: BorrowedFd<'_>, requests: &mut u32) -> Result<()> {
         while let Some(received) = self.signals.read_signal().doing(|| "read a signal")? {
             let number = received.ssi_signo as i32;
             // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
             if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {
                 continue;
             }
+            *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
+            let is_over = self.patience == Patience::Once && *requests > 1;
             // The program may have ended meanwhile.
-            let _ = signal::send(pidfd, number);
+            let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
         }
         Ok(())
     }

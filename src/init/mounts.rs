@@ -46,12 +46,14 @@ impl Child<'_> {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         if let Some(number) = tree {
             let tree = self.fds.trees[number].as_fd();
+            must_be_directory(tree)?;
             move_mount(tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
             self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 3).in_call(Call::Open)?);
             return Ok(());
         }
         let tree =
             open_tree(CWD, path, CLONE | OpenTreeFlags::AT_RECURSIVE).in_call(Call::OpenTree)?;
+        must_be_directory(tree.as_fd())?;
         // The path may be a symbolic link: a bundle is the caller's own.
         let flags = flags | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
         move_mount(&tree, c"", CWD, path, flags).in_call(Call::MoveMount)?;
@@ -209,6 +211,13 @@ impl Child<'_> {
         confirm(tree.as_fd(), RDONLY)?;
         self.empty = Some(tree);
         Ok(())
+    }
+}
+
+fn must_be_directory(tree: BorrowedFd<'_>) -> Outcome {
+    match root::file_type(tree)? {
+        FileType::Directory => Ok(()),
+        _ => Err(Fault::differs(Difference::NotDirectory, 0)),
     }
 }
 
