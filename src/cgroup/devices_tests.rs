@@ -101,7 +101,7 @@ fn any_rule() -> impl Strategy<Value = DeviceRule> {
 }
 
 proptest! {
-    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn program_and_list_mean_what_the_rules_mean(rules in prop::collection::vec(any_rule(), 0..8)) {
