@@ -13,6 +13,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 
 use crate::cmd::exit::Promise;
 use crate::cmd::{self, ExitCode, Global, LogFormat};
+use crate::container::seal;
 use crate::error::Result;
 
 /// What `--version` prints after the program's name; clients look for these words.
@@ -79,7 +80,15 @@ impl Verb {
         }
     }
 
+    /// Whether the container's first process begins as a copy of this one: by /proc/PID/exe a container reaches the file.
+    fn clones_this_process(&self) -> bool {
+        matches!(self, Self::Create(_) | Self::Run(_) | Self::Launch(_))
+    }
+
     fn run(&self, global: &Global) -> Result<ExitCode> {
+        if self.clones_this_process() {
+            seal::ensure()?;
+        }
         match self {
             Self::State(args) => cmd::state::run(global, args),
             Self::Kill(args) => cmd::kill::run(global, args),
