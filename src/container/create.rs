@@ -111,6 +111,10 @@ impl Making {
         release: Release,
     ) -> Result<Self> {
         let state = first_state(&prepared, request);
+        // Whoever clears this container away kills what is in its cgroup, so that it must not name somebody else's.
+        if let Some(wanted) = &prepared.plan.cgroup {
+            Cgroup::check_free(&wanted.location)?;
+        }
         let mut making = Self {
             child: None,
             cgroup: None,
@@ -134,6 +138,8 @@ impl Making {
         let Some(wanted) = &self.prepared.plan.cgroup else {
             return Ok(CgroupFds::default());
         };
+        // A failure has taken back what was made; what is there then is not ours to remove.
+        self.state.cgroup = None;
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         self.state.cgroup = Some(cgroup.location().clone());
         let fds = CgroupFds {
