@@ -18,7 +18,15 @@ use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
 use crate::plan::{Call, Failure, Plan, Step, errno_words};
 use crate::sys::clone::{Side, clone3};
+use crate::sys::mount::{self, Change, Reach};
 use crate::sys::{Errno, attributes};
+
+/// Mount events come in from the runtime's namespace and do not go out to it.
+const SLAVE: Change = Change {
+    set: 0,
+    clear: 0,
+    propagation: libc::MS_SLAVE,
+};
 
 /// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
 #[derive(Debug)]
@@ -355,6 +363,9 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags)
+                .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+            // The runtime's namespace was not isolated: what is mounted in a tree that is still shared would appear there.
+            mount::change(fd.as_fd(), SLAVE, Reach::Tree)
                 .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
