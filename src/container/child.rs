@@ -40,15 +40,6 @@ pub(super) struct Child {
     is_ours: bool,
 }
 
-/// What comes back after the last message.
-#[derive(Debug)]
-pub(super) enum Started {
-    /// The program runs.
-    Executed,
-    /// The program runs, and this is the descriptor of its seccomp listener.
-    Listening(OwnedFd),
-}
-
 /// The descriptors of the cgroup, as the plan needs them.
 #[derive(Debug, Default)]
 pub(super) struct CgroupFds {
@@ -157,14 +148,19 @@ impl Child {
         }
     }
 
-    /// Messages 5 and 6 on the link.
-    pub(super) fn start(&self, root: &Path) -> Result<Started> {
+    /// Messages 5 and 6 on the link; a seccomp listener goes to `deliver`.
+    pub(super) fn start(
+        &self,
+        root: &Path,
+        deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
         self.send_proceed()?;
-        wait_for_program(self.link.as_fd(), |failure, said| {
+        let explain = |failure: &Failure, said: Option<&str>| {
             let candidate = self.plan.candidates.get(failure.detail as usize);
             let interpreter = candidate.and_then(|program| interpreter(failure, root, program));
             self.plan.explain(failure, said.or(interpreter.as_deref()))
-        })
+        };
+        wait_for_program(self.link.as_fd(), explain, deliver)
     }
 
     fn send_proceed(&self) -> Result<()> {
@@ -212,28 +208,28 @@ impl Drop for Child {
     }
 }
 
-/// Message 6: the end of the connection is the program running. A kill ends it as well; the exit status then says so.
+/// Message 6: the end of the connection is the program running. A kill ends it as well; `after_start` looks for that.
+/// A seccomp listener is delivered as soon as it comes: the filter may stop execve(2) until its agent answers.
 pub(super) fn wait_for_program(
     socket: BorrowedFd<'_>,
     explain: impl Fn(&Failure, Option<&str>) -> Error,
-) -> Result<Started> {
-    let mut listener = None;
+    deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+) -> Result<()> {
     loop {
         match link::receive(socket).doing(|| "hear from init")? {
             Some((Message::Failed(failure), evidence)) => {
                 return Err(explain(&failure, said(evidence).as_deref()));
             }
-            Some((Message::Listener, Some(fd))) => listener = Some(fd),
+            Some((Message::Listener, Some(fd))) => deliver(fd.as_fd())?,
             Some((other, _)) => {
                 return Err(Error::new(
                     "hear from init",
                     format!("unexpected message {other:?}"),
                 ));
             }
-            None => break,
+            None => return Ok(()),
         }
     }
-    Ok(listener.map_or(Started::Executed, Started::Listening))
 }
 
 /// The last line that a failed hook wrote.

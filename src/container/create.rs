@@ -1,11 +1,11 @@
 //! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
 //! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::child::{CgroupFds, Child, Started};
+use super::child::{CgroupFds, Child};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
@@ -172,8 +172,12 @@ impl Making {
 
     /// Messages 5 and 6.
     fn start(&mut self) -> Result<()> {
-        let started = self.explained(|making| making.child().start(&making.state.root))?;
-        after_start(&self.state, started)
+        self.explained(|making| {
+            let state = &making.state;
+            let deliver = |listener: BorrowedFd<'_>| deliver(state, listener);
+            making.child().start(&state.root, deliver)
+        })?;
+        after_start(&self.state)
     }
 
     fn child(&self) -> &Child {
@@ -261,11 +265,14 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
     }
 }
 
-/// What follows a successful start: the seccomp listener is delivered, the parent looks at what only it can see, and the
-/// poststart hooks run.
-pub(super) fn after_start(state: &State, started: Started) -> Result<()> {
-    if let Started::Listening(listener) = started {
-        deliver(state, &listener)?;
+/// What follows a successful start: the parent looks at what only it can see, and the poststart hooks run.
+pub(super) fn after_start(state: &State) -> Result<()> {
+    if process::never_executed(state.pid, state.start_time) {
+        return Err(Error::new(
+            "start the container",
+            "init was killed before it executed the program",
+        )
+        .hint("a seccomp filter that kills on execve does this, and so does a memory limit"));
     }
     verify_filters(state)?;
     let document = state.for_hooks(Status::Running);
@@ -298,7 +305,7 @@ fn verify_filters(state: &State) -> Result<()> {
 }
 
 /// The container process state with the listener (config-linux.md, "The Container Process State").
-fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
+pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
     let seccomp = state
         .config
         .linux
@@ -319,9 +326,9 @@ fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
         "fds": ["seccompFd"],
         "pid": state.pid,
         "metadata": metadata,
-        "state": state.for_hooks(Status::Running),
+        "state": state.for_hooks(Status::Created),
     });
-    notify::deliver(Path::new(path), &document.to_string(), listener.as_fd())
+    notify::deliver(Path::new(path), &document.to_string(), listener)
 }
 
 /// Written whole or not at all: whoever waits for the file reads it at once.
