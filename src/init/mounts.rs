@@ -18,7 +18,7 @@ use crate::sys::{Errno, SysResult};
 /// A clone of a tree, or of one mount.
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
-impl Child<'_> {
+impl<'a> Child<'a> {
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.root
             .as_ref()
@@ -62,7 +62,7 @@ impl Child<'_> {
     }
 
     /// Makes one mount of the plan.
-    pub(super) fn mount(&mut self, mount: &Mount) -> Outcome {
+    pub(super) fn mount(&mut self, mount: &'a Mount) -> Outcome {
         let (tree, target) = match &mount.source {
             Source::Filesystem(filesystem) => self.new_filesystem(mount, filesystem)?,
             Source::Bind { path, recursive } => {
@@ -90,10 +90,33 @@ impl Child<'_> {
         apply(fd, &mount.attributes)?;
         attach(fd, target.as_fd()).in_call(Call::MoveMount)?;
         propagate(fd, &mount.attributes)?;
-        if let Some(slot) = mount.seal {
-            self.sealed[slot] = tree;
+        // What is mounted over a place hides it.
+        self.systems
+            .retain(|(path, _)| below(path, &mount.destination).is_none());
+        match (&mount.source, mount.seal, tree) {
+            (_, Some(slot), tree) => self.sealed[slot] = tree,
+            (Source::Filesystem(filesystem), None, Some(tree)) if filesystem.is_system() => {
+                self.systems.push((&mount.destination, tree));
+            }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// A place in the root, or nothing where there is nothing; other failures are failures. What the kernel shows of itself
+    /// is found by its mount.
+    fn existing(&self, path: &CStr) -> Outcome<Option<OwnedFd>> {
+        let system = self.systems.iter().rev().find_map(|(at, mount)| {
+            below(path, at)
+                .filter(|rest| !rest.is_empty())
+                .map(|rest| (mount.as_fd(), rest))
+        });
+        let (from, path) = system.unwrap_or((self.root(), path));
+        match root::place(from, path) {
+            Ok(place) => Ok(Some(place)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno).in_call(Call::Openat2),
+        }
     }
 
     /// `remount`: other attributes for a mount that was made before.
@@ -117,12 +140,12 @@ impl Child<'_> {
         mount: &Mount,
         filesystem: &Filesystem,
     ) -> Outcome<(Option<OwnedFd>, OwnedFd)> {
-        let kind = filesystem.kind.as_bytes();
-        if kind == b"proc" || kind == b"sysfs" {
-            root::ordinary_directory(self.root(), &mount.destination)?;
-        }
         let existed = root::place(self.root(), &mount.destination).is_ok();
-        let target = root::make(self.root(), &mount.destination, Missing::Directory)?;
+        let target = if filesystem.is_system() {
+            root::ordinary_directory(self.root(), &mount.destination)?
+        } else {
+            root::make(self.root(), &mount.destination, Missing::Directory)?
+        };
         let context = fsopen(filesystem.kind.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC)
             .in_call(Call::Fsopen)?;
         configure(context.as_fd(), filesystem)?;
@@ -156,7 +179,7 @@ impl Child<'_> {
 
     /// Puts a read-only copy of a tree over itself.
     pub(super) fn readonly_path(&self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else {
+        let Some(place) = self.existing(path)? else {
             return Ok(());
         };
         let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
@@ -176,7 +199,7 @@ impl Child<'_> {
 
     /// Hides a path: a directory under one empty read-only tmpfs that all share, anything else under /dev/null.
     pub(super) fn masked_path(&mut self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else {
+        let Some(place) = self.existing(path)? else {
             return Ok(());
         };
         if root::file_type(place.as_fd())? == FileType::Directory {
@@ -221,13 +244,14 @@ fn must_be_directory(tree: BorrowedFd<'_>) -> Outcome {
     }
 }
 
-/// A place in the root, or nothing where there is nothing; other failures are failures.
-fn existing(root: BorrowedFd<'_>, path: &CStr) -> Outcome<Option<OwnedFd>> {
-    match root::place(root, path) {
-        Ok(place) => Ok(Some(place)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno).in_call(Call::Openat2),
-    }
+/// The rest of `path` below `directory`, both absolute and clean, empty where they are the same.
+fn below<'p>(path: &'p CStr, directory: &CStr) -> Option<&'p CStr> {
+    let directory = directory.to_bytes();
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    let rest = path.to_bytes_with_nul().get(directory.len()..)?;
+    let is_below = path.to_bytes().starts_with(directory) && matches!(rest.first(), Some(b'/' | 0));
+    let rest = CStr::from_bytes_with_nul(rest).ok()?;
+    is_below.then_some(rest)
 }
 
 /// The runtime namespace's /dev/null, if it is what it should be (CVE-2025-31133).

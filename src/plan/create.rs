@@ -197,14 +197,14 @@ fn enter(
         linux
             .readonly_paths
             .iter()
-            .map(|path| Step::ReadonlyPath(c_string(path))),
+            .map(|path| Step::ReadonlyPath(c_string(&super::mounts::clean(path)))),
     );
     steps.append(&mut mounts.seals);
     steps.extend(
         linux
             .masked_paths
             .iter()
-            .map(|path| Step::MaskedPath(c_string(path))),
+            .map(|path| Step::MaskedPath(c_string(&super::mounts::clean(path)))),
     );
     if inputs
         .config

@@ -184,6 +184,13 @@ pub struct Filesystem {
     pub copy_up: bool,
 }
 
+impl Filesystem {
+    /// Whether the kernel shows and takes things about itself there.
+    pub fn is_system(&self) -> bool {
+        matches!(self.kind.as_bytes(), b"proc" | b"sysfs")
+    }
+}
+
 /// Attributes of a mount, for the mount alone and for the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
