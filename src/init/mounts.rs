@@ -45,10 +45,10 @@ impl<'a> Child<'a> {
     pub(super) fn attach_root(&mut self, path: &CStr, tree: Option<usize>) -> Outcome {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         if let Some(number) = tree {
-            let tree = self.fds.trees[number].as_fd();
-            must_be_directory(tree)?;
-            move_mount(tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
-            self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 3).in_call(Call::Open)?);
+            let tree = self.tree(number)?;
+            must_be_directory(tree.as_fd())?;
+            move_mount(&tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
+            self.root = Some(tree);
             return Ok(());
         }
         let tree =
@@ -59,6 +59,26 @@ impl<'a> Child<'a> {
         move_mount(&tree, c"", CWD, path, flags).in_call(Call::MoveMount)?;
         self.root = Some(tree);
         Ok(())
+    }
+
+    /// A tree that the parent opened. Where this process can open it as well, it does: in its own mount namespace the flags
+    /// that the host gave to a mount are locked (mount_namespaces(7)), so that no capability of the container clears them.
+    fn tree(&self, number: usize) -> Outcome<OwnedFd> {
+        let (wanted, prepared) = (&self.plan.trees[number], &self.fds.trees[number]);
+        if wanted.id_maps.is_none() {
+            let depth = if wanted.recursive {
+                OpenTreeFlags::AT_RECURSIVE
+            } else {
+                OpenTreeFlags::empty()
+            };
+            // A path such as /proc/self/fd/7 is something else here.
+            if let Ok(tree) = open_tree(CWD, wanted.path.as_c_str(), CLONE | depth)
+                && identity(tree.as_fd())? == identity(prepared.as_fd())?
+            {
+                return Ok(tree);
+            }
+        }
+        rustix::io::fcntl_dupfd_cloexec(prepared, 3).in_call(Call::Open)
     }
 
     /// Makes one mount of the plan.
@@ -74,19 +94,16 @@ impl<'a> Child<'a> {
                 let tree =
                     open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
                 let target = self.bind_target(tree.as_fd(), &mount.destination)?;
-                (Some(tree), target)
+                (tree, target)
             }
-            Source::Tree(number) => (
-                None,
-                self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?,
-            ),
+            Source::Tree(number) => {
+                let tree = self.tree(*number)?;
+                let target = self.bind_target(tree.as_fd(), &mount.destination)?;
+                (tree, target)
+            }
             Source::Existing => return self.change_existing(mount),
         };
-        let fd = match (&tree, &mount.source) {
-            (Some(tree), _) => tree.as_fd(),
-            (None, Source::Tree(number)) => self.fds.trees[*number].as_fd(),
-            (None, _) => unreachable!("only prepared trees have no descriptor of their own"),
-        };
+        let fd = tree.as_fd();
         apply(fd, &mount.attributes)?;
         attach(fd, target.as_fd()).in_call(Call::MoveMount)?;
         propagate(fd, &mount.attributes)?;
@@ -94,8 +111,8 @@ impl<'a> Child<'a> {
         self.systems
             .retain(|(path, _)| below(path, &mount.destination).is_none());
         match (&mount.source, mount.seal, tree) {
-            (_, Some(slot), tree) => self.sealed[slot] = tree,
-            (Source::Filesystem(filesystem), None, Some(tree)) if filesystem.is_system() => {
+            (_, Some(slot), tree) => self.sealed[slot] = Some(tree),
+            (Source::Filesystem(filesystem), None, tree) if filesystem.is_system() => {
                 self.systems.push((&mount.destination, tree));
             }
             _ => {}
@@ -139,7 +156,7 @@ impl<'a> Child<'a> {
         &self,
         mount: &Mount,
         filesystem: &Filesystem,
-    ) -> Outcome<(Option<OwnedFd>, OwnedFd)> {
+    ) -> Outcome<(OwnedFd, OwnedFd)> {
         let existed = root::place(self.root(), &mount.destination).is_ok();
         let target = if filesystem.is_system() {
             root::ordinary_directory(self.root(), &mount.destination)?
@@ -159,7 +176,7 @@ impl<'a> Child<'a> {
         if filesystem.copy_up && existed {
             copy::directory(target.as_fd(), tree.as_fd())?;
         }
-        Ok((Some(tree), target))
+        Ok((tree, target))
     }
 
     /// Makes a kept mount read-only, now that everything in it is made.
@@ -235,6 +252,12 @@ impl<'a> Child<'a> {
         self.empty = Some(tree);
         Ok(())
     }
+}
+
+/// Device and inode.
+fn identity(fd: BorrowedFd<'_>) -> Outcome<(u64, u64)> {
+    let stat = rustix::fs::fstat(fd).in_call(Call::Fstat)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 fn must_be_directory(tree: BorrowedFd<'_>) -> Outcome {
