@@ -182,6 +182,47 @@ fn flags_that_a_user_namespace_locks_are_kept_cleared_as_asked_or_named() {
 }
 
 #[test]
+fn flags_of_the_host_cannot_be_cleared_from_a_user_namespace() {
+    let bundle = Bundle::new()
+        .user_namespace()
+        .capabilities(&["CAP_SYS_ADMIN"])
+        .no_mount("/sys")
+        .no_mount("/sys/fs/cgroup");
+    let outside = bundle.outside("outside");
+    let bundle = bundle
+        .bind(&outside, "/mnt", &[])
+        .shell("mount -o remount,bind,rw,exec,suid,dev /mnt; touch /mnt/made; grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6");
+    bundle.write();
+    let prelude = "mount -t tmpfs -o mode=777 t \"$1\"; mount -o remount,bind,ro,nosuid,nodev,noexec \"$1\"; shift; \"$@\"";
+    let output = Call::new("unshare", &bundle.temp().join("calls"))
+        .args(["--mount", "sh", "-c", prelude, "sh"])
+        .arg(&outside)
+        .arg(runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(no_profile())
+        .args(["run", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output();
+    let flags: Vec<&str> = output.ok().trim().split(',').collect();
+    for flag in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(flags.contains(&flag), "{flags:?}");
+    }
+}
+
+#[test]
+fn mount_over_the_root_is_refused() {
+    if is_foreign() {
+        return skip("an oracle may ignore it");
+    }
+    for destination in ["/", "/a/.."] {
+        let bundle = Bundle::new().mount(destination, "tmpfs", "tmpfs", &[]);
+        bundle.run().refused(&["mounts[7].destination"]);
+    }
+}
+
+#[test]
 fn masked_paths_may_repeat_nest_miss_and_be_many() {
     let mut paths: Vec<Value> = ["/etc/passwd", "/etc", "/nope", "/etc/passwd"]
         .map(Value::from)
