@@ -1,6 +1,7 @@
 //! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
 //! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
 
+use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -331,7 +332,8 @@ pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
     notify::deliver(Path::new(path), &document.to_string(), listener)
 }
 
-/// Written whole or not at all: whoever waits for the file reads it at once.
+/// Written whole or not at all: whoever waits for the file reads it at once. Never through a link: others may write to the
+/// directory.
 fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
@@ -341,7 +343,11 @@ fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
             crate::error::quote(path.to_string_lossy().as_bytes())
         )
     };
-    std::fs::write(&temporary, pid.to_string()).doing(doing)?;
+    // One that a killed create left.
+    drop(std::fs::remove_file(&temporary));
+    std::fs::File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+        .doing(doing)?;
     std::fs::rename(&temporary, path)
         .doing(doing)
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
