@@ -53,10 +53,12 @@ impl Cgroup {
             }
         }
         // Without v2, and for processes that entered v1 groups only: on the way in, or from outside.
-        if !self.processes()?.is_empty() {
-            self.kill_one_by_one()?;
-        }
-        self.thaw()
+        let killed = self.processes().and_then(|left| match left.as_slice() {
+            [] => Ok(()),
+            _ => self.kill_one_by_one(),
+        });
+        // Whatever came of it, nothing stays frozen.
+        killed.and(self.thaw())
     }
 
     /// Under the freezer nothing forks, so that one round finds all; without it the rounds go on until nothing is new.
