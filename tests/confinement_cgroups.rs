@@ -381,7 +381,16 @@ fn cgroups_path_that_holds_processes_is_refused_and_they_live_on() {
     let mut above = Cell::new().set("/linux/cgroupsPath", json!(format!("{path}/below/..")));
     above.sh("echo ran").refused(&["linux.cgroupsPath"]);
     assert_eq!(first.bundle.status(), "running");
-    first.bundle.delete_by_force().ok();
+    first.bundle.kill("KILL").ok();
+    first.bundle.becomes("stopped");
+    // It is still the first one's to remove, with all that is in it then.
+    let state = first.bundle.state_dir();
+    second.bundle.write();
+    let call = first.bundle.call(&["run", "--bundle"]);
+    let out = call.arg(second.bundle.path()).arg("other").output();
+    out.refused(&["linux.cgroupsPath", first.bundle.id()]);
+    assert!(!state.join("other").exists());
+    first.bundle.delete().ok();
 }
 
 #[test]

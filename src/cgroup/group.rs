@@ -64,12 +64,14 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Refuses a place that belongs to someone else already. Nothing is made.
+    /// Refuses a place that belongs to someone else already; whether there is any of it. Nothing is made.
     ///
     /// # Errors
     /// When a cgroup that is there holds processes or is frozen.
-    pub fn check_free(location: &Location) -> Result<()> {
-        Self::open(location)?.check_fit()
+    pub fn check_free(location: &Location) -> Result<bool> {
+        let there = Self::open(location)?;
+        there.check_fit()?;
+        Ok(there.directories.iter().any(Option::is_some))
     }
 
     /// Opens the cgroup of an existing container; directories that are gone count as empty.

@@ -12,8 +12,8 @@ use super::signals::Patience;
 use super::{
     Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
 };
-use crate::cgroup::Cgroup;
-use crate::error::{Doing, Error, Result};
+use crate::cgroup::{Cgroup, Location};
+use crate::error::{Doing, Error, Result, quote};
 use crate::init::Release;
 use crate::seccomp::notify;
 use crate::spec::Hooks;
@@ -50,7 +50,7 @@ impl Request {
 pub fn create(store: &Store, prepared: Prepared, request: &Request) -> Result<()> {
     let entry = store.reserve(&request.id)?;
     let listener = start::listen(&entry)?;
-    let mut making = Making::begin(entry, prepared, request, Release::Connect(listener))?;
+    let mut making = Making::begin(store, entry, prepared, request, Release::Connect(listener))?;
     making.handshake(request)?;
     making.finish().map(drop)
 }
@@ -81,7 +81,7 @@ pub fn run(
         _ => Some(signals::Forwarded::block(request.patience())?),
     };
     let entry = store.reserve(&request.id)?;
-    let mut making = Making::begin(entry, prepared, request, Release::Link)?;
+    let mut making = Making::begin(store, entry, prepared, request, Release::Link)?;
     making.handshake(request)?;
     making.start()?;
     let (entry, state, pidfd) = making.finish()?;
@@ -106,15 +106,15 @@ struct Making {
 
 impl Making {
     fn begin(
+        store: &Store,
         entry: Entry,
         prepared: Prepared,
         request: &Request,
         release: Release,
     ) -> Result<Self> {
         let state = first_state(&prepared, request);
-        // Whoever clears this container away kills what is in its cgroup, so that it must not name somebody else's.
         if let Some(wanted) = &prepared.plan.cgroup {
-            Cgroup::check_free(&wanted.location)?;
+            check_cgroup(store, &request.id, &wanted.location)?;
         }
         let mut making = Self {
             child: None,
@@ -233,6 +233,26 @@ impl Drop for Making {
     }
 }
 
+/// Whoever clears a container away kills what is in its cgroup, so that no two may name the same. The containers are asked
+/// only where there is such a cgroup already.
+fn check_cgroup(store: &Store, id: &str, location: &Location) -> Result<()> {
+    if !Cgroup::check_free(location)? {
+        return Ok(());
+    }
+    let names_it = |entry: &Entry| {
+        let cgroup = entry.remains().and_then(|remains| remains.cgroup);
+        entry.id() != id && cgroup.is_some_and(|other| other.groups == location.groups)
+    };
+    match store.list()?.iter().find(|entry| names_it(entry)) {
+        None => Ok(()),
+        Some(other) => {
+            let cause = format!("it is the cgroup of container {}", quote(other.id()));
+            Err(Error::new("linux.cgroupsPath", cause)
+                .hint("choose another, or delete that container first"))
+        }
+    }
+}
+
 /// What is known before anything is made.
 fn first_state(prepared: &Prepared, request: &Request) -> State {
     let config = &prepared.tightened.config;
@@ -340,7 +360,7 @@ fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let doing = || {
         format!(
             "write the pid file {}",
-            crate::error::quote(path.to_string_lossy().as_bytes())
+            quote(path.to_string_lossy().as_bytes())
         )
     };
     // One that a killed create left.
