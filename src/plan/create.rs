@@ -6,7 +6,7 @@ use std::ffi::CString;
 
 use super::mounts::Mounts;
 use super::{
-    Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
+    Cgroup, Filter, HookCall, HookConfinement, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
 };
 use crate::cgroup::{Layout, Location, Mode, Write};
 use crate::error::{Error, Result, quote};
@@ -499,6 +499,13 @@ fn hook_step(
         directory: c_string(directory),
         environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
+        confinement: (status == "created").then(|| HookConfinement {
+            no_new_privileges: inputs
+                .config
+                .process
+                .as_ref()
+                .is_some_and(|process| process.no_new_privileges),
+        }),
         state: state_around_pid(inputs, status),
     }))
 }

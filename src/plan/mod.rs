@@ -15,7 +15,7 @@ pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
 pub use show::{Line, errno_words, explain};
 pub use step::{
-    Attributes, Expectation, Filesystem, HookCall, IdMapText, Join, Kind, Mount, Node, Source, Step,
+    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount, Node, Source, Step,
 };
 
 use std::ffi::CString;

@@ -245,8 +245,17 @@ pub struct HookCall {
     pub environment: Vector,
     /// Seconds after which it is killed.
     pub timeout: Option<u64>,
+    /// What binds the program binds it too, no_new_privs and the seccomp filters: it is a program of the image.
+    pub confinement: Option<HookConfinement>,
     /// The state document up to the process id, and after it; only the child knows its id in its own namespace.
     pub state: (String, String),
+}
+
+/// How a hook of the image is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookConfinement {
+    /// no_new_privs.
+    pub no_new_privileges: bool,
 }
 
 /// What init must find when it asks the kernel about itself, just before the program.
