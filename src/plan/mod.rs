@@ -13,7 +13,7 @@ mod step;
 pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
-pub use show::{Line, errno_words, explain};
+pub use show::{Line, explain};
 pub use step::{
     Attributes, Expectation, Filesystem, HookCall, IdMapText, Join, Kind, Mount, Node, Source, Step,
 };

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::{Attributes, Call, Difference, Failure, Filesystem, Join, Plan, Source, Step};
-use crate::error::{Error, Kind, quote};
+use crate::error::{Error, Kind, errno_words, quote};
 use crate::names;
 use crate::spec::NamespaceType;
 
@@ -404,20 +404,6 @@ fn cannot_execute(program: &str, errno: i32) -> Error {
         )
         .kind(Kind::NotExecutable),
         _ => Error::new(format!("execute {program}"), words).kind(Kind::NotExecutable),
-    }
-}
-
-/// `no such file or directory (ENOENT)`.
-pub fn errno_words(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
-    let mut characters = text.chars();
-    let lower = characters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(characters).collect()
-    });
-    match names::errno_name(errno) {
-        Some(name) => format!("{lower} ({name})"),
-        None => format!("{lower} ({errno})"),
     }
 }
 
