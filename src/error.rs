@@ -113,26 +113,28 @@ fn with_errno_words(cause: String) -> String {
     }
 }
 
-/// Puts untrusted text in double quotes with control characters, quotes and backslashes escaped, so that it can neither
-/// reach a terminal raw nor span a line.
+/// Puts untrusted text in double quotes, escaped, so that it can neither reach a terminal raw nor span a line.
 pub fn quote(untrusted: impl AsRef<[u8]>) -> String {
+    format!("\"{}\"", escape(untrusted))
+}
+
+/// Escapes control characters, those that turn the direction of text, quotes and backslashes in untrusted text.
+pub fn escape(untrusted: impl AsRef<[u8]>) -> String {
     let text = String::from_utf8_lossy(untrusted.as_ref());
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
+            '"' | '\\' => escaped.extend(['\\', c]),
             c if c.is_control()
                 || ('\u{2028}'..='\u{202e}').contains(&c)
                 || ('\u{2066}'..='\u{2069}').contains(&c) =>
             {
-                quoted.extend(c.escape_default());
+                escaped.extend(c.escape_default());
             }
-            c => quoted.push(c),
+            c => escaped.push(c),
         }
     }
-    quoted.push('"');
-    quoted
+    escaped
 }
 
 /// Adds `doing` to any failure of the system or of a library.

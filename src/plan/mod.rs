@@ -5,6 +5,7 @@ mod call;
 mod create;
 mod devices;
 mod environment;
+mod explain;
 mod mounts;
 mod process;
 mod show;
@@ -13,7 +14,8 @@ mod step;
 pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
-pub use show::{Line, explain};
+pub use explain::explain;
+pub use show::Line;
 pub use step::{
     Attributes, Expectation, Filesystem, HookCall, IdMapText, Join, Kind, Mount, Node, Source, Step,
 };

@@ -563,3 +563,19 @@ pub enum NamespaceType {
     #[serde(rename = "time")]
     Time,
 }
+
+impl NamespaceType {
+    /// As the config spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pid => "pid",
+            Self::Network => "network",
+            Self::Mount => "mount",
+            Self::Ipc => "ipc",
+            Self::Uts => "uts",
+            Self::User => "user",
+            Self::Cgroup => "cgroup",
+            Self::Time => "time",
+        }
+    }
+}
