@@ -2,11 +2,13 @@
 //! `create` computes it from a config, `init` carries the child's part out, `stockade plan` prints it.
 
 mod call;
+mod cgroup_mounts;
 mod create;
 mod devices;
 mod environment;
 mod explain;
 mod mounts;
+mod namespaces;
 mod process;
 mod show;
 mod step;

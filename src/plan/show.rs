@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use serde_json::{Value, json};
 
-use super::create::flag_of;
+use super::namespaces::flag_of;
 use super::{Attributes, Filesystem, Join, Plan, Source, Step};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
