@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! container/create                       init
-//! clone3; id maps
+//! clone3; id maps                        (Cloned before them, when init had to fork once more)
 //! 1 Proceed ──────────▶ wait; steps(setup)     cgroup, namespaces, mounts
-//! 2 Done    ◀────────── tell                   (Cloned before it, when init had to fork once more)
+//! 2 Done    ◀────────── tell
 //! prestart and createRuntime hooks
 //! 3 Proceed ──────────▶ wait; steps(enter)     createContainer hooks, pivot, ids, capabilities
 //! 4 Done    ◀────────── tell; state.json written; create exits
