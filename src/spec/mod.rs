@@ -8,6 +8,7 @@ mod document;
 mod hardened;
 mod linux;
 mod read;
+mod resources;
 mod seccomp;
 
 pub use bundle::Bundle;
@@ -15,4 +16,5 @@ pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
 pub use read::{check_runnable, parse};
+pub use resources::*;
 pub use seccomp::*;
