@@ -35,7 +35,11 @@ pub struct Prepared {
 /// What the profile refuses, or what this host cannot honour, by the name of the field.
 pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
-    let tightened = profile::tighten(&bundle.config, profile, &profile::Facts::read()?)?;
+    let tightened = profile::tighten(
+        &bundle.config,
+        profile,
+        &profile::Facts::read()?.with_joins(&bundle.config),
+    )?;
     let layout = Layout::discover()?;
     let config = &tightened.config;
     let location = location(&layout, config, id, &host)?;

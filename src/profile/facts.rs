@@ -2,10 +2,11 @@
 //! What a plan depends on is `host::Facts`; the two share nothing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Doing, Error, Result};
 use crate::names;
-use crate::spec::Rlimit;
+use crate::spec::{Config, Rlimit};
 use crate::sys::attributes;
 
 /// What of the host a profile depends on; the default is a host that says nothing.
@@ -17,9 +18,32 @@ pub struct Facts {
     pub thermal_throttle: Vec<String>,
     /// The limits that this process has, which a container inherits where its config is silent.
     pub rlimits: Vec<Rlimit>,
+    /// Namespace paths of the config that lead to where this process is itself: the host, not another container.
+    pub own_namespaces: Vec<String>,
 }
 
 impl Facts {
+    /// Looks where the namespaces lead that a config joins by path.
+    #[must_use]
+    pub fn with_joins(mut self, config: &Config) -> Self {
+        let identity = |path: &str| {
+            fs::metadata(path)
+                .ok()
+                .map(|found| (found.dev(), found.ino()))
+        };
+        let own: Vec<_> = fs::read_dir("/proc/self/ns")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| identity(entry.ok()?.path().to_str()?))
+            .collect();
+        let joined = config.linux.iter().flat_map(|linux| &linux.namespaces);
+        self.own_namespaces = joined
+            .filter_map(|namespace| namespace.path.clone())
+            .filter(|path| identity(path).is_some_and(|found| own.contains(&found)))
+            .collect();
+        self
+    }
+
     /// Of the host that this process runs on.
     ///
     /// # Errors
@@ -29,6 +53,7 @@ impl Facts {
             memory_total: memory_total()?,
             thermal_throttle: thermal_throttle(),
             rlimits: rlimits()?,
+            own_namespaces: Vec::new(),
         })
     }
 }

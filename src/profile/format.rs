@@ -1,4 +1,4 @@
-//! The TOML format of a profile, as types; the comments in profiles/*.toml show its use.
+//! The TOML format of a profile, as types; docs/profiles.md is its reference.
 //! What the values do to a config is in `tighten`.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Profiles: what a config is tightened to before anything is planned.
+//! Profiles: what a config is tightened to before anything is planned (docs/profiles.md).
 //! The types of the file are in `format`, its rules in `check`, the rules that cut a config in `tighten`, the proof
 //! obligation in `order`.
 
