@@ -177,10 +177,8 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(cause) = fs::remove_dir_all(&self.path) {
-            log::warn!(
-                "remove {}: {cause}",
-                quote(self.path.to_string_lossy().as_bytes())
-            );
+            let doing = format!("remove {}", quote(self.path.to_string_lossy().as_bytes()));
+            log::warn!("{}", Error::new(doing, cause));
         }
     }
 }

@@ -1,11 +1,13 @@
 //! What of the host a profile depends on.
-//! Reading it is the only input of this module beyond files of profiles.
+//! What a plan depends on is `host::Facts`; the two share nothing.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Doing, Error, Result};
+use crate::names;
 use crate::spec::{Config, Rlimit};
+use crate::sys::attributes;
 
 /// What of the host a profile depends on; the default is a host that says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -45,7 +47,7 @@ impl Facts {
     /// Of the host that this process runs on.
     ///
     /// # Errors
-    /// An unreadable or unexpected `/proc/meminfo` or `/proc/self/limits`.
+    /// An unreadable or unexpected `/proc/meminfo`, or the errno of prlimit(2).
     pub fn read() -> Result<Self> {
         Ok(Self {
             memory_total: memory_total()?,
@@ -92,47 +94,16 @@ fn thermal_throttle() -> Vec<String> {
     found
 }
 
-/// The names of `/proc/self/limits` that a profile can bound, with their constants.
-const LIMITS: [(&str, &str); 16] = [
-    ("Max cpu time", "RLIMIT_CPU"),
-    ("Max file size", "RLIMIT_FSIZE"),
-    ("Max data size", "RLIMIT_DATA"),
-    ("Max stack size", "RLIMIT_STACK"),
-    ("Max core file size", "RLIMIT_CORE"),
-    ("Max resident set", "RLIMIT_RSS"),
-    ("Max processes", "RLIMIT_NPROC"),
-    ("Max open files", "RLIMIT_NOFILE"),
-    ("Max locked memory", "RLIMIT_MEMLOCK"),
-    ("Max address space", "RLIMIT_AS"),
-    ("Max file locks", "RLIMIT_LOCKS"),
-    ("Max pending signals", "RLIMIT_SIGPENDING"),
-    ("Max msgqueue size", "RLIMIT_MSGQUEUE"),
-    ("Max nice priority", "RLIMIT_NICE"),
-    ("Max realtime priority", "RLIMIT_RTPRIO"),
-    ("Max realtime timeout", "RLIMIT_RTTIME"),
-];
-
 fn rlimits() -> Result<Vec<Rlimit>> {
-    let path = "/proc/self/limits";
-    let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
-    let number = |word: &str| {
-        if word == "unlimited" {
-            Some(u64::MAX)
-        } else {
-            word.parse().ok()
-        }
-    };
-    let limit = |line: &str| {
-        let (name, kind) = LIMITS.iter().find(|(name, _)| line.starts_with(name))?;
-        let mut words = line[name.len()..].split_whitespace();
-        let (soft, hard) = (number(words.next()?)?, number(words.next()?)?);
-        Some(Rlimit {
-            kind: (*kind).into(),
+    let own = |(name, number): &(&str, u32)| {
+        let (soft, hard) = attributes::limit(*number).doing(|| format!("read {name}"))?;
+        Ok(Rlimit {
+            kind: (*name).into(),
             hard,
             soft,
         })
     };
-    Ok(text.lines().filter_map(limit).collect())
+    names::RLIMITS.iter().map(own).collect()
 }
 
 #[cfg(test)]
@@ -143,6 +114,6 @@ mod tests {
     fn facts_of_this_host_are_complete() {
         let facts = Facts::read().unwrap();
         assert!(facts.memory_total > 1 << 20);
-        assert_eq!(facts.rlimits.len(), LIMITS.len());
+        assert_eq!(facts.rlimits.len(), names::RLIMITS.len());
     }
 }
