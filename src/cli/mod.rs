@@ -13,6 +13,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 
 use crate::cmd::exit::Promise;
 use crate::cmd::{self, ExitCode, Global, LogFormat};
+use crate::container;
 use crate::error::Result;
 
 /// What `--version` prints after the program's name; clients look for these words.
@@ -79,6 +80,14 @@ impl Verb {
         }
     }
 
+    /// The verbs that make or enter a container seal the binary first; the others have nothing to protect it from.
+    fn seal(&self) -> Result<()> {
+        match self {
+            Self::Create(_) | Self::Run(_) | Self::Launch(_) => container::seal::ensure(),
+            _ => Ok(()),
+        }
+    }
+
     fn run(&self, global: &Global) -> Result<ExitCode> {
         match self {
             Self::State(args) => cmd::state::run(global, args),
@@ -126,6 +135,7 @@ fn carry_out(line: &CommandLine) -> ExitCode {
     let global = &line.global;
     let result = log::open(global.log.as_deref(), global.log_format, global.debug)
         .and_then(|()| global.check())
+        .and_then(|()| line.verb.seal())
         .and_then(|()| line.verb.run(global));
     result.unwrap_or_else(|error| {
         log::report(&error);

@@ -136,6 +136,9 @@ impl Making {
         };
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         self.state.cgroup = Some(cgroup.location().clone());
+        if let Some(owner) = wanted.owner {
+            cgroup.give_to(owner)?;
+        }
         let fds = CgroupFds {
             tasks: cgroup.task_files()?,
             directory: cgroup.directory()?,

@@ -12,7 +12,7 @@ use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, Linux, Process, Seccomp};
+use crate::spec::{Bundle, Config, Hook, Linux, Mount, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
@@ -417,7 +417,30 @@ fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
         location,
         writes,
         devices,
+        owner: cgroup_owner(inputs, linux),
     }))
+}
+
+/// A container gets its cgroup when it could use it: on cgroup v2 alone, in a cgroup namespace of its own, with a cgroup
+/// filesystem that it may write to.
+fn cgroup_owner(inputs: &Inputs<'_>, linux: &Linux) -> Option<u32> {
+    let is_cgroup = |mount: &&Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    let mount = inputs.config.mounts.iter().find(is_cgroup)?;
+    let is_writable = names::mount::parse(&mount.options).set & libc::MOUNT_ATTR_RDONLY == 0;
+    let has_namespace = linux
+        .namespaces
+        .iter()
+        .any(|namespace| namespace.kind == NamespaceType::Cgroup && namespace.path.is_none());
+    if inputs.layout.mode() != Mode::V2 || !is_writable || !has_namespace {
+        return None;
+    }
+    let uid = inputs.config.process.as_ref()?.user.uid;
+    let map = linux
+        .uid_mappings
+        .iter()
+        .find(|map| (map.container_id..map.container_id.saturating_add(map.size)).contains(&uid));
+    let outside = map.map_or(uid, |map| map.host_id + (uid - map.container_id));
+    (outside != inputs.host.uid).then_some(outside)
 }
 
 /// Adds a tree that the parent opens, and returns its number.

@@ -82,6 +82,8 @@ pub struct Cgroup {
     pub writes: Vec<Write>,
     /// Device rules, applied after a default deny.
     pub devices: Vec<DeviceRule>,
+    /// The user on the host that may divide the container's resources further (config-linux.md, "Cgroup ownership").
+    pub owner: Option<u32>,
 }
 
 /// A compiled seccomp filter.
