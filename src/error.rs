@@ -1,6 +1,7 @@
-//! One error type, `doing: cause`, and the quoting of text that came from outside.
+//! One error type, `doing: cause`, the kernel's error numbers in words, and the quoting of text that came from outside.
+//! Which exit code an error becomes is `cmd::exit`'s.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// The result of everything that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -27,11 +28,12 @@ pub struct Error {
 }
 
 impl Error {
-    /// `doing` names the act and its object (`open "/x/config.json"`), `cause` the reason.
+    /// `doing` names the act and its object (`open "/x/config.json"`), `cause` the reason. A cause that ends in an error
+    /// of the system, in the words of the standard library or of rustix, gets those of [`errno_words`].
     pub fn new(doing: impl Into<String>, cause: impl fmt::Display) -> Self {
         Self {
             doing: doing.into(),
-            cause: cause.to_string(),
+            cause: with_errno_words(cause.to_string()),
             hint: None,
             kind: Kind::Failed,
         }
@@ -70,26 +72,69 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
-/// Puts untrusted text in double quotes with control characters, quotes and backslashes escaped, so that it can neither
-/// reach a terminal raw nor span a line.
+/// An error number in words and with its name (errno(3)): `no such file or directory (ENOENT)`.
+pub fn errno_words(number: i32) -> String {
+    let sentence = sentence(number);
+    // Of "RFS specific error" and its like the first letter is not that of a word.
+    let is_word = sentence.chars().nth(1).is_none_or(char::is_lowercase);
+    let sentence = match sentence.chars().next() {
+        Some(first) if is_word => {
+            format!("{}{}", first.to_lowercase(), &sentence[first.len_utf8()..])
+        }
+        _ => sentence,
+    };
+    match nix::errno::Errno::from_raw(number) {
+        nix::errno::Errno::UnknownErrno => format!("{sentence} (errno {number})"),
+        name => format!("{sentence} ({name:?})"),
+    }
+}
+
+/// `No such file or directory`.
+fn sentence(number: i32) -> String {
+    let text = io::Error::from_raw_os_error(number).to_string();
+    match text.rsplit_once(" (os error ") {
+        Some((sentence, _)) => sentence.to_owned(),
+        None => text,
+    }
+}
+
+/// `No such file or directory (os error 2)` at the end becomes `no such file or directory (ENOENT)`.
+fn with_errno_words(cause: String) -> String {
+    let said = cause
+        .strip_suffix(')')
+        .and_then(|text| text.rsplit_once(" (os error "));
+    let Some((text, number)) = said.and_then(|(text, number)| Some((text, number.parse().ok()?)))
+    else {
+        return cause;
+    };
+    match text.strip_suffix(&sentence(number)) {
+        Some(before) => format!("{before}{}", errno_words(number)),
+        None => cause,
+    }
+}
+
+/// Puts untrusted text in double quotes, escaped, so that it can neither reach a terminal raw nor span a line.
 pub fn quote(untrusted: impl AsRef<[u8]>) -> String {
+    format!("\"{}\"", escape(untrusted))
+}
+
+/// Escapes control characters, those that turn the direction of text, quotes and backslashes in untrusted text.
+pub fn escape(untrusted: impl AsRef<[u8]>) -> String {
     let text = String::from_utf8_lossy(untrusted.as_ref());
-    let mut quoted = String::with_capacity(text.len() + 2);
-    quoted.push('"');
+    let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
+            '"' | '\\' => escaped.extend(['\\', c]),
             c if c.is_control()
                 || ('\u{2028}'..='\u{202e}').contains(&c)
                 || ('\u{2066}'..='\u{2069}').contains(&c) =>
             {
-                quoted.extend(c.escape_default());
+                escaped.extend(c.escape_default());
             }
-            c => quoted.push(c),
+            c => escaped.push(c),
         }
     }
-    quoted.push('"');
-    quoted
+    escaped
 }
 
 /// Adds `doing` to any failure of the system or of a library.
@@ -114,6 +159,26 @@ mod tests {
     #[test]
     fn quoting_leaves_no_control_character() {
         assert_eq!(quote("a\"b\\c\n\u{1b}[31m"), r#""a\"b\\c\n\u{1b}[31m""#);
+    }
+
+    #[test]
+    fn errors_of_the_system_are_worded_alike_wherever_they_come_from() {
+        let words = "no such file or directory (ENOENT)";
+        assert_eq!(errno_words(libc::ENOENT), words);
+        let text = |cause: &dyn fmt::Display| Error::new("x", cause).to_string();
+        assert_eq!(
+            text(&io::Error::from_raw_os_error(libc::ENOENT)),
+            format!("x: {words}")
+        );
+        assert_eq!(text(&rustix::io::Errno::NOENT), format!("x: {words}"));
+        let nested = format!("y: {}", rustix::io::Errno::NOENT);
+        assert_eq!(text(&nested), format!("x: y: {words}"));
+        assert_eq!(text(&"not it (os error 2)"), "x: not it (os error 2)");
+        assert_eq!(errno_words(4000), "unknown error 4000 (errno 4000)");
+        assert_eq!(
+            errno_words(libc::ELIBSCN),
+            ".lib section in a.out corrupted (ELIBSCN)"
+        );
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Doing, Error, Result, quote};
+use crate::names;
 
 /// The oldest kernel with every call that the design needs (cgroup.kill is the newest of them).
 const FLOOR: (u32, u32) = (5, 14);
@@ -59,6 +60,11 @@ impl Facts {
                 .ino()
                 != INITIAL_USER_NAMESPACE,
         })
+    }
+
+    /// Whether we have a capability in effect, by its name such as `CAP_SYS_ADMIN`.
+    pub fn has_capability(&self, name: &str) -> bool {
+        names::capability(name).is_some_and(|number| self.capabilities >> number & 1 == 1)
     }
 }
 

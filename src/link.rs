@@ -3,9 +3,9 @@
 //!
 //! ```text
 //! container/create                       init
-//! clone3; id maps
+//! clone3; id maps                        (Cloned before them, when init had to fork once more)
 //! 1 Proceed ──────────▶ wait; steps(setup)     cgroup, namespaces, mounts
-//! 2 Done    ◀────────── tell                   (Cloned before it, when init had to fork once more)
+//! 2 Done    ◀────────── tell
 //! prestart and createRuntime hooks
 //! 3 Proceed ──────────▶ wait; steps(enter)     createContainer hooks, pivot, ids, capabilities
 //! 4 Done    ◀────────── tell; state.json written; create exits
@@ -48,43 +48,12 @@ const SIZE: usize = 24;
 
 impl Message {
     fn encode(self) -> [u8; SIZE] {
+        let none = Failure::default();
         let (kind, failure) = match self {
-            Self::Proceed => (
-                1,
-                Failure {
-                    step: 0,
-                    call: 0,
-                    errno: 0,
-                    detail: 0,
-                },
-            ),
-            Self::Done => (
-                2,
-                Failure {
-                    step: 0,
-                    call: 0,
-                    errno: 0,
-                    detail: 0,
-                },
-            ),
-            Self::Cloned(pid) => (
-                3,
-                Failure {
-                    step: 0,
-                    call: 0,
-                    errno: pid,
-                    detail: 0,
-                },
-            ),
-            Self::Listener => (
-                4,
-                Failure {
-                    step: 0,
-                    call: 0,
-                    errno: 0,
-                    detail: 0,
-                },
-            ),
+            Self::Proceed => (1, none),
+            Self::Done => (2, none),
+            Self::Cloned(pid) => (3, Failure { errno: pid, ..none }),
+            Self::Listener => (4, none),
             Self::Failed(failure) => (5u32, failure),
         };
         let mut bytes = [0; SIZE];

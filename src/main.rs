@@ -1,4 +1,4 @@
-//! The program `stockade`: carries one verb out, ends with its exit code.
+//! The program `stockade`: seals itself, carries one verb out, ends with its exit code.
 
 use std::process::ExitCode;
 

@@ -71,6 +71,11 @@ fn cve_2019_5736_the_runtimes_binary_is_not_reachable_while_init_waits() {
     cell.bundle.config["process"]["args"] = json!(["/bin/true"]);
     cell.bundle.create().ok();
     let exe = format!("/proc/{}/exe", cell.bundle.pid());
+    let mounted = rustix::fs::statvfs(&exe).unwrap().f_flag;
+    assert!(
+        mounted.contains(rustix::fs::StatVfsMountFlags::RDONLY),
+        "what init executes is on a writable mount"
+    );
     let opened = fs::OpenOptions::new().write(true).open(exe);
     let refused = opened.expect_err("the binary of a waiting init is writable");
     // ETXTBSY, EROFS, EPERM or EACCES.

@@ -364,5 +364,4 @@ fn kernel_access(access: u8) -> i32 {
 }
 
 #[cfg(test)]
-#[path = "devices_tests.rs"]
 mod tests;

@@ -22,7 +22,7 @@ impl Drop for Made {
             match filesystem::remove(path) {
                 // Busy: another container uses the parent by now.
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-                Err(errno) => log::warn!("remove {}: {errno}", shown(path)),
+                Err(errno) => log::warn!("{}", error(format!("remove {}", shown(path)), errno)),
             }
         }
     }

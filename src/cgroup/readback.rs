@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn other_forms() {
+    fn values_that_the_kernel_prints_in_another_form_still_hold() {
         assert!(holds("cpu.max", "50000", "50000 100000\n"));
         assert!(!holds("cpu.max", "50000 200000", "50000 100000\n"));
         assert!(holds(

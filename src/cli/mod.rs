@@ -13,7 +13,7 @@ use clap::{ArgAction, Command, CommandFactory, FromArgMatches, Parser, Subcomman
 
 use crate::cmd::exit::Promise;
 use crate::cmd::{self, ExitCode, Global, LogFormat};
-use crate::container::seal;
+use crate::container;
 use crate::error::Result;
 use crate::sys::signal;
 
@@ -81,16 +81,16 @@ impl Verb {
         }
     }
 
-    /// Whether the container's first process begins as a copy of this one: by /proc/PID/exe a container reaches the file.
-    fn clones_this_process(&self) -> bool {
-        matches!(self, Self::Create(_) | Self::Run(_) | Self::Launch(_))
+    /// The verbs that make or enter a container seal the binary first; the others have nothing to protect it from.
+    fn seal(&self) -> Result<()> {
+        match self {
+            Self::Create(_) | Self::Run(_) | Self::Launch(_) => container::seal::ensure(),
+            _ => Ok(()),
+        }
     }
 
     fn run(&self, global: &Global) -> Result<ExitCode> {
         signal::keep_ends_of_children();
-        if self.clones_this_process() {
-            seal::ensure()?;
-        }
         match self {
             Self::State(args) => cmd::state::run(global, args),
             Self::Kill(args) => cmd::kill::run(global, args),
@@ -137,6 +137,7 @@ fn carry_out(line: &CommandLine) -> ExitCode {
     let global = &line.global;
     let result = log::open(global.log.as_deref(), global.log_format, global.debug)
         .and_then(|()| global.check())
+        .and_then(|()| line.verb.seal())
         .and_then(|()| line.verb.run(global));
     result.unwrap_or_else(|error| {
         log::report(&error);

@@ -41,7 +41,7 @@ fn linux() -> Value {
     let seccomp = seccomp::supported();
     json!({
         "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
-        "capabilities": capabilities(),
+        "capabilities": names::CAPABILITIES[..],
         "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
         "seccomp": {
             "enabled": true,
@@ -55,22 +55,16 @@ fn linux() -> Value {
         "selinux": { "enabled": true },
         "intelRdt": { "enabled": false, "schemata": false, "monitoring": false },
         "memoryPolicy": {
-            "modes": [
-                "MPOL_DEFAULT", "MPOL_BIND", "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE", "MPOL_PREFERRED",
-                "MPOL_PREFERRED_MANY", "MPOL_LOCAL",
-            ],
-            "flags": ["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"],
+            "modes": words(names::MEMORY_POLICY_MODES),
+            "flags": words(names::MEMORY_POLICY_FLAGS),
         },
         "mountExtensions": { "idmap": { "enabled": true } },
         "netDevices": { "enabled": false },
     })
 }
 
-/// All names, in the order of their numbers.
-fn capabilities() -> Vec<String> {
-    let mut all: Vec<_> = caps::all().into_iter().collect();
-    all.sort_by_key(caps::Capability::index);
-    all.iter().map(ToString::to_string).collect()
+fn words<N>(table: &[(&'static str, N)]) -> Vec<&'static str> {
+    table.iter().map(|(word, _)| *word).collect()
 }
 
 #[cfg(test)]

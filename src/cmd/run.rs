@@ -19,7 +19,7 @@ pub struct Running {
     /// Keep the container's state after its end
     #[arg(long)]
     pub keep: bool,
-    /// Leave orphans of the container to the system's reaper
+    /// Accepted for callers of other runtimes: orphans of the container always go to the system's reaper
     #[arg(long)]
     pub no_subreaper: bool,
 }

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_have_names() {
+    fn variable_needs_a_name_and_an_equals_sign() {
         assert!(variable("A=").is_ok() && variable("A=b=c").is_ok());
         assert!(variable("=x").is_err() && variable("A").is_err());
     }

@@ -16,7 +16,7 @@ use super::prepare::open_in_image;
 use crate::error::{Doing, Error, Result, quote};
 use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
-use crate::plan::{Call, Failure, Plan, Step, errno_words};
+use crate::plan::{Call, Failure, Plan, Step};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::mount::{self, Change, Reach};
 use crate::sys::{Errno, attributes};
@@ -131,7 +131,7 @@ impl Child {
                 let name = crate::names::rlimit_name(*resource).unwrap_or("a limit");
                 Error::new(
                     format!("process.rlimits: raise the hard limit {name} to {hard}"),
-                    errno_words(errno.raw_os_error()),
+                    errno,
                 )
                 .hint("only CAP_SYS_RESOURCE raises a hard limit")
             })?;
@@ -313,7 +313,7 @@ fn check_proc(proc: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn clone_failed(plan: &Plan, errno: Errno) -> Error {
-    let error = Error::new("clone init", errno_words(errno.raw_os_error()));
+    let error = Error::new("clone init", errno);
     match errno {
         Errno::PERM if plan.id_maps.is_none() => {
             error.hint("new namespaces take CAP_SYS_ADMIN, or a user namespace among them")
@@ -337,7 +337,7 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
             OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK,
             Mode::empty(),
         )
-        .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+        .doing(doing)?;
         let kind = rustix::fs::fstatfs(&fd).doing(doing)?.f_type;
         if kind != libc::NSFS_MAGIC {
             return Err(Error::new(doing(), "not a namespace"));
@@ -358,11 +358,9 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             };
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
-            let fd = open_tree(CWD, &tree.path, flags)
-                .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+            let fd = open_tree(CWD, &tree.path, flags).doing(doing)?;
             // The runtime's namespace was not isolated: what is mounted in a tree that is still shared would appear there.
-            mount::change(fd.as_fd(), SLAVE, Reach::Tree)
-                .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+            mount::change(fd.as_fd(), SLAVE, Reach::Tree).doing(doing)?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
             }

@@ -143,6 +143,9 @@ impl Making {
         self.state.cgroup = None;
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         self.state.cgroup = Some(cgroup.location().clone());
+        if let Some(owner) = wanted.owner {
+            cgroup.give_to(owner)?;
+        }
         let fds = CgroupFds {
             tasks: cgroup.task_files()?,
             directory: cgroup.directory()?,

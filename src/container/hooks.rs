@@ -242,7 +242,7 @@ mod tests {
         };
         let error = run_it(missing).unwrap_err().to_string();
         assert!(
-            error.starts_with(r#"run hooks.prestart[0] "/nonexistent/hook": No such file"#),
+            error.starts_with(r#"run hooks.prestart[0] "/nonexistent/hook": no such file"#),
             "{error}"
         );
     }
@@ -312,7 +312,7 @@ mod tests {
             run_it(plain)
                 .unwrap_err()
                 .to_string()
-                .contains("Permission denied")
+                .contains("permission denied (EACCES)")
         );
     }
 }

@@ -7,7 +7,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use super::child::reap;
 use crate::error::{Doing, Error, Result};
-use crate::plan::{IdMapText, errno_words};
+use crate::plan::IdMapText;
 use crate::sys::clone::{Side, clone3};
 use crate::sys::mount::{self, Reach};
 use crate::sys::{prctl, program};
@@ -23,8 +23,7 @@ pub(super) fn write(pid: i32, maps: &IdMapText) -> Result<()> {
 
 fn write_file(pid: i32, file: &str, text: &str, field: &str) -> Result<()> {
     std::fs::write(format!("/proc/{pid}/{file}"), text).map_err(|cause| {
-        let words = errno_words(cause.raw_os_error().unwrap_or(libc::EIO));
-        Error::new(format!("{field}: write {file}"), words)
+        Error::new(format!("{field}: write {file}"), cause)
             .hint("without privileges only one's own id can be mapped, in one line of size 1")
     })
 }
@@ -34,7 +33,7 @@ pub(super) fn map_mount(tree: BorrowedFd<'_>, maps: &IdMapText, recursive: bool)
     let user = user_namespace(maps)?;
     let reach = if recursive { Reach::Tree } else { Reach::Mount };
     mount::map_ids(tree, user.as_fd(), reach).map_err(|errno| {
-        Error::new("map the ids of a mount", errno_words(errno.raw_os_error()))
+        Error::new("map the ids of a mount", errno)
             .hint("the filesystem may not support idmapped mounts")
     })
 }

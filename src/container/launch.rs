@@ -92,7 +92,9 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
     let mut profile = profile.clone();
     if !privileged && !has_limits(request) {
         profile = profile.without_cgroup_limits();
-        log::warn!("without root or a delegated cgroup, limits are per process (rlimits)");
+        log::warn!(
+            "without root or a delegated cgroup, limits are per process (rlimits), and none is on CPU time"
+        );
     }
     if request.network == Network::Host {
         // Asked for by whoever launches; a profile guards against what a config brings along.
@@ -175,10 +177,8 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(cause) = fs::remove_dir_all(&self.path) {
-            log::warn!(
-                "remove {}: {cause}",
-                quote(self.path.to_string_lossy().as_bytes())
-            );
+            let doing = format!("remove {}", quote(self.path.to_string_lossy().as_bytes()));
+            log::warn!("{}", Error::new(doing, cause));
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::host;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
 use crate::profile::{self, Profile, Tightened};
+use crate::seccomp;
 use crate::spec::{Bundle, Config};
 use crate::sys::attributes;
 
@@ -35,9 +36,20 @@ pub struct Prepared {
 /// What the profile refuses, or what this host cannot honour, by the name of the field.
 pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
-    let tightened = profile::tighten(&bundle.config, profile, &profile::Facts::read()?)?;
+    let tightened = profile::tighten(
+        &bundle.config,
+        profile,
+        &profile::Facts::read()?.with_joins(&bundle.config),
+    )?;
     let layout = Layout::discover()?;
     let config = &tightened.config;
+    let filters = config
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.seccomp.as_ref());
+    for filter in filters.into_iter().chain(&tightened.filter) {
+        seccomp::check_kernel(filter)?;
+    }
     let location = location(&layout, config, id, &host)?;
     let plan = plan::create(&Inputs {
         bundle: &bundle,

@@ -23,7 +23,8 @@ const OWN_FILE: &std::ffi::CStr = c"/proc/self/exe";
 /// No /proc, no memory for the copy, or the kernel refuses the execution.
 pub fn ensure() -> Result<()> {
     if is_sealed().map_err(failed)? {
-        return Ok(());
+        // Executing a descriptor names the process after its number (before Linux 6.14).
+        return rustix::thread::set_name(c"stockade").map_err(failed);
     }
     let sealed = readonly_clone()
         .or_else(|_| copy_in_memory())

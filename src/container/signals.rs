@@ -1,5 +1,6 @@
 //! The foreground: signals that reach the runtime are passed on, and the program's end is the runtime's.
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
@@ -40,10 +41,12 @@ impl Forwarded {
         ] {
             set.remove(fault);
         }
-        set.thread_block().doing(|| "block signals")?;
+        set.thread_block()
+            .map_err(io::Error::from)
+            .doing(|| "block signals")?;
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
         Ok(Self {
-            signals: signals.doing(|| "read signals")?,
+            signals: signals.map_err(io::Error::from).doing(|| "read signals")?,
             patience,
         })
     }
@@ -66,7 +69,12 @@ impl Forwarded {
     }
 
     fn forward(&self, pidfd: BorrowedFd<'_>, requests: &mut u32) -> Result<()> {
-        while let Some(received) = self.signals.read_signal().doing(|| "read a signal")? {
+        while let Some(received) = self
+            .signals
+            .read_signal()
+            .map_err(io::Error::from)
+            .doing(|| "read a signal")?
+        {
             let number = received.ssi_signo as i32;
             // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
             if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {

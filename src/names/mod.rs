@@ -2,9 +2,7 @@
 //! Pure tables: nothing here asks the kernel, and a word that is not known is `None`, never an error.
 
 mod capability;
-mod errno;
 pub mod mount;
-mod namespace;
 mod rlimit;
 mod schedule;
 mod signal;
@@ -13,8 +11,6 @@ pub mod syscalls;
 mod sysctl;
 
 pub use capability::{CAPABILITIES, capability, capability_name};
-pub use errno::{errno_name, errno_number, errno_text};
-pub use namespace::{namespace_file, namespace_flag};
 pub use rlimit::{RLIMITS, rlimit, rlimit_name};
 pub use schedule::{
     IO_CLASSES, MEMORY_POLICY_FLAGS, MEMORY_POLICY_MODES, PERSONALITIES, SCHEDULER_FLAGS,

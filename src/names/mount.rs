@@ -108,6 +108,20 @@ pub fn known() -> Vec<String> {
     words
 }
 
+/// The words of the attributes that a mask sets.
+pub fn attribute_words(mask: u64) -> Vec<&'static str> {
+    ATTRIBUTES
+        .iter()
+        .filter(|(_, set, _)| mask & set != 0)
+        .map(|(word, ..)| *word)
+        .collect()
+}
+
+/// The word of a propagation type, one of `MS_SHARED` and its kin.
+pub fn propagation_word(flag: u64) -> Option<&'static str> {
+    super::word_of(&PROPAGATION, flag)
+}
+
 /// Reads options in order; a later one overrides an earlier one.
 pub fn parse<S: AsRef<str>>(options: &[S]) -> MountOptions {
     let mut parsed = MountOptions::default();
@@ -158,12 +172,7 @@ impl MountOptions {
     }
 
     fn propagate(&mut self, word: &str) -> bool {
-        let found = |word: &str| {
-            PROPAGATION
-                .iter()
-                .find(|(name, _)| *name == word)
-                .map(|(_, flag)| *flag)
-        };
+        let found = |word: &str| super::number_of(&PROPAGATION, word);
         match (found(word), word.strip_prefix('r').and_then(found)) {
             (Some(flag), _) => self.propagation.push((flag, false)),
             (None, Some(flag)) => self.propagation.push((flag, true)),

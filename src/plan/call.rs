@@ -95,7 +95,7 @@ impl Call {
 }
 
 /// Why the child gave up: everything the parent needs to find the words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Failure {
     /// Number of the step in the plan, counted over all phases.
     pub step: u32,

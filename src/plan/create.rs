@@ -5,16 +5,17 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use super::mounts::Mounts;
+use super::namespaces::Namespaces;
 use super::{
-    Cgroup, Filter, HookCall, HookConfinement, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
+    Cgroup, Filter, HookCall, HookConfinement, Plan, Step, Tree, devices, environment, process,
 };
 use crate::cgroup::{Layout, Location, Mode, Write};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
+use crate::names;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, IdMapping, Linux, NamespaceType, Process, Seccomp};
+use crate::spec::{Bundle, Config, Hook, Linux, Mount, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
-use crate::{names, spec};
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
 #[derive(Debug)]
@@ -87,14 +88,14 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         .as_ref()
         .ok_or_else(|| missing(inputs, "process"))?;
     refuse_what_is_not_there(inputs, linux)?;
-    let spaces = Namespaces::of(inputs, linux)?;
+    let spaces = Namespaces::of(inputs, linux);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
     let mut mounts = Mounts::of(inputs, linux, &spaces)?;
     let setup = setup(inputs, linux, process, &spaces, &mut mounts)?;
     let enter = enter(inputs, linux, process, &spaces, &privileges, &mut mounts)?;
-    let limits = process::limits(process)?;
+    let limits = process::limits(inputs, process)?;
     let start = start(
         inputs,
         process,
@@ -221,7 +222,7 @@ fn enter(
             (true, ChangeOfRoot::Move) => Step::MoveRoot,
         },
     );
-    steps.extend(super::mounts::root_propagation(linux)?);
+    steps.extend(super::mounts::root_propagation(inputs, linux)?);
     steps.extend(process::scheduling(inputs, process, linux)?);
     steps.extend(process::stdio(process));
     steps.push(Step::Bound {
@@ -307,143 +308,6 @@ fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
         Some((_, name, cause)) => Err(Error::new(field(inputs, name), cause)),
         None => Ok(()),
     }
-}
-
-/// Which namespaces are new, which are joined, and in what order that can be done.
-pub(super) struct Namespaces {
-    /// `CLONE_NEW*` for the clone.
-    new: u64,
-    new_cgroup: bool,
-    joins: Vec<Step>,
-    joins_first: bool,
-    maps: Option<IdMapText>,
-    /// Whether the container is in a user namespace other than the runtime's.
-    pub(super) has_user: bool,
-    take_ids: Option<(u32, u32)>,
-}
-
-impl Namespaces {
-    /// Whether the clone makes this namespace, one of `CLONE_NEW*`.
-    pub(super) fn is_new(&self, flag: i32) -> bool {
-        self.new & flag as u64 != 0
-    }
-
-    /// Whether setgroups(2) is given up.
-    pub(super) fn denies_setgroups(&self) -> bool {
-        self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
-    }
-
-    /// Whether the container has a cgroup namespace of its own.
-    pub(super) fn has_new_cgroup(&self) -> bool {
-        self.new_cgroup
-    }
-
-    fn of(inputs: &Inputs<'_>, linux: &Linux) -> Result<Self> {
-        let mut spaces = Self {
-            new: 0,
-            new_cgroup: false,
-            joins: Vec::new(),
-            joins_first: false,
-            maps: None,
-            has_user: false,
-            take_ids: None,
-        };
-        let mut joined = Vec::new();
-        for (index, namespace) in linux.namespaces.iter().enumerate() {
-            let flag = flag_of(namespace.kind);
-            spaces.has_user |= namespace.kind == NamespaceType::User;
-            match &namespace.path {
-                Some(path) => joined.push((index, namespace.kind, flag, path)),
-                None if namespace.kind == NamespaceType::Cgroup => spaces.new_cgroup = true,
-                None => spaces.new |= flag as u64,
-            }
-        }
-        // The user namespace comes first: it owns the others, and joining them takes its capabilities.
-        joined.sort_by_key(|(_, kind, ..)| *kind != NamespaceType::User);
-        let offsets = time_offsets(linux);
-        if spaces.is_new(libc::CLONE_NEWUSER) {
-            spaces.maps = Some(id_maps(inputs, linux));
-            spaces.take_ids = Some(ids_to_take(inputs, linux));
-        }
-        spaces.joins_first = offsets.is_some()
-            || spaces.is_new(libc::CLONE_NEWUSER) && !joined.is_empty()
-            || joined.iter().any(|(_, kind, ..)| {
-                matches!(
-                    kind,
-                    NamespaceType::User | NamespaceType::Pid | NamespaceType::Time
-                )
-            });
-        for (slot, (index, kind, flag, path)) in joined.into_iter().enumerate() {
-            spaces.joins.push(Step::Join(Join {
-                kind,
-                flag,
-                path: c_string(path),
-                index,
-                slot,
-            }));
-            if kind == NamespaceType::User {
-                spaces.joins.push(Step::TakeMappedIds { uid: 0, gid: 0 });
-            }
-        }
-        if let Some(offsets) = offsets {
-            spaces.new &= !crate::sys::clone::NEWTIME;
-            spaces.joins.push(Step::TimeNamespace { offsets });
-        }
-        Ok(spaces)
-    }
-}
-
-/// `CLONE_NEW*` of a namespace type.
-pub(super) fn flag_of(kind: NamespaceType) -> i32 {
-    match kind {
-        NamespaceType::Pid => libc::CLONE_NEWPID,
-        NamespaceType::Network => libc::CLONE_NEWNET,
-        NamespaceType::Mount => libc::CLONE_NEWNS,
-        NamespaceType::Ipc => libc::CLONE_NEWIPC,
-        NamespaceType::Uts => libc::CLONE_NEWUTS,
-        NamespaceType::User => libc::CLONE_NEWUSER,
-        NamespaceType::Cgroup => libc::CLONE_NEWCGROUP,
-        NamespaceType::Time => crate::sys::clone::NEWTIME as i32,
-    }
-}
-
-/// Lines for `timens_offsets` (time_namespaces(7)).
-fn time_offsets(linux: &Linux) -> Option<String> {
-    let line = |(clock, offset): (&String, &spec::TimeOffset)| {
-        format!("{clock} {} {}\n", offset.secs, offset.nanosecs)
-    };
-    (!linux.time_offsets.is_empty()).then(|| linux.time_offsets.iter().map(line).collect())
-}
-
-/// The id maps as text; without the right to set groups, setgroups(2) is given up for the group map.
-pub(super) fn map_text(uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMapText {
-    let lines = |maps: &[IdMapping]| {
-        maps.iter()
-            .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
-            .collect()
-    };
-    IdMapText {
-        uid: lines(uids),
-        gid: lines(gids),
-        deny_setgroups,
-    }
-}
-
-fn id_maps(inputs: &Inputs<'_>, linux: &Linux) -> IdMapText {
-    let may_set_groups = names::capability("CAP_SETGID")
-        .is_some_and(|setgid| inputs.host.capabilities >> setgid & 1 == 1);
-    map_text(&linux.uid_mappings, &linux.gid_mappings, !may_set_groups)
-}
-
-/// Root of the new namespace where there is one, else the user of the process.
-fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
-    let maps_zero = |maps: &[IdMapping]| maps.iter().any(|map| map.container_id == 0);
-    let user = inputs.config.process.as_ref().map(|process| &process.user);
-    let or_user = |zero: bool, id: Option<u32>| if zero { 0 } else { id.unwrap_or(0) };
-    (
-        or_user(maps_zero(&linux.uid_mappings), user.map(|user| user.uid)),
-        or_user(maps_zero(&linux.gid_mappings), user.map(|user| user.gid)),
-    )
 }
 
 fn sysctl(key: &str, value: &str) -> Step {
@@ -562,7 +426,30 @@ fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
         location,
         writes,
         devices,
+        owner: cgroup_owner(inputs, linux),
     }))
+}
+
+/// A container gets its cgroup when it could use it: on cgroup v2 alone, in a cgroup namespace of its own, with a cgroup
+/// filesystem that it may write to.
+fn cgroup_owner(inputs: &Inputs<'_>, linux: &Linux) -> Option<u32> {
+    let is_cgroup = |mount: &&Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
+    let mount = inputs.config.mounts.iter().find(is_cgroup)?;
+    let is_writable = names::mount::parse(&mount.options).set & libc::MOUNT_ATTR_RDONLY == 0;
+    let has_namespace = linux
+        .namespaces
+        .iter()
+        .any(|namespace| namespace.kind == NamespaceType::Cgroup && namespace.path.is_none());
+    if inputs.layout.mode() != Mode::V2 || !is_writable || !has_namespace {
+        return None;
+    }
+    let uid = inputs.config.process.as_ref()?.user.uid;
+    let map = linux
+        .uid_mappings
+        .iter()
+        .find(|map| (map.container_id..map.container_id.saturating_add(map.size)).contains(&uid));
+    let outside = map.map_or(uid, |map| map.host_id + (uid - map.container_id));
+    (outside != inputs.host.uid).then_some(outside)
 }
 
 /// Adds a tree that the parent opens, and returns its number.

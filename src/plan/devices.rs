@@ -1,6 +1,7 @@
 //! Device nodes: the six that the specification wants in every container, and `linux.devices`.
 
-use super::create::{Inputs, Namespaces, c_string, field};
+use super::create::{Inputs, c_string, field};
+use super::namespaces::Namespaces;
 use super::{Kind, Node, Step};
 use crate::error::{Error, Result, quote};
 use crate::spec::{Device, Linux};

@@ -2,10 +2,13 @@
 //! `create` computes it from a config, `init` carries the child's part out, `stockade plan` prints it.
 
 mod call;
+mod cgroup_mounts;
 mod create;
 mod devices;
 mod environment;
+mod explain;
 mod mounts;
+mod namespaces;
 mod process;
 mod show;
 mod step;
@@ -13,7 +16,8 @@ mod step;
 pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
-pub use show::{Line, errno_words, explain};
+pub use explain::explain;
+pub use show::Line;
 pub use step::{
     Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount, Node, Source, Step,
 };
@@ -78,6 +82,8 @@ pub struct Cgroup {
     pub writes: Vec<Write>,
     /// Device rules, applied after a default deny.
     pub devices: Vec<DeviceRule>,
+    /// The user on the host that may divide the container's resources further (config-linux.md, "Cgroup ownership").
+    pub owner: Option<u32>,
 }
 
 /// A compiled seccomp filter.

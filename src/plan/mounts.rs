@@ -1,11 +1,12 @@
-//! From `mounts` of the config to mount steps. How a mount is made safely is in `init::mounts`.
+//! From `mounts` of the config to mount steps; the mounts of cgroup hierarchies are in `cgroup_mounts`.
+//! How a mount is made safely is in `init::mounts`.
 
 use std::ffi::CString;
 use std::path::Path;
 
-use super::create::{Inputs, Namespaces, add_tree, c_string, field, map_text};
+use super::create::{Inputs, add_tree, c_string, field};
+use super::namespaces::{Namespaces, map_text};
 use super::{Attributes, Filesystem, Mount, Source, Step, Tree};
-use crate::cgroup::{Group, Hierarchy};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
 use crate::spec::{self, Linux};
@@ -49,12 +50,11 @@ fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Resu
 
 /// Inside a user namespace the sources of binds may be out of reach; the parent opens them, if it has the right to.
 fn prepares_trees(inputs: &Inputs<'_>, spaces: &Namespaces) -> bool {
-    let sys_admin = 21;
-    spaces.has_user && inputs.host.capabilities >> sys_admin & 1 == 1
+    spaces.has_user && inputs.host.has_capability("CAP_SYS_ADMIN")
 }
 
 /// The propagation of the container's root after the change of root.
-pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
+pub(super) fn root_propagation(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Step>> {
     let Some(word) = linux
         .rootfs_propagation
         .as_deref()
@@ -68,7 +68,7 @@ pub(super) fn root_propagation(linux: &Linux) -> Result<Option<Step>> {
             recursive: *recursive,
         })),
         None => Err(Error::new(
-            "linux.rootfsPropagation",
+            field(inputs, "linux.rootfsPropagation"),
             format!("unknown propagation {}", quote(word)),
         )),
     }
@@ -110,14 +110,19 @@ impl Mounts {
     }
 }
 
-struct All<'a> {
-    inputs: &'a Inputs<'a>,
+/// The mounts as they are gathered, and what each depends on.
+pub(super) struct All<'a> {
+    pub(super) inputs: &'a Inputs<'a>,
     linux: &'a Linux,
-    spaces: &'a Namespaces,
-    mounts: Mounts,
+    pub(super) spaces: &'a Namespaces,
+    pub(super) mounts: Mounts,
 }
 
 impl All<'_> {
+    pub(super) fn push(&mut self, mount: Mount) {
+        self.mounts.steps.push(Step::Mount(Box::new(mount)));
+    }
+
     fn add(&mut self, index: usize, mount: &spec::Mount) -> Result<()> {
         let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
         let options = mount::parse(&mount.options);
@@ -138,12 +143,12 @@ impl All<'_> {
         if options.remount {
             let source = Source::Existing;
             let attributes = attributes(&options);
-            self.mounts.steps.push(Step::Mount(Box::new(Mount {
+            self.push(Mount {
                 destination,
                 source,
                 attributes,
                 seal: None,
-            })));
+            });
             return Ok(());
         }
         if options.bind.is_some() {
@@ -166,7 +171,10 @@ impl All<'_> {
                     "add \"bind\" or \"rbind\" to the options: they decide (config.md, \"Mounts\")",
                 ),
             ),
-            "cgroup" | "cgroup2" => self.cgroup(&options, destination),
+            "cgroup" | "cgroup2" => {
+                self.cgroup(&options, destination);
+                Ok(())
+            }
             _ => self.filesystem(index, kind, mount, &options, destination),
         }
     }
@@ -206,12 +214,12 @@ impl All<'_> {
             Source::Bind { path, recursive }
         };
         let attributes = attributes(options);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount {
+        self.push(Mount {
             destination,
             source,
             attributes,
             seal: None,
-        })));
+        });
         Ok(())
     }
 
@@ -287,12 +295,12 @@ impl All<'_> {
             attributes.mount.set &= !RDONLY;
         }
         let source = Source::Filesystem(filesystem);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount {
+        self.push(Mount {
             destination,
             source,
             attributes,
             seal,
-        })));
+        });
         Ok(())
     }
 
@@ -316,7 +324,7 @@ impl All<'_> {
         Ok(())
     }
 
-    fn seal(&mut self, path: &CString) -> usize {
+    pub(super) fn seal(&mut self, path: &CString) -> usize {
         let slot = self.mounts.sealed;
         self.mounts.sealed += 1;
         self.mounts.seals.push(Step::Seal {
@@ -325,120 +333,9 @@ impl All<'_> {
         });
         slot
     }
-
-    /// On cgroup v2 one filesystem, or a bind of the container's own directory outside a cgroup namespace: mounting it
-    /// there would show every cgroup of the host. On v1 a tmpfs with a mount for each hierarchy.
-    fn cgroup(&mut self, options: &MountOptions, destination: CString) -> Result<()> {
-        let layout = self.inputs.layout;
-        let attributes = attributes(options);
-        let v1: Vec<&Hierarchy> = layout
-            .hierarchies()
-            .iter()
-            .filter(|hierarchy| !hierarchy.v2)
-            .collect();
-        if v1.is_empty() {
-            let source = match layout.hierarchies().first() {
-                Some(hierarchy) if !self.spaces.has_new_cgroup() => self.own_directory(hierarchy),
-                _ => Source::Filesystem(plain("cgroup2", "cgroup")),
-            };
-            self.mounts.steps.push(Step::Mount(Box::new(Mount {
-                destination,
-                source,
-                attributes,
-                seal: None,
-            })));
-            return Ok(());
-        }
-        let mut tmpfs = plain("tmpfs", "tmpfs");
-        tmpfs.values.push((c"mode".to_owned(), c"755".to_owned()));
-        let is_readonly = attributes.mount.set & RDONLY != 0;
-        let seal = is_readonly.then(|| self.seal(&destination));
-        let mut below = attributes.clone();
-        below.mount.set &= !RDONLY;
-        let base = destination.to_string_lossy().into_owned();
-        let source = Source::Filesystem(tmpfs);
-        self.mounts.steps.push(Step::Mount(Box::new(Mount {
-            destination,
-            source,
-            attributes: below,
-            seal,
-        })));
-        for hierarchy in v1 {
-            let name = name_of(hierarchy);
-            let source = if self.spaces.has_new_cgroup() {
-                Source::Filesystem(v1_filesystem(hierarchy))
-            } else {
-                self.own_directory(hierarchy)
-            };
-            self.mounts.steps.push(Step::Mount(Box::new(Mount {
-                destination: c_string(&format!("{base}/{name}")),
-                source,
-                attributes: attributes.clone(),
-                seal: None,
-            })));
-            for link in &hierarchy.links {
-                let path = c_string(&format!("{base}/{link}"));
-                self.mounts.steps.push(Step::Link {
-                    path,
-                    target: c_string(&name),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn own_directory(&self, hierarchy: &Hierarchy) -> Source {
-        let groups = self
-            .inputs
-            .location
-            .as_ref()
-            .map_or(&[][..], |location| &location.groups);
-        let group = groups
-            .iter()
-            .find(|group| group.mountpoint == hierarchy.mountpoint);
-        let path = group.map_or_else(|| hierarchy.mountpoint.clone(), Group::directory);
-        Source::Bind {
-            path: c_string(&path.to_string_lossy()),
-            recursive: false,
-        }
-    }
 }
 
-fn plain(kind: &str, source: &str) -> Filesystem {
-    Filesystem {
-        kind: c_string(kind),
-        source: Some(c_string(source)),
-        flags: Vec::new(),
-        values: Vec::new(),
-        inherit_mode: false,
-        copy_up: false,
-    }
-}
-
-/// The name of a hierarchy's mount point.
-fn name_of(hierarchy: &Hierarchy) -> String {
-    hierarchy
-        .mountpoint
-        .file_name()
-        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
-}
-
-/// A hierarchy is chosen by its controllers, or by its name where it has none (cgroups(7)).
-fn v1_filesystem(hierarchy: &Hierarchy) -> Filesystem {
-    let mut filesystem = plain("cgroup", "cgroup");
-    for controller in &hierarchy.controllers {
-        match controller.strip_prefix("name=") {
-            Some(name) => {
-                filesystem.flags.push(c"none".to_owned());
-                filesystem.values.push((c"name".to_owned(), c_string(name)));
-            }
-            None => filesystem.flags.push(c_string(controller)),
-        }
-    }
-    filesystem
-}
-
-fn attributes(options: &MountOptions) -> Attributes {
+pub(super) fn attributes(options: &MountOptions) -> Attributes {
     Attributes {
         mount: Change {
             set: options.set,

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::create::{Inputs, Namespaces, c_string, field};
+use super::create::{Inputs, c_string, field};
+use super::namespaces::Namespaces;
 use super::{Expectation, Step};
 use crate::error::{Error, Result, quote};
 use crate::names;
@@ -63,7 +64,7 @@ impl Privileges {
         if has_filter && !process.no_new_privileges {
             // seccomp(2) asks for CAP_SYS_ADMIN here. execve(2), which follows, computes both sets anew from the
             // bounding, inheritable and ambient ones, so the program does not have it.
-            let sys_admin = 1 << 21;
+            let sys_admin = names::capability("CAP_SYS_ADMIN").map_or(0, |number| 1 << number);
             sets.effective |= sys_admin;
             sets.permitted |= sys_admin;
         }
@@ -257,15 +258,18 @@ fn groups(process: &Process) -> Vec<u32> {
 }
 
 /// The limits by number.
-pub(super) fn limits(process: &Process) -> Result<Vec<Limit>> {
+pub(super) fn limits(inputs: &Inputs<'_>, process: &Process) -> Result<Vec<Limit>> {
     process
         .rlimits
         .iter()
         .enumerate()
         .map(|(index, limit)| {
             let resource = names::rlimit(&limit.kind).ok_or_else(|| {
-                let name = format!("process.rlimits[{index}].type");
-                Error::new(name, format!("unknown limit {}", quote(&limit.kind)))
+                unknown(
+                    inputs,
+                    &format!("process.rlimits[{index}].type"),
+                    &limit.kind,
+                )
             })?;
             Ok((resource, limit.soft, limit.hard))
         })

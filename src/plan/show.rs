@@ -1,13 +1,14 @@
-//! The words of a plan: what `stockade plan` prints, and what an error says about the step that failed.
-//! `subject` is the step's act and object, `detail` the rest of its line.
+//! The words of a plan: what `stockade plan` prints. `subject` is a step's act and object, `detail` the rest of its line.
+//! What an error says about a step that failed is in `explain`, which begins with the subject.
 
 use std::ffi::CStr;
 
 use serde_json::{Value, json};
 
-use super::{Attributes, Call, Difference, Failure, Filesystem, Join, Plan, Source, Step};
-use crate::error::{Error, Kind, quote};
-use crate::names;
+use super::namespaces::flag_of;
+use super::{Attributes, Filesystem, Join, Plan, Source, Step};
+use crate::error::{escape, quote};
+use crate::names::{self, mount};
 use crate::spec::NamespaceType;
 
 /// One line of a plan.
@@ -128,7 +129,7 @@ impl Plan {
     }
 
     /// The act and its object; a field of the config by its name where the act is that field's alone.
-    fn subject(&self, step: &Step) -> String {
+    pub(super) fn subject(&self, step: &Step) -> String {
         match step {
             Step::Join(join) => join.subject(),
             Step::TimeNamespace { .. } => "make a time namespace by linux.timeOffsets".into(),
@@ -203,10 +204,9 @@ impl Plan {
                 propagation,
                 recursive,
             } => {
-                let depth = if *recursive { "r" } else { "" };
                 format!(
-                    "set linux.rootfsPropagation {depth}{}",
-                    propagation_word(*propagation)
+                    "set linux.rootfsPropagation {}",
+                    propagation_word(*propagation, *recursive)
                 )
             }
             _ => "change the root".into(),
@@ -283,141 +283,11 @@ impl Plan {
 impl Join {
     /// What joining it is called, in the child and in the parent that opens it.
     pub fn subject(&self) -> String {
-        let (index, kind) = (self.index, kind_word(self.kind));
+        let (index, kind) = (self.index, self.kind.word());
         format!(
             "join linux.namespaces[{index}].path {} ({kind})",
             quoted(&self.path)
         )
-    }
-}
-
-impl Plan {
-    /// The error that a failure of the child means, with what only the plan knows: which option of a mount it was.
-    pub fn explain(&self, failure: &Failure, said: Option<&str>) -> Error {
-        let error = explain(failure, &self.subjects(), &self.program_name(), said);
-        let step = self.steps().nth(failure.step as usize);
-        match (step, Call::from_number(failure.call)) {
-            (Some(Step::Mount(mount)), Some(Call::Fsconfig)) => match &mount.source {
-                Source::Filesystem(filesystem) => {
-                    let option = parameter_words(filesystem)
-                        .into_iter()
-                        .nth(failure.detail as usize);
-                    let subject = format!(
-                        "mount {} on {}",
-                        self.source_word(&mount.source),
-                        quoted(&mount.destination)
-                    );
-                    let cause = errno_words(failure.errno);
-                    Error::new(
-                        subject,
-                        format!("option {}: {cause}", quote(option.unwrap_or_default())),
-                    )
-                }
-                _ => error,
-            },
-            (Some(Step::Mount(mount)), Some(Call::MountSetattr))
-                if failure.errno == libc::EPERM =>
-            {
-                let cleared =
-                    attribute_words_of(mount.attributes.mount.clear | mount.attributes.tree.clear);
-                if cleared.is_empty() {
-                    return error;
-                }
-                error.hint(format!(
-                    "in a user namespace the flags that a mount came with are locked: {} cannot be taken off",
-                    cleared.join(", ")
-                ))
-            }
-            _ => error,
-        }
-    }
-}
-
-/// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote, or the
-/// interpreter that a script names.
-pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Option<&str>) -> Error {
-    let subject = subjects
-        .get(failure.step as usize)
-        .map_or("init", String::as_str);
-    let cause =
-        Difference::words(failure.errno).map_or_else(|| errno_words(failure.errno), str::to_owned);
-    match Call::from_number(failure.call) {
-        Some(Call::Access) => cannot_execute(program, failure.errno),
-        Some(Call::Execve) if failure.errno == libc::ENOENT => no_interpreter(program, said),
-        Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
-        _ if failure.errno == Difference::HookFailed as i32 => {
-            let how = if failure.detail < 256 {
-                format!("exited with {}", failure.detail)
-            } else {
-                format!("was killed by signal {}", failure.detail - 256)
-            };
-            let said = said.map_or_else(String::new, |said| format!(": {}", quote(said)));
-            Error::new(subject, format!("{how}{said}"))
-        }
-        Some(call) if failure.errno > 0 => Error::new(subject, format!("{}: {cause}", call.name())),
-        _ => Error::new(subject, cause),
-    }
-}
-
-impl Error {
-    /// What a failed execve(2) of a program that was found adds.
-    fn during_exec(self, errno: i32) -> Self {
-        match errno {
-            libc::ENOEXEC => {
-                self.hint("neither a program for this machine nor a script with a #! line")
-            }
-            libc::EPERM | libc::ENOSYS => {
-                self.hint("if a seccomp profile denies execve, no program can start")
-            }
-            _ => self,
-        }
-    }
-}
-
-/// The program was found before, so what does not exist is what it names to run it.
-fn no_interpreter(program: &str, interpreter: Option<&str>) -> Error {
-    let missing = interpreter.map_or_else(
-        || "the interpreter that it names is missing".to_owned(),
-        |interpreter| format!("its interpreter {} is missing", quote(interpreter)),
-    );
-    let words = errno_words(libc::ENOENT);
-    Error::new(
-        format!("execute {}", quote(program)),
-        format!("{missing}: {words}"),
-    )
-    .kind(Kind::NotFound)
-}
-
-/// The texts in which clients look for the reason: `executable file not found`, `permission denied`.
-fn cannot_execute(program: &str, errno: i32) -> Error {
-    let program = quote(program);
-    let words = errno_words(errno);
-    match errno {
-        libc::ENOENT => Error::new(
-            format!("execute {program}"),
-            format!("executable file not found in the container: {words}"),
-        )
-        .kind(Kind::NotFound),
-        libc::EISDIR => Error::new(
-            format!("execute {program}"),
-            format!("permission denied: {words}"),
-        )
-        .kind(Kind::NotExecutable),
-        _ => Error::new(format!("execute {program}"), words).kind(Kind::NotExecutable),
-    }
-}
-
-/// `no such file or directory (ENOENT)`.
-pub fn errno_words(errno: i32) -> String {
-    let text = std::io::Error::from_raw_os_error(errno).to_string();
-    let text = text.split(" (os error").next().unwrap_or(&text).to_owned();
-    let mut characters = text.chars();
-    let lower = characters.next().map_or_else(String::new, |first| {
-        first.to_lowercase().chain(characters).collect()
-    });
-    match names::errno_name(errno) {
-        Some(name) => format!("{lower} ({name})"),
-        None => format!("{lower} ({errno})"),
     }
 }
 
@@ -455,21 +325,22 @@ fn set_words(set: u64, last: u8) -> String {
     }
 }
 
-const NAMESPACES: [(u64, NamespaceType); 7] = [
-    (libc::CLONE_NEWUSER as u64, NamespaceType::User),
-    (libc::CLONE_NEWNS as u64, NamespaceType::Mount),
-    (libc::CLONE_NEWPID as u64, NamespaceType::Pid),
-    (libc::CLONE_NEWNET as u64, NamespaceType::Network),
-    (libc::CLONE_NEWIPC as u64, NamespaceType::Ipc),
-    (libc::CLONE_NEWUTS as u64, NamespaceType::Uts),
-    (crate::sys::clone::NEWTIME, NamespaceType::Time),
+/// In the order of the kernel: the user namespace owns the others.
+const NAMESPACES: [NamespaceType; 7] = [
+    NamespaceType::User,
+    NamespaceType::Mount,
+    NamespaceType::Pid,
+    NamespaceType::Network,
+    NamespaceType::Ipc,
+    NamespaceType::Uts,
+    NamespaceType::Time,
 ];
 
 fn namespace_words(flags: u64) -> String {
     let words: Vec<&str> = NAMESPACES
         .iter()
-        .filter(|(flag, _)| flags & flag != 0)
-        .map(|(_, kind)| kind_word(*kind))
+        .filter(|kind| flags & flag_of(**kind) as u64 != 0)
+        .map(|kind| kind.word())
         .collect();
     if words.is_empty() {
         "no new namespaces".into()
@@ -478,72 +349,30 @@ fn namespace_words(flags: u64) -> String {
     }
 }
 
-fn kind_word(kind: NamespaceType) -> &'static str {
-    match kind {
-        NamespaceType::Pid => "pid",
-        NamespaceType::Network => "network",
-        NamespaceType::Mount => "mount",
-        NamespaceType::Ipc => "ipc",
-        NamespaceType::Uts => "uts",
-        NamespaceType::User => "user",
-        NamespaceType::Cgroup => "cgroup",
-        NamespaceType::Time => "time",
-    }
-}
-
-fn propagation_word(propagation: u64) -> &'static str {
-    match propagation {
-        libc::MS_SHARED => "shared",
-        libc::MS_SLAVE => "slave",
-        libc::MS_UNBINDABLE => "unbindable",
-        _ => "private",
-    }
-}
-
-const ATTRIBUTES: [(u64, &str); 7] = [
-    (libc::MOUNT_ATTR_RDONLY, "ro"),
-    (libc::MOUNT_ATTR_NOSUID, "nosuid"),
-    (libc::MOUNT_ATTR_NODEV, "nodev"),
-    (libc::MOUNT_ATTR_NOEXEC, "noexec"),
-    (libc::MOUNT_ATTR_NOATIME, "noatime"),
-    (libc::MOUNT_ATTR_STRICTATIME, "strictatime"),
-    (libc::MOUNT_ATTR_NODIRATIME, "nodiratime"),
-];
-
-fn attribute_words_of(set: u64) -> Vec<&'static str> {
-    ATTRIBUTES
-        .iter()
-        .filter(|(bit, _)| set & bit != 0)
-        .map(|(_, word)| *word)
-        .collect()
+fn propagation_word(propagation: u64, recursive: bool) -> String {
+    let word = mount::propagation_word(propagation).unwrap_or("unknown");
+    format!("{}{word}", if recursive { "r" } else { "" })
 }
 
 fn attribute_words(attributes: &Attributes) -> Vec<String> {
-    let words = |set: u64, prefix: &str| -> Vec<String> {
-        ATTRIBUTES
-            .iter()
-            .filter(|(bit, _)| set & bit != 0)
-            .map(|(_, word)| format!("{prefix}{word}"))
+    let with = |prefix: &str, set: u64| {
+        mount::attribute_words(set)
+            .into_iter()
+            .map(|word| format!("{prefix}{word}"))
             .collect()
     };
-    let mut all = words(attributes.mount.set, "");
-    all.extend(words(attributes.tree.set, "r"));
+    let mut all: Vec<String> = with("", attributes.mount.set);
+    all.extend::<Vec<String>>(with("r", attributes.tree.set));
     all.extend(
         attributes
             .propagation
             .iter()
-            .map(|(propagation, recursive)| {
-                format!(
-                    "{}{}",
-                    if *recursive { "r" } else { "" },
-                    propagation_word(*propagation)
-                )
-            }),
+            .map(|(propagation, recursive)| propagation_word(*propagation, *recursive)),
     );
     all
 }
 
-fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
+pub(super) fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
     let mut words: Vec<String> = filesystem
         .flags
         .iter()
@@ -559,10 +388,7 @@ fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
         words.push("tmpcopyup".into());
     }
     // Free text of a config on its way to a terminal.
-    words
-        .into_iter()
-        .map(|word| quote(&word)[1..].trim_end_matches('"').to_owned())
-        .collect()
+    words.into_iter().map(escape).collect()
 }
 
 fn device_rule(rule: &crate::spec::DeviceRule) -> String {

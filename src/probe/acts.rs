@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_unique() {
+    fn no_two_acts_have_the_same_id() {
         let mut ids: Vec<&str> = ACTS.iter().map(|act| act.id).collect();
         ids.sort_unstable();
         ids.dedup();

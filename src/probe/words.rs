@@ -1,6 +1,8 @@
 //! Names of kernel numbers as the report shows them.
 //!
-//! A number that has no name is shown as itself: the kernel may be newer than this program.
+//! The tables are in `names`; a number that has no name there is shown as itself, for the kernel may be newer.
+
+use crate::names;
 
 /// `EPERM`, or `errno 4000`.
 pub(super) fn errno(number: i32) -> String {
@@ -12,45 +14,18 @@ pub(super) fn errno(number: i32) -> String {
 
 /// `CAP_CHOWN`, or `capability 60`.
 pub(super) fn capability(number: u8) -> String {
-    let known = caps::all()
-        .into_iter()
-        .find(|capability| capability.index() == number);
-    known.map_or_else(
-        || format!("capability {number}"),
-        |capability| capability.to_string(),
-    )
+    names::capability_name(number).map_or_else(|| format!("capability {number}"), str::to_owned)
 }
 
 /// `nofile` for RLIMIT_NOFILE, or `limit 20`.
 pub(super) fn limit(number: u32) -> String {
-    const NAMES: [&str; 16] = [
-        "cpu",
-        "fsize",
-        "data",
-        "stack",
-        "core",
-        "rss",
-        "nproc",
-        "nofile",
-        "memlock",
-        "as",
-        "locks",
-        "sigpending",
-        "msgqueue",
-        "nice",
-        "rtprio",
-        "rttime",
-    ];
-    let name = NAMES.get(number as usize);
-    name.map_or_else(|| format!("limit {number}"), |name| (*name).to_owned())
+    let name = names::rlimit_name(number).and_then(|name| name.strip_prefix("RLIMIT_"));
+    name.map_or_else(|| format!("limit {number}"), str::to_ascii_lowercase)
 }
 
 /// `SIGSYS`, or `signal 99`.
 pub(super) fn signal(number: i32) -> String {
-    nix::sys::signal::Signal::try_from(number).map_or_else(
-        |_| format!("signal {number}"),
-        |signal| signal.as_str().to_owned(),
-    )
+    names::signal_name(number).unwrap_or_else(|| format!("signal {number}"))
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! What of the host a profile depends on.
-//! Reading it is the only input of this module beyond files of profiles.
+//! What a plan depends on is `host::Facts`; the two share nothing.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Doing, Error, Result};
-use crate::spec::Rlimit;
+use crate::names;
+use crate::spec::{Config, Rlimit};
+use crate::sys::attributes;
 
 /// What of the host a profile depends on; the default is a host that says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -15,18 +18,42 @@ pub struct Facts {
     pub thermal_throttle: Vec<String>,
     /// The limits that this process has, which a container inherits where its config is silent.
     pub rlimits: Vec<Rlimit>,
+    /// Namespace paths of the config that lead to where this process is itself: the host, not another container.
+    pub own_namespaces: Vec<String>,
 }
 
 impl Facts {
+    /// Looks where the namespaces lead that a config joins by path.
+    #[must_use]
+    pub fn with_joins(mut self, config: &Config) -> Self {
+        let identity = |path: &str| {
+            fs::metadata(path)
+                .ok()
+                .map(|found| (found.dev(), found.ino()))
+        };
+        let own: Vec<_> = fs::read_dir("/proc/self/ns")
+            .into_iter()
+            .flatten()
+            .filter_map(|entry| identity(entry.ok()?.path().to_str()?))
+            .collect();
+        let joined = config.linux.iter().flat_map(|linux| &linux.namespaces);
+        self.own_namespaces = joined
+            .filter_map(|namespace| namespace.path.clone())
+            .filter(|path| identity(path).is_some_and(|found| own.contains(&found)))
+            .collect();
+        self
+    }
+
     /// Of the host that this process runs on.
     ///
     /// # Errors
-    /// An unreadable or unexpected `/proc/meminfo` or `/proc/self/limits`.
+    /// An unreadable or unexpected `/proc/meminfo`, or the errno of prlimit(2).
     pub fn read() -> Result<Self> {
         Ok(Self {
             memory_total: memory_total()?,
             thermal_throttle: thermal_throttle(),
             rlimits: rlimits()?,
+            own_namespaces: Vec::new(),
         })
     }
 }
@@ -67,47 +94,16 @@ fn thermal_throttle() -> Vec<String> {
     found
 }
 
-/// The names of `/proc/self/limits` that a profile can bound, with their constants.
-const LIMITS: [(&str, &str); 16] = [
-    ("Max cpu time", "RLIMIT_CPU"),
-    ("Max file size", "RLIMIT_FSIZE"),
-    ("Max data size", "RLIMIT_DATA"),
-    ("Max stack size", "RLIMIT_STACK"),
-    ("Max core file size", "RLIMIT_CORE"),
-    ("Max resident set", "RLIMIT_RSS"),
-    ("Max processes", "RLIMIT_NPROC"),
-    ("Max open files", "RLIMIT_NOFILE"),
-    ("Max locked memory", "RLIMIT_MEMLOCK"),
-    ("Max address space", "RLIMIT_AS"),
-    ("Max file locks", "RLIMIT_LOCKS"),
-    ("Max pending signals", "RLIMIT_SIGPENDING"),
-    ("Max msgqueue size", "RLIMIT_MSGQUEUE"),
-    ("Max nice priority", "RLIMIT_NICE"),
-    ("Max realtime priority", "RLIMIT_RTPRIO"),
-    ("Max realtime timeout", "RLIMIT_RTTIME"),
-];
-
 fn rlimits() -> Result<Vec<Rlimit>> {
-    let path = "/proc/self/limits";
-    let text = fs::read_to_string(path).doing(|| format!("read \"{path}\""))?;
-    let number = |word: &str| {
-        if word == "unlimited" {
-            Some(u64::MAX)
-        } else {
-            word.parse().ok()
-        }
-    };
-    let limit = |line: &str| {
-        let (name, kind) = LIMITS.iter().find(|(name, _)| line.starts_with(name))?;
-        let mut words = line[name.len()..].split_whitespace();
-        let (soft, hard) = (number(words.next()?)?, number(words.next()?)?);
-        Some(Rlimit {
-            kind: (*kind).into(),
+    let own = |(name, number): &(&str, u32)| {
+        let (soft, hard) = attributes::limit(*number).doing(|| format!("read {name}"))?;
+        Ok(Rlimit {
+            kind: (*name).into(),
             hard,
             soft,
         })
     };
-    Ok(text.lines().filter_map(limit).collect())
+    names::RLIMITS.iter().map(own).collect()
 }
 
 #[cfg(test)]
@@ -118,6 +114,6 @@ mod tests {
     fn facts_of_this_host_are_complete() {
         let facts = Facts::read().unwrap();
         assert!(facts.memory_total > 1 << 20);
-        assert_eq!(facts.rlimits.len(), LIMITS.len());
+        assert_eq!(facts.rlimits.len(), names::RLIMITS.len());
     }
 }

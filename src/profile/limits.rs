@@ -37,6 +37,7 @@ impl Rules<'_> {
     pub(super) fn limits(&mut self, linux: &mut Linux) -> Result<()> {
         let limits = self.profile.limits.clone();
         let mut resources = linux.resources.clone().unwrap_or_default();
+        self.unified(&limits, &mut resources)?;
         self.memory(&limits, &mut resources)?;
         self.pids(&limits.pids, &mut resources)?;
         self.cpu(&limits.cpu_percent, &mut resources)?;
@@ -46,116 +47,168 @@ impl Rules<'_> {
         Ok(())
     }
 
-    fn memory(&mut self, limits: &Limits, resources: &mut Resources) -> Result<()> {
-        let memory = resources.memory.clone().unwrap_or_default();
-        let mut after = memory.clone();
-        let pointer = "/linux/resources/memory";
-        if let Some(limit) = self.bounded(
-            "limits.memory",
-            &limits.memory,
-            &format!("{pointer}/limit"),
-            memory.limit,
-        )? {
-            // A config that limits memory and swap together has limited memory, too.
-            let most = memory.swap.filter(|swap| *swap > 0).unwrap_or(i64::MAX);
-            after.limit = Some(limit.min(most));
-        }
-        // The field counts memory and swap together.
-        if let Some(limit) = after.limit.filter(|limit| *limit > 0) {
-            let beyond = memory
-                .swap
-                .filter(|swap| *swap > 0)
-                .map(|swap| (swap - limit).max(0));
-            let unlimited = memory.swap.is_none_or(|swap| swap <= 0);
-            let asked = if unlimited { None } else { beyond };
-            let swap = self.bounded(
-                "limits.swap",
-                &limits.swap,
-                &format!("{pointer}/swap"),
-                asked,
-            )?;
-            match swap {
-                Some(swap) => after.swap = Some(limit.saturating_add(swap)),
-                // A lower limit with the old sum would leave more swap than before.
-                None if !unlimited && after.limit != memory.limit => {
-                    after.swap = memory.swap.map(|swap| swap.max(limit));
-                }
-                None => {}
+    /// `unified` is written over the other fields, so what stands there is held against the same bounds: `max` is no
+    /// limit and goes, a number must be within.
+    fn unified(&mut self, limits: &Limits, resources: &mut Resources) -> Result<()> {
+        let bounds = [
+            ("memory.max", "limits.memory", &limits.memory),
+            ("memory.swap.max", "limits.swap", &limits.swap),
+            ("pids.max", "limits.pids", &limits.pids),
+            ("cpu.max", "limits.cpu-percent", &limits.cpu_percent),
+        ];
+        for (key, rule, bound) in bounds {
+            let Some(value) = resources.unified.get(key).cloned() else {
+                continue;
+            };
+            let Some(value_if_unlimited) = self.quantities(bound).0 else {
+                continue;
+            };
+            let pointer = format!("/linux/resources/unified/{key}");
+            if value.split_whitespace().next() == Some("max") {
+                resources.unified.remove(key);
+                self.conflict(
+                    rule,
+                    bound.on_conflict,
+                    &pointer,
+                    Some(&value),
+                    None::<&String>,
+                )?;
+                continue;
+            }
+            let maximum = self.quantities(bound).1;
+            let asked = unified_number(key, &value);
+            if asked.is_none_or(|asked| asked > maximum.unwrap_or(i64::MAX)) {
+                let hint =
+                    format!("the profile sets {value_if_unlimited} where nothing is asked for");
+                return Err(self.refusal(rule, &pointer, &value).hint(hint));
             }
         }
-        if after != memory {
+        Ok(())
+    }
+
+    fn memory(&mut self, limits: &Limits, resources: &mut Resources) -> Result<()> {
+        if resources.unified.contains_key("memory.max") {
+            return Ok(());
+        }
+        let before = resources.memory.clone().unwrap_or_default();
+        let mut after = before.clone();
+        let pointer = "/linux/resources/memory";
+        let swap = before.swap.filter(|swap| *swap > 0);
+        if let Some((limit, on_conflict)) = self.bounded(&limits.memory, positive(before.limit)) {
+            // A config that limits memory and swap together has limited memory, too.
+            after.limit = Some(limit.min(swap.unwrap_or(i64::MAX)));
+            let pointer = format!("{pointer}/limit");
+            self.conflict(
+                "limits.memory",
+                on_conflict,
+                &pointer,
+                before.limit.as_ref(),
+                after.limit.as_ref(),
+            )?;
+        }
+        // The field counts memory and swap together.
+        if let Some(limit) = positive(after.limit) {
+            let beyond = swap.map(|swap| (swap - limit).max(0));
+            let on_conflict = match self.bounded(&limits.swap, beyond) {
+                Some((beyond, on_conflict)) => {
+                    after.swap = Some(limit.saturating_add(beyond));
+                    on_conflict
+                }
+                None => OnConflict::Tighten,
+            };
+            if after.swap != before.swap {
+                let pointer = format!("{pointer}/swap");
+                self.conflict(
+                    "limits.swap",
+                    on_conflict,
+                    &pointer,
+                    before.swap.as_ref(),
+                    after.swap.as_ref(),
+                )?;
+            }
+        }
+        if after != before {
             resources.memory = Some(after);
         }
         Ok(())
     }
 
     fn pids(&mut self, bound: &Bound, resources: &mut Resources) -> Result<()> {
-        let asked = resources.pids.as_ref().and_then(|pids| pids.limit);
+        if resources.unified.contains_key("pids.max") {
+            return Ok(());
+        }
+        let before = resources.pids.as_ref().and_then(|pids| pids.limit);
         // 0 is a limit of its own, the strictest.
-        let asked = if asked == Some(0) { Some(1) } else { asked };
-        if let Some(limit) =
-            self.bounded("limits.pids", bound, "/linux/resources/pids/limit", asked)?
-        {
+        let asked = before.filter(|limit| *limit >= 0);
+        if let Some((limit, on_conflict)) = self.bounded(bound, asked) {
             resources.pids.get_or_insert_default().limit = Some(limit);
+            let pointer = "/linux/resources/pids/limit";
+            self.conflict(
+                "limits.pids",
+                on_conflict,
+                pointer,
+                before.as_ref(),
+                Some(&limit),
+            )?;
         }
         Ok(())
     }
 
     fn cpu(&mut self, bound: &Bound, resources: &mut Resources) -> Result<()> {
-        let cpu = resources.cpu.clone().unwrap_or_default();
-        let period = cpu.period.filter(|period| *period > 0).unwrap_or(PERIOD);
-        let quota = cpu.quota.filter(|quota| *quota > 0);
-        let percent = quota.map(|quota| (quota as u64 * 100).div_ceil(period) as i64);
-        if let Some(percent) = self.bounded(
-            "limits.cpu-percent",
-            bound,
-            "/linux/resources/cpu/quota",
-            percent,
-        )? {
-            let cpu = resources.cpu.get_or_insert_default();
-            cpu.period = Some(period);
-            cpu.quota = Some((percent as u64 * period / 100) as i64);
+        if resources.unified.contains_key("cpu.max") {
+            return Ok(());
         }
-        Ok(())
+        let before = resources.cpu.clone().unwrap_or_default();
+        let given = before.period.filter(|period| *period > 0);
+        let period = given.unwrap_or(PERIOD);
+        let percent =
+            positive(before.quota).map(|quota| (quota as u64 * 100).div_ceil(period) as i64);
+        let Some((percent, on_conflict)) = self.bounded(bound, percent) else {
+            return Ok(());
+        };
+        let quota = (percent as u64 * period / 100) as i64;
+        let cpu = resources.cpu.get_or_insert_default();
+        cpu.quota = Some(quota);
+        cpu.period = Some(period);
+        let (rule, pointer) = ("limits.cpu-percent", "/linux/resources/cpu");
+        if before.period != Some(period) {
+            let pointer = format!("{pointer}/period");
+            self.conflict(
+                rule,
+                OnConflict::Tighten,
+                &pointer,
+                before.period.as_ref(),
+                Some(&period),
+            )?;
+        }
+        self.conflict(
+            rule,
+            on_conflict,
+            &format!("{pointer}/quota"),
+            before.quota.as_ref(),
+            Some(&quota),
+        )
     }
 
-    /// The new value where `asked` (none, or not above 0, being unlimited) is not within the bound.
-    fn bounded(
-        &mut self,
-        rule: &str,
-        bound: &Bound,
-        pointer: &str,
-        asked: Option<i64>,
-    ) -> Result<Option<i64>> {
+    /// What is set where nothing is asked for, and the most that may be asked for.
+    pub(super) fn quantities(&self, bound: &Bound) -> (Option<i64>, Option<i64>) {
         let number = |quantity: Quantity| match quantity {
             Quantity::Number(number) => number,
             Quantity::Host => self.host.memory_total,
         };
         let number = |quantity| i64::try_from(number(quantity)).unwrap_or(i64::MAX);
         let (default, maximum) = (bound.default.map(number), bound.maximum.map(number));
-        let asked = asked.filter(|asked| *asked > 0 || rule == "limits.swap" && *asked == 0);
-        match (asked, default.or(maximum), maximum) {
-            (Some(asked), _, Some(maximum)) if asked > maximum => {
-                self.conflict(
-                    rule,
-                    bound.on_conflict,
-                    pointer,
-                    Some(&asked),
-                    Some(&maximum),
-                )?;
-                Ok(Some(maximum))
+        (default.or(maximum), maximum)
+    }
+
+    /// The new value where `asked` (none being unlimited) is not within the bound, and whether that may be.
+    fn bounded(&self, bound: &Bound, asked: Option<i64>) -> Option<(i64, OnConflict)> {
+        match (asked, self.quantities(bound)) {
+            (Some(asked), (_, Some(maximum))) if asked > maximum => {
+                Some((maximum, bound.on_conflict))
             }
-            (None, Some(value), _) => {
-                self.conflict(
-                    rule,
-                    OnConflict::Tighten,
-                    pointer,
-                    None::<&i64>,
-                    Some(&value),
-                )?;
-                Ok(Some(value))
-            }
-            _ => Ok(None),
+            (None, (Some(value), _)) => Some((value, OnConflict::Tighten)),
+            _ => None,
         }
     }
 
@@ -197,6 +250,24 @@ impl Rules<'_> {
             Some(&after),
         )
     }
+}
+
+/// Of these fields everything that is not above 0 means no limit.
+fn positive(limit: Option<i64>) -> Option<i64> {
+    limit.filter(|limit| *limit > 0)
+}
+
+/// A value of a cgroup v2 file in the unit of its bound: bytes, tasks, percent of one CPU.
+fn unified_number(key: &str, value: &str) -> Option<i64> {
+    if key != "cpu.max" {
+        return value.trim().parse().ok();
+    }
+    let mut words = value.split_whitespace();
+    let quota: i64 = words.next()?.parse().ok()?;
+    let period: i64 = words
+        .next()
+        .map_or(Some(PERIOD as i64), |word| word.parse().ok())?;
+    (period > 0).then(|| quota.saturating_mul(100) / period)
 }
 
 /// Whether a rule that allows something allows no more than the sets do; without sets, anything but everything.

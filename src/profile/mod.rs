@@ -1,7 +1,9 @@
 //! Profiles: what a config is tightened to before anything is planned (docs/profiles.md).
-//! The types of the file are in `format`, the rules that cut a config in `tighten`, the proof obligation in `order`.
+//! The types of the file are in `format`, its rules in `check`, the rules that cut a config in `tighten`, the proof
+//! obligation in `order`.
 
 mod change;
+mod check;
 mod choose;
 mod facts;
 mod filter;

@@ -1,8 +1,8 @@
 //! Options of mounts. An option is only ever added at the end of a list, where it overrides what stands before it.
 
 use super::change::Rules;
-use super::{Bound, Flag, Mounts, Propagation, Quantity};
-use crate::error::Result;
+use super::{Bound, Flag, Mounts, Propagation};
+use crate::error::{Result, quote};
 use crate::names::mount::{MountOptions, parse};
 use crate::spec::{Config, Mount};
 
@@ -37,7 +37,7 @@ impl Rules<'_> {
         self.drop_types(&wanted, config)?;
         for (index, mount) in config.mounts.iter_mut().enumerate() {
             let before = mount.options.clone();
-            self.options(&wanted, mount);
+            self.options(&wanted, index, mount)?;
             if mount.options != before {
                 let pointer = format!("/mounts/{index}/options");
                 self.conflict(
@@ -73,7 +73,7 @@ impl Rules<'_> {
         Ok(())
     }
 
-    fn options(&self, wanted: &Mounts, mount: &mut Mount) {
+    fn options(&self, wanted: &Mounts, index: usize, mount: &mut Mount) -> Result<()> {
         let class = class(mount);
         let flags = match class {
             Class::Bind => &wanted.bind.add,
@@ -98,8 +98,8 @@ impl Rules<'_> {
                 add_propagation(mount, wanted.propagation);
             }
             Class::Tmpfs => {
-                self.add_number(mount, "size", &wanted.tmpfs.size);
-                self.add_number(mount, "nr_inodes", &wanted.tmpfs.inodes);
+                self.add_number(mount, (index, "size"), &wanted.tmpfs.size)?;
+                self.add_number(mount, (index, "nr_inodes"), &wanted.tmpfs.inodes)?;
             }
             Class::Kernel => {
                 if wanted.kernel.readonly.contains(&kind) {
@@ -118,21 +118,43 @@ impl Rules<'_> {
                 }
             }
         }
+        Ok(())
     }
 
-    fn add_number(&self, mount: &mut Mount, key: &str, bound: &Bound) {
-        let number = |quantity: Quantity| match quantity {
-            Quantity::Number(number) => number,
-            Quantity::Host => self.host.memory_total,
+    /// A size that this does not understand cannot be held against the bound, and appending another one could enlarge it.
+    fn add_number(
+        &self,
+        mount: &mut Mount,
+        (index, key): (usize, &str),
+        bound: &Bound,
+    ) -> Result<()> {
+        let (Some(value), maximum) = self.quantities(bound) else {
+            return Ok(());
         };
-        let (default, maximum) = (bound.default.map(number), bound.maximum.map(number));
-        let asked = data(&parse(&mount.options), key).and_then(|text| size(&text));
-        let value = match (asked, default.or(maximum), maximum) {
-            (Some(asked), _, Some(maximum)) if asked > maximum => maximum,
-            (None, Some(value), _) => value,
-            _ => return,
+        let options = parse(&mount.options);
+        let other = if key == "size" { "nr_blocks" } else { key };
+        let refusal = |text: &str| {
+            let pointer = format!("/mounts/{index}/options");
+            self.refusal("mounts.tmpfs", &pointer, &format!("{key} {}", quote(text)))
+                .hint(format!("write {key} as a number, for bytes with k, m or g"))
+        };
+        if other != key && data(&options, other).is_some() {
+            return Err(refusal(other));
+        }
+        let value = match data(&options, key) {
+            None => value,
+            Some(text) => {
+                let asked = size(&text).ok_or_else(|| refusal(&text))?;
+                match maximum {
+                    // 0 means no limit.
+                    _ if asked == 0 => value,
+                    Some(maximum) if asked > maximum => maximum,
+                    _ => return Ok(()),
+                }
+            }
         };
         mount.options.push(format!("{key}={value}"));
+        Ok(())
     }
 }
 
@@ -216,7 +238,7 @@ fn add_data(mount: &mut Mount, key: &str, enough: &[&str], value: &str) {
 }
 
 /// The value that the filesystem will see last.
-fn data(options: &MountOptions, key: &str) -> Option<String> {
+pub(super) fn data(options: &MountOptions, key: &str) -> Option<String> {
     options
         .data
         .iter()
@@ -226,17 +248,16 @@ fn data(options: &MountOptions, key: &str) -> Option<String> {
 }
 
 /// As the kernel reads sizes (tmpfs(5)); a percentage is not a number of bytes.
-fn size(text: &str) -> Option<u64> {
+pub(super) fn size(text: &str) -> Option<i64> {
     let (digits, shift) = match text.char_indices().last()? {
         (at, 'k' | 'K') => (&text[..at], 10),
         (at, 'm' | 'M') => (&text[..at], 20),
         (at, 'g' | 'G') => (&text[..at], 30),
         _ => (text, 0),
     };
-    // 0 means no limit.
-    digits
-        .parse::<u64>()
-        .ok()?
-        .checked_shl(shift)
-        .filter(|bytes| *bytes > 0)
+    // The kernel takes a leading 0 for octal or hexadecimal.
+    let is_decimal = digits.bytes().all(|byte| byte.is_ascii_digit())
+        && !(digits.len() > 1 && digits.starts_with('0'));
+    let number: i64 = digits.parse().ok().filter(|_| is_decimal)?;
+    number.checked_mul(1 << shift)
 }

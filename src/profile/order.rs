@@ -1,10 +1,11 @@
 //! The order that tightening must keep: is a config at most as permissive as another?
 //! Written over all fields by destructuring, so that a new field of the config does not compile until it has a place here.
 
-use crate::names::mount::parse;
+use super::mounts::{data, size};
+use crate::names::mount::{MountOptions, parse};
 use crate::spec::{
-    Capabilities, Config, Cpu, DeviceRule, Linux, Memory, Mount, Pids, Process, Resources, Rlimit,
-    Root, User,
+    Capabilities, Config, Cpu, DeviceRule, Linux, Memory, Mount, Namespace, Pids, Process,
+    Resources, Rlimit, Root, User,
 };
 
 type Checked = Result<(), String>;
@@ -226,7 +227,25 @@ fn at_most_options(a: &[String], b: &[String]) -> Checked {
         return Err("a restriction is gone".into());
     }
     same("bind", &new.bind, &old.bind)?;
-    same("idmap", &new.id_map, &old.id_map)
+    same("idmap", &new.id_map, &old.id_map)?;
+    for key in ["size", "nr_inodes"] {
+        let (new, old) = (data(&new, key), data(&old, key));
+        let number =
+            |text: &Option<String>| text.as_deref().and_then(size).filter(|number| *number > 0);
+        if new != old && number(&new).is_none_or(|new| number(&old).is_some_and(|old| new > old)) {
+            return Err(format!("{key} is higher"));
+        }
+    }
+    let strictness = |options: &MountOptions| match options.propagation.last() {
+        None | Some((libc::MS_SHARED, _)) => 0,
+        Some((libc::MS_SLAVE, _)) => 1,
+        Some(_) => 2,
+    };
+    if strictness(&new) < strictness(&old) {
+        Err("propagation is wider".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
@@ -269,18 +288,26 @@ fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
     subset("linux.devices", devices, &b.devices)?;
     subset("linux.maskedPaths", &b.masked_paths, masked_paths)?;
     subset("linux.readonlyPaths", &b.readonly_paths, readonly_paths)?;
-    if !namespaces.starts_with(&b.namespaces)
-        || namespaces[b.namespaces.len()..]
-            .iter()
-            .any(|new| new.path.is_some())
-    {
-        return Err("linux.namespaces: not the same ones and new ones".into());
-    }
+    at_most_namespaces(namespaces, &b.namespaces)?;
     let none = Resources::default();
     at_most_resources(
         resources.as_ref().unwrap_or(&none),
         b.resources.as_ref().unwrap_or(&none),
     )
+}
+
+/// The same ones, and new ones after them; one that was joined may be new instead.
+fn at_most_namespaces(a: &[Namespace], b: &[Namespace]) -> Checked {
+    let is_kept = |(new, old): (&Namespace, &Namespace)| {
+        new.kind == old.kind && (new.path == old.path || new.path.is_none())
+    };
+    if a.len() < b.len()
+        || !a.iter().zip(b).all(is_kept)
+        || a[b.len()..].iter().any(|new| new.path.is_some())
+    {
+        return Err("linux.namespaces: not the same ones and new ones".into());
+    }
+    Ok(())
 }
 
 fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
@@ -303,14 +330,25 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
     )?;
     same("linux.resources.network", network, &b.network)?;
     same("linux.resources.rdma", rdma, &b.rdma)?;
-    same("linux.resources.unified", unified, &b.unified)?;
+    // A value of no limit may go; the bounds of the other fields then apply.
+    let is_kept = |(key, value): (&String, &String)| {
+        unified.get(key) == Some(value) || !unified.contains_key(key) && value.starts_with("max")
+    };
+    if !b.unified.iter().all(is_kept) || unified.keys().any(|key| !b.unified.contains_key(key)) {
+        return Err("linux.resources.unified: differs".into());
+    }
     at_most_devices(devices, &b.devices)?;
     let none = Memory::default();
     at_most_memory(
         memory.as_ref().unwrap_or(&none),
         b.memory.as_ref().unwrap_or(&none),
     )?;
-    let limit = |pids: &Option<Pids>| pids.as_ref().and_then(|pids| pids.limit);
+    // 0 is treated as 1.
+    let limit = |pids: &Option<Pids>| {
+        pids.as_ref()
+            .and_then(|pids| pids.limit)
+            .map(|limit| if limit == 0 { 1 } else { limit })
+    };
     lower("linux.resources.pids.limit", limit(pids), limit(&b.pids))?;
     let none = Cpu::default();
     at_most_cpu(

@@ -20,6 +20,7 @@ fn host() -> Facts {
         memory_total: 8 << 30,
         thermal_throttle: Vec::new(),
         rlimits: vec![rlimit],
+        own_namespaces: Vec::new(),
     }
 }
 
@@ -34,7 +35,7 @@ prop_compose! {
         destination in proptest::sample::select(vec!["/dev", "/dev/x", "/data", "/proc"]),
         options in words(&[
             "bind", "rbind", "ro", "rw", "rro", "suid", "nosuid", "rsuid", "dev", "rnodev", "exec", "shared", "rslave",
-            "private", "size=1g", "size=64k", "hidepid=0", "mode=755",
+            "private", "size=1g", "size=64k", "size=0", "size=5%", "hidepid=0", "mode=755",
         ]).prop_shuffle(),
     ) -> Mount {
         Mount { kind: Some(kind.into()), destination: destination.into(), source: Some("/dev/y".into()), options, ..Mount::default() }
@@ -143,4 +144,157 @@ fn the_order_sees_a_loosened_field() {
         Err("root.readonly: was true".into())
     );
     assert_eq!(at_most(&strict, &loose), Ok(()));
+}
+
+fn ordinary() -> Config {
+    let mut config = hardened_default(None);
+    config.process.as_mut().unwrap().user.uid = 1000;
+    config.linux.as_mut().unwrap().resources = None;
+    config
+}
+
+fn restricted() -> Profile {
+    Profile::builtin("restricted").unwrap()
+}
+
+/// Every record of a change at a place that exists says what was there and what is there.
+fn assert_faithful(config: &Config, profile: &Profile) {
+    let tightened = tighten(config, profile, &host()).unwrap();
+    let documents = [config, &tightened.config].map(|config| serde_json::to_value(config).unwrap());
+    for change in tightened
+        .changes
+        .iter()
+        .filter(|change| !change.pointer.ends_with("/-"))
+    {
+        let at = |document: &serde_json::Value| {
+            document
+                .pointer(&change.pointer)
+                .map_or("absent".to_owned(), ToString::to_string)
+        };
+        let [before, after] = [at(&documents[0]), at(&documents[1])];
+        assert_eq!(
+            (&change.before, &change.after),
+            (&before, &after),
+            "{}",
+            change.pointer
+        );
+    }
+}
+
+#[test]
+fn records_say_what_was_and_what_is() {
+    assert_faithful(&ordinary(), &restricted());
+    let mut profile = restricted();
+    profile.limits.cpu_percent.maximum = profile.limits.cpu_percent.default;
+    let mut config = ordinary();
+    let cpu = Cpu {
+        quota: Some(400_000),
+        period: Some(50_000),
+        ..Cpu::default()
+    };
+    config.linux.as_mut().unwrap().resources = Some(Resources {
+        cpu: Some(cpu),
+        ..Resources::default()
+    });
+    assert_faithful(&config, &profile);
+}
+
+#[test]
+fn a_tmpfs_size_that_is_not_understood_is_refused_not_replaced() {
+    for option in ["size=1%", "size=0x1000", "size=010k", "nr_blocks=16"] {
+        let mut config = ordinary();
+        config.mounts = vec![Mount {
+            kind: Some("tmpfs".into()),
+            destination: "/t".into(),
+            options: vec![option.into()],
+            ..Mount::default()
+        }];
+        let error = tighten(&config, &restricted(), &host())
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("mounts[0].options: "), "{error}");
+    }
+}
+
+#[test]
+fn unified_is_held_against_the_same_limits() {
+    let with = |file: &str, value: &str| {
+        let mut config = ordinary();
+        let unified = [(file.to_owned(), value.to_owned())].into();
+        config.linux.as_mut().unwrap().resources = Some(Resources {
+            unified,
+            ..Resources::default()
+        });
+        config
+    };
+    for file in ["memory.max", "pids.max", "cpu.max"] {
+        let tightened = tighten(&with(file, "max"), &restricted(), &host())
+            .unwrap()
+            .config;
+        assert!(
+            tightened
+                .linux
+                .unwrap()
+                .resources
+                .unwrap()
+                .unified
+                .is_empty(),
+            "{file}"
+        );
+    }
+    let mut profile = restricted();
+    profile.limits.pids.maximum = profile.limits.pids.default;
+    assert!(tighten(&with("pids.max", "10"), &profile, &host()).is_ok());
+    assert!(tighten(&with("pids.max", "1000"), &profile, &host()).is_err());
+}
+
+#[test]
+fn the_hosts_namespace_by_its_path_is_not_a_namespace_of_ones_own() {
+    let mut config = ordinary();
+    let path = "/proc/1/ns/pid".to_owned();
+    let namespaces = &mut config.linux.as_mut().unwrap().namespaces;
+    namespaces
+        .iter_mut()
+        .filter(|space| space.kind == NamespaceType::Pid)
+        .for_each(|space| space.path = Some(path.clone()));
+    let facts = Facts {
+        own_namespaces: vec![path],
+        ..host()
+    };
+    let tightened = tighten(&config, &restricted(), &facts).unwrap();
+    assert!(
+        tightened
+            .config
+            .linux
+            .unwrap()
+            .namespaces
+            .iter()
+            .all(|space| space.path.is_none())
+    );
+}
+
+#[test]
+fn the_order_sees_a_larger_tmpfs_and_more_tasks() {
+    let with = |options: &[&str]| {
+        let mut config = ordinary();
+        let options = options.iter().map(|option| (*option).to_owned()).collect();
+        config.mounts = vec![Mount {
+            destination: "/t".into(),
+            options,
+            ..Mount::default()
+        }];
+        config
+    };
+    assert!(at_most(&with(&["size=4k", "size=8g"]), &with(&["size=4k"])).is_err());
+    assert!(at_most(&with(&["size=4k", "size=2k"]), &with(&["size=4k"])).is_ok());
+    let tasks = |limit| {
+        let mut config = ordinary();
+        let pids = Some(Pids { limit: Some(limit) });
+        config.linux.as_mut().unwrap().resources = Some(Resources {
+            pids,
+            ..Resources::default()
+        });
+        config
+    };
+    assert!(at_most(&tasks(100), &tasks(0)).is_err());
 }

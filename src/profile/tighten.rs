@@ -6,7 +6,7 @@ use super::facts::Facts;
 use super::filter;
 use super::format::{Groups, Profile, Verdict};
 use crate::error::Result;
-use crate::spec::{Config, Linux, Namespace, NamespaceType, Process, Rlimit};
+use crate::spec::{Config, Linux, Namespace, Process, Rlimit};
 
 /// Tightens `config` by `profile`. What the config asks for within the profile's bounds stays as it is.
 ///
@@ -201,36 +201,43 @@ impl Rules<'_> {
     fn namespaces(&mut self, linux: &mut Linux) -> Result<()> {
         let wanted = &self.profile.namespaces;
         for kind in &wanted.require {
-            if linux
+            let Some(index) = linux
                 .namespaces
                 .iter()
-                .any(|namespace| namespace.kind == *kind)
-            {
+                .position(|space| space.kind == *kind)
+            else {
+                let added = Namespace {
+                    kind: *kind,
+                    path: None,
+                };
+                let pointer = "/linux/namespaces/-";
+                self.conflict(
+                    "namespaces.require",
+                    wanted.on_conflict,
+                    pointer,
+                    None,
+                    Some(&added),
+                )?;
+                linux.namespaces.push(added);
                 continue;
-            }
-            let added = Namespace {
-                kind: *kind,
-                path: None,
             };
-            let pointer = "/linux/namespaces/-";
-            self.conflict(
-                "namespaces.require",
-                wanted.on_conflict,
-                pointer,
-                None::<&Namespace>,
-                Some(&added),
-            )?;
-            linux.namespaces.push(added);
+            // The host's own namespace by its path is the host's namespace all the same.
+            let path = &mut linux.namespaces[index].path;
+            if path
+                .as_ref()
+                .is_some_and(|path| self.host.own_namespaces.contains(path))
+            {
+                let before = path.take();
+                let pointer = format!("/linux/namespaces/{index}/path");
+                self.conflict(
+                    "namespaces.require",
+                    wanted.on_conflict,
+                    &pointer,
+                    before.as_ref(),
+                    None,
+                )?;
+            }
         }
-        // What the config says about a namespace of the host's must not be said about the host.
-        debug_assert!(
-            linux
-                .namespaces
-                .iter()
-                .filter(|space| space.kind == NamespaceType::Mount)
-                .count()
-                <= 1
-        );
         Ok(())
     }
 

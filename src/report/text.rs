@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::{Appearance, Body, Fact, Finding, Outcome, Report, Section, Severity, Tally, Value};
-use crate::error::{Doing, Result, quote};
+use crate::error::{Doing, Result, escape, quote};
 
 /// Lists are wrapped at this column.
 const WIDTH: usize = 100;
@@ -257,13 +257,11 @@ fn wrapped(values: &[String], width: usize) -> Vec<String> {
 
 /// The text itself where it is harmless, else quoted and escaped.
 fn plain(untrusted: &str) -> String {
-    let quoted = quote(untrusted);
-    let inner = &quoted[1..quoted.len() - 1];
-    // quote also escapes the quotation marks that our own texts hold; only other changes mean something harmful.
-    if inner.replace("\\\"", "\"") == untrusted {
+    // escape also escapes the quotation marks that our own texts hold; only other changes mean something harmful.
+    if escape(untrusted).replace("\\\"", "\"") == untrusted {
         untrusted.to_owned()
     } else {
-        quoted
+        quote(untrusted)
     }
 }
 

@@ -79,7 +79,7 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         let error = deliver(Path::new("/nonexistent/agent"), "{}", null.as_fd()).unwrap_err();
         assert!(error.to_string().starts_with(
-            "send the seccomp listener to \"/nonexistent/agent\" (linux.seccomp.listenerPath): No such file"
+            "send the seccomp listener to \"/nonexistent/agent\" (linux.seccomp.listenerPath): no such file"
         ), "{error}");
     }
 }

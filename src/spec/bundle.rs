@@ -1,6 +1,7 @@
 //! A bundle (bundle.md): a directory with a config.json in it.
 //! Where its root filesystem is and whether it exists is asked when it is mounted.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use super::{Config, check_runnable, parse};
 use crate::error::{Error, Result, quote};
-use crate::names::errno_text;
 
 /// The most that a config.json may be long, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -50,7 +50,7 @@ impl Bundle {
 fn directory(dir: &Path) -> Result<PathBuf> {
     let name = quote(dir.as_os_str().as_encoded_bytes());
     let failed = |e: &io::Error| {
-        Error::new(format!("open bundle {name}"), text_of(e))
+        Error::new(format!("open bundle {name}"), e)
             .hint("give the directory that holds config.json with --bundle")
     };
     let path = dir.canonicalize().map_err(|e| failed(&e))?;
@@ -62,38 +62,32 @@ fn directory(dir: &Path) -> Result<PathBuf> {
 
 fn read(file: &Path) -> Result<Vec<u8>> {
     let name = quote(file.as_os_str().as_encoded_bytes());
-    let failed = |cause: String| Error::new(format!("read {name}"), cause);
+    let failed = |cause: &dyn Display| Error::new(format!("read {name}"), cause);
     let mut options = File::options();
     // A FIFO or a device must not block the open.
     options
         .read(true)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let opened = options.open(file).map_err(|e| {
-        let error = failed(text_of(&e));
+        let error = failed(&e);
         match e.kind() {
             io::ErrorKind::NotFound => error.hint("make one with `stockade spec`"),
             io::ErrorKind::PermissionDenied => error.hint("make it readable for this user"),
             _ => error,
         }
     })?;
-    let meta = opened.metadata().map_err(|e| failed(text_of(&e)))?;
+    let meta = opened.metadata().map_err(|e| failed(&e))?;
     if !meta.is_file() {
-        let error = failed("not a regular file".to_owned());
+        let error = failed(&"not a regular file");
         return Err(error.hint("make one with `stockade spec`"));
     }
     let mut text = Vec::new();
     let mut bounded = opened.take(LONGEST + 1);
     let length = bounded.read_to_end(&mut text);
-    if length.map_err(|e| failed(text_of(&e)))? as u64 > LONGEST {
-        return Err(failed("longer than 16 MiB".to_owned()));
+    if length.map_err(|e| failed(&e))? as u64 > LONGEST {
+        return Err(failed(&"longer than 16 MiB"));
     }
     Ok(text)
-}
-
-fn text_of(error: &io::Error) -> String {
-    error
-        .raw_os_error()
-        .map_or_else(|| error.to_string(), errno_text)
 }
 
 #[cfg(test)]
@@ -113,12 +107,12 @@ mod tests {
         let config = dir.join("config.json");
         assert_eq!(
             error_of(&dir.join("none")),
-            "open bundle \"DIR\": No such file or directory (ENOENT) | \
+            "open bundle \"DIR\": no such file or directory (ENOENT) | \
              give the directory that holds config.json with --bundle"
         );
         assert_eq!(
             error_of(dir),
-            "read \"DIR/config.json\": No such file or directory (ENOENT) | make one with `stockade spec`"
+            "read \"DIR/config.json\": no such file or directory (ENOENT) | make one with `stockade spec`"
         );
         std::fs::create_dir(&config).unwrap();
         assert_eq!(
@@ -139,7 +133,7 @@ mod tests {
         );
         assert_eq!(
             error_of(&config),
-            "open bundle \"DIR\": Not a directory (ENOTDIR) | \
+            "open bundle \"DIR\": not a directory (ENOTDIR) | \
              give the directory that holds config.json with --bundle"
         );
     }

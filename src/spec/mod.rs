@@ -8,11 +8,13 @@ mod document;
 mod hardened;
 mod linux;
 mod read;
+mod resources;
 mod seccomp;
 
 pub use bundle::Bundle;
 pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use read::{check_runnable, parse, parse_process, parse_resources};
+pub use read::{check_runnable, parse};
+pub use resources::*;
 pub use seccomp::*;

@@ -6,10 +6,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::Config;
 use super::check::{self, At};
 use super::document::Document;
-use super::{Config, Process, Resources};
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, escape, quote};
 
 /// Reads and checks a config.json (config.md, config-linux.md) as a document; `file` is its name for messages.
 /// The warnings are complete lines.
@@ -22,27 +22,6 @@ pub fn parse(text: &[u8], file: &str) -> Result<(Config, Vec<String>)> {
     check::config(&mut config, &At::top(file), &mut warnings)?;
     check::raw(&raw, &At::top(file), &mut warnings)?;
     Ok((config, warnings))
-}
-
-/// Reads and checks one `process` object, as `exec --process` takes it.
-///
-/// # Errors
-/// `"FILE": FIELD: cause` for the first thing that is wrong.
-pub fn parse_process(text: &[u8], file: &str) -> Result<(Process, Vec<String>)> {
-    let (_, mut process) = typed::<Process>(text, file)?;
-    let mut warnings = Vec::new();
-    check::process(&mut process, &At::top(file), &mut warnings)?;
-    Ok((process, warnings))
-}
-
-/// Reads and checks one `linux.resources` object, as `update --resources` takes it.
-///
-/// # Errors
-/// `"FILE": FIELD: cause` for the first thing that is wrong.
-pub fn parse_resources(text: &[u8], file: &str) -> Result<Resources> {
-    let (_, resources) = typed::<Resources>(text, file)?;
-    check::resources(&resources, &At::top(file))?;
-    Ok(resources)
 }
 
 /// Checks what a config needs to be run here, beyond being a valid document: a 1.x version, `process`, `root`, `linux`
@@ -94,10 +73,7 @@ fn deserialize<'a, T: Deserialize<'a>>(text: &'a str, file: &str) -> Result<T> {
 /// Text of a library that may repeat text of the document: made one short line without control characters.
 fn printable(text: &str) -> String {
     const LONGEST: usize = 400;
-    let quoted = quote(text);
-    let plain = quoted[1..quoted.len() - 1]
-        .replace("\\\"", "\"")
-        .replace("\\\\", "\\");
+    let plain = escape(text).replace("\\\"", "\"").replace("\\\\", "\\");
     match plain.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}…", &plain[..at]),
         None => plain,

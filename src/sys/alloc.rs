@@ -12,11 +12,6 @@ pub fn forbid() {
     FORBIDDEN.store(true, Ordering::Relaxed);
 }
 
-/// Lifts [`forbid`]: for a child that goes on as an ordinary program.
-pub fn permit() {
-    FORBIDDEN.store(false, Ordering::Relaxed);
-}
-
 /// The system's allocator with the check in front.
 #[derive(Debug)]
 pub struct Watched;

@@ -4,9 +4,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::io::Errno;
-
-use super::SysResult;
+use super::{Errno, SysResult, last_errno};
 
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
@@ -181,6 +179,6 @@ fn bpf<A>(command: libc::c_int, attributes: &mut A) -> SysResult<RawFd> {
     };
     match RawFd::try_from(value) {
         Ok(fd) if fd >= 0 => Ok(fd),
-        _ => Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)),
+        _ => Err(last_errno()),
     }
 }

@@ -1,4 +1,5 @@
-//! What a hook's process does between fork and exec.
+//! What the process of a hook in the runtime namespace does between fork and exec.
+//! Hooks inside the container are run by `init`, which needs nothing of this.
 #![allow(
     unsafe_code,
     reason = "std's pre_exec is unsafe: the closure runs in a forked child"
@@ -9,6 +10,8 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal, setsid};
+
+use super::attributes::close_on_exec_from;
 
 /// Puts the command into a session of its own, ends it with us, and lets no descriptor but the first three into it.
 pub fn confine(command: &mut Command) -> &mut Command {
@@ -22,25 +25,8 @@ pub fn confine(command: &mut Command) -> &mut Command {
                 // The parent ended before the line above took effect.
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            close_on_exec()
+            // The caller may have left some to us.
+            Ok(close_on_exec_from(3)?)
         })
-    }
-}
-
-/// close_range(2) with `CLOSE_RANGE_CLOEXEC` (Linux 5.11) from descriptor 3 on: the caller may have left some to us.
-fn close_on_exec() -> io::Result<()> {
-    // SAFETY: no pointers; descriptors stay open until execve(2).
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_close_range,
-            3,
-            libc::c_uint::MAX,
-            libc::CLOSE_RANGE_CLOEXEC,
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
     }
 }

@@ -8,7 +8,6 @@ pub mod bpf;
 pub mod clone;
 pub mod hook;
 pub mod mount;
-
 pub mod prctl;
 pub mod program;
 pub mod seccomp;
@@ -24,9 +23,10 @@ fn check(value: libc::c_long) -> SysResult<libc::c_long> {
     if value >= 0 {
         return Ok(value);
     }
-    Err(Errno::from_raw_os_error(
-        std::io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO),
-    ))
+    Err(last_errno())
+}
+
+/// Why the last call failed.
+fn last_errno() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }

@@ -94,14 +94,6 @@ pub fn clear_dumpable() -> SysResult<()> {
     prctl(libc::PR_SET_DUMPABLE, 0, 0).map(drop)
 }
 
-/// Orphaned descendants become children of this process.
-///
-/// # Errors
-/// The errno of the call.
-pub fn become_subreaper() -> SysResult<()> {
-    prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0).map(drop)
-}
-
 /// The kernel sends `signal` when the parent thread ends.
 ///
 /// # Errors

@@ -4,7 +4,7 @@
 
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 
-use super::{Errno, SysResult};
+use super::{Errno, SysResult, last_errno};
 
 /// `SECCOMP_FILTER_FLAG_NEW_LISTENER`.
 pub const NEW_LISTENER: u32 = 1 << 3;
@@ -58,11 +58,6 @@ fn own(value: libc::c_long) -> SysResult<OwnedFd> {
     let fd = RawFd::try_from(value).map_err(|_| Errno::BADF)?;
     // SAFETY: the kernel just made this descriptor for us and nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-fn last_errno() -> Errno {
-    let code = std::io::Error::last_os_error().raw_os_error();
-    Errno::from_raw_os_error(code.unwrap_or(libc::EIO))
 }
 
 #[cfg(test)]

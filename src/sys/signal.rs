@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::io::Errno;
+use super::{SysResult, check};
 
 /// Gives SIGCHLD its default disposition: a caller may leave it ignored, and then the ends of children are lost (wait(2)).
 pub fn keep_ends_of_children() {
@@ -15,10 +15,10 @@ pub fn keep_ends_of_children() {
 ///
 /// # Errors
 /// `ESRCH` when the process has ended, `EINVAL` for a number that is no signal.
-pub fn send(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
+pub fn send(pidfd: BorrowedFd<'_>, signal: i32) -> SysResult<()> {
     let information: *const libc::siginfo_t = std::ptr::null();
     // SAFETY: without information the kernel fills it in as for kill(2); no other pointer.
-    let result = unsafe {
+    check(unsafe {
         libc::syscall(
             libc::SYS_pidfd_send_signal,
             pidfd.as_raw_fd(),
@@ -26,9 +26,6 @@ pub fn send(pidfd: BorrowedFd<'_>, signal: i32) -> Result<(), Errno> {
             information,
             0,
         )
-    };
-    if result == 0 {
-        return Ok(());
-    }
-    Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO))
+    })
+    .map(drop)
 }

@@ -14,8 +14,8 @@ use serde_json::Value;
 use super::{Config, Hook, Hooks, NamespaceType};
 use crate::error::{Error, Result, quote};
 
-pub(super) use process::process;
-pub(super) use resources::resources;
+use process::process;
+use resources::resources;
 
 /// Where in which file a check is, so that it can name fields relative to its own object.
 pub(super) struct At<'a> {

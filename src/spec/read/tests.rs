@@ -83,21 +83,6 @@ fn schema_fixtures_are_accepted_and_refused_as_labelled() {
     assert_eq!(counted, [9, 5]);
 }
 
-#[test]
-fn process_and_resources_alone_name_their_fields_from_their_own_top() {
-    let process = br#"{"cwd": "x", "args": ["sh"], "user": {"uid": 0, "gid": 0}}"#;
-    assert_eq!(
-        parse_process(process, "p").unwrap_err().to_string(),
-        r#""p": cwd: "x" is not an absolute path"#
-    );
-    assert_eq!(
-        parse_resources(br#"{"pids": {"limit": -2}}"#, "-")
-            .unwrap_err()
-            .to_string(),
-        r#""-": pids.limit: -2 is negative, only -1 (no limit) may be"#
-    );
-}
-
 proptest::proptest! {
     #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..proptest::prelude::ProptestConfig::default() })]
 

@@ -1,0 +1,119 @@
+//! From a failure of the child, four numbers, to an error in words.
+//! What a step is called is in `show`.
+
+use super::show::parameter_words;
+use super::{Call, Difference, Failure, Plan, Source, Step};
+use crate::error::{Error, Kind, errno_words, quote};
+use crate::names::mount;
+
+impl Plan {
+    /// The error that a failure of the child means, with what only the plan knows: which option of a mount it was.
+    pub fn explain(&self, failure: &Failure, said: Option<&str>) -> Error {
+        let error = explain(failure, &self.subjects(), &self.program_name(), said);
+        let step = self.steps().nth(failure.step as usize);
+        match (step, Call::from_number(failure.call)) {
+            (Some(step @ Step::Mount(mount)), Some(Call::Fsconfig)) => match &mount.source {
+                Source::Filesystem(filesystem) => {
+                    let option = parameter_words(filesystem)
+                        .into_iter()
+                        .nth(failure.detail as usize);
+                    let cause = errno_words(failure.errno);
+                    Error::new(
+                        self.subject(step),
+                        format!("option {}: {cause}", quote(option.unwrap_or_default())),
+                    )
+                }
+                _ => error,
+            },
+            (Some(Step::Mount(mount)), Some(Call::MountSetattr))
+                if failure.errno == libc::EPERM =>
+            {
+                let cleared = mount::attribute_words(
+                    mount.attributes.mount.clear | mount.attributes.tree.clear,
+                );
+                if cleared.is_empty() {
+                    return error;
+                }
+                error.hint(format!(
+                    "in a user namespace the flags that a mount came with are locked: {} cannot be taken off",
+                    cleared.join(", ")
+                ))
+            }
+            _ => error,
+        }
+    }
+}
+
+/// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote, or the
+/// interpreter that a script names.
+pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Option<&str>) -> Error {
+    let subject = subjects
+        .get(failure.step as usize)
+        .map_or("init", String::as_str);
+    let cause =
+        Difference::words(failure.errno).map_or_else(|| errno_words(failure.errno), str::to_owned);
+    match Call::from_number(failure.call) {
+        Some(Call::Access) => cannot_execute(program, failure.errno),
+        Some(Call::Execve) if failure.errno == libc::ENOENT => no_interpreter(program, said),
+        Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
+        _ if failure.errno == Difference::HookFailed as i32 => {
+            let how = if failure.detail < 256 {
+                format!("exited with {}", failure.detail)
+            } else {
+                format!("was killed by signal {}", failure.detail - 256)
+            };
+            let said = said.map_or_else(String::new, |said| format!(": {}", quote(said)));
+            Error::new(subject, format!("{how}{said}"))
+        }
+        Some(call) if failure.errno > 0 => Error::new(subject, format!("{}: {cause}", call.name())),
+        _ => Error::new(subject, cause),
+    }
+}
+
+impl Error {
+    /// What a failed execve(2) of a program that was found adds.
+    fn during_exec(self, errno: i32) -> Self {
+        match errno {
+            libc::ENOEXEC => {
+                self.hint("neither a program for this machine nor a script with a #! line")
+            }
+            libc::EPERM | libc::ENOSYS => {
+                self.hint("if a seccomp profile denies execve, no program can start")
+            }
+            _ => self,
+        }
+    }
+}
+
+/// The program was found before, so what does not exist is what it names to run it.
+fn no_interpreter(program: &str, interpreter: Option<&str>) -> Error {
+    let missing = interpreter.map_or_else(
+        || "the interpreter that it names is missing".to_owned(),
+        |interpreter| format!("its interpreter {} is missing", quote(interpreter)),
+    );
+    let words = errno_words(libc::ENOENT);
+    Error::new(
+        format!("execute {}", quote(program)),
+        format!("{missing}: {words}"),
+    )
+    .kind(Kind::NotFound)
+}
+
+/// The texts in which clients look for the reason: `executable file not found`, `permission denied`.
+fn cannot_execute(program: &str, errno: i32) -> Error {
+    let program = quote(program);
+    let words = errno_words(errno);
+    match errno {
+        libc::ENOENT => Error::new(
+            format!("execute {program}"),
+            format!("executable file not found in the container: {words}"),
+        )
+        .kind(Kind::NotFound),
+        libc::EISDIR => Error::new(
+            format!("execute {program}"),
+            format!("permission denied: {words}"),
+        )
+        .kind(Kind::NotExecutable),
+        _ => Error::new(format!("execute {program}"), words).kind(Kind::NotExecutable),
+    }
+}
