@@ -369,6 +369,31 @@ fn cgroups_path_is_where_the_container_is() {
 }
 
 #[test]
+fn cgroups_path_that_holds_processes_is_refused_and_they_live_on() {
+    let mut first = Cell::new();
+    let path = format!("shared-{}", first.bundle.id());
+    first = first.set("/linux/cgroupsPath", json!(path));
+    first.bundle.config["process"]["args"] = json!(["/bin/sleep", "60"]);
+    first.bundle.create().ok();
+    first.bundle.start().ok();
+    let mut second = Cell::new().set("/linux/cgroupsPath", json!(path));
+    second.sh("echo ran").refused(&["linux.cgroupsPath"]);
+    let mut above = Cell::new().set("/linux/cgroupsPath", json!(format!("{path}/below/..")));
+    above.sh("echo ran").refused(&["linux.cgroupsPath"]);
+    assert_eq!(first.bundle.status(), "running");
+    first.bundle.kill("KILL").ok();
+    first.bundle.becomes("stopped");
+    // It is still the first one's to remove, with all that is in it then.
+    let state = first.bundle.state_dir();
+    second.bundle.write();
+    let call = first.bundle.call(&["run", "--bundle"]);
+    let out = call.arg(second.bundle.path()).arg("other").output();
+    out.refused(&["linux.cgroupsPath", first.bundle.id()]);
+    assert!(!state.join("other").exists());
+    first.bundle.delete().ok();
+}
+
+#[test]
 fn cgroups_path_that_climbs_is_refused_or_stays_below() {
     let mut cell = Cell::new();
     let path = format!("../../../../{}", cell.bundle.id());

@@ -102,3 +102,20 @@ fn a_hook_that_fails_stops_the_creation() {
         cell.sh("echo ran").refused(&[&format!("hooks.{kind}[0]")]);
     }
 }
+
+#[test]
+fn a_hook_of_the_image_is_confined_like_its_program() {
+    let script = "grep -E 'NoNewPrivs|Seccomp:' /proc/self/status >/tmp/seen";
+    let mut cell = Cell::new()
+        .set(
+            "/hooks/startContainer",
+            json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"]}]),
+        )
+        .set(
+            "/linux/seccomp",
+            json!({"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["getcpu"], "action": "SCMP_ACT_ERRNO"}]}),
+        );
+    let out = cell.sh("cat /tmp/seen");
+    assert_eq!(out.ok(), "NoNewPrivs:\t1\nSeccomp:\t2\n");
+}

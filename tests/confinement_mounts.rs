@@ -435,6 +435,36 @@ fn nothing_of_the_host_is_mounted_after_the_pivot() {
 }
 
 #[test]
+fn mounts_in_a_user_namespace_stay_off_a_host_whose_mounts_are_shared() {
+    let mut cell = Cell::of(
+        Bundle::new()
+            .no_mount("/sys")
+            .no_mount("/sys/fs/cgroup")
+            .user_namespace()
+            .capabilities(&["CAP_SYS_ADMIN"]),
+    );
+    let (target, bundle) = (cell.target(), cell.bundle.path());
+    cell = cell.mount(
+        json!({"destination": "/data", "type": "bind", "source": target,
+        "options": ["rbind"]}),
+    );
+    let table = |name: &str| cell.bundle.temp().join(name);
+    let (before, after) = (table("before"), table("after"));
+    let prelude = format!(
+        "for d in {} {}; do mount --bind $d $d; mount --make-shared $d; done
+        cat /proc/self/mountinfo >{}; \"$@\"; cat /proc/self/mountinfo >{}; exit",
+        bundle.display(),
+        target.display(),
+        before.display(),
+        after.display()
+    );
+    let out = cell.sh_after(&prelude, "mount -t tmpfs none /data && echo mounted");
+    assert_eq!(out.ok(), "mounted\n");
+    let read = |path| fs::read_to_string(path).unwrap();
+    assert_eq!(read(after), read(before), "the host's mounts changed");
+}
+
+#[test]
 fn rootfs_propagation_is_applied() {
     for (word, expected) in [
         ("shared", "shared:"),

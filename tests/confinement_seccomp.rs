@@ -300,6 +300,27 @@ fn seccomp_notify_gives_the_descriptor_to_the_listener() {
 }
 
 #[test]
+fn seccomp_notify_on_execve_waits_for_the_listener_not_for_ever() {
+    let bundle = Bundle::new();
+    let socket = bundle.temp().join("listener");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let mut seccomp = filter(&json!({"names": ["execve"], "action": "SCMP_ACT_NOTIFY"}));
+    seccomp["listenerPath"] = json!(socket);
+    let bundle = bundle.set("/linux/seccomp", seccomp);
+    let thread = std::thread::spawn(move || drop(receive(&listener)));
+    let out = bundle.run();
+    assert!(out.code != 0 && out.stderr.contains("ENOSYS"), "{out:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn seccomp_filter_that_kills_at_execve_is_no_successful_start() {
+    let rule = json!({"names": ["execve"], "action": "SCMP_ACT_KILL_PROCESS"});
+    let bundle = Bundle::new().set("/linux/seccomp", filter(&rule));
+    bundle.run().refused(&["start the container"]);
+}
+
+#[test]
 fn seccomp_notify_may_wait_killably() {
     let bundle = Bundle::new();
     let socket = bundle.temp().join("listener");

@@ -2,11 +2,12 @@
 //! Not here: the same for `exec`, which docs/attacks.md lists with the reason.
 
 use std::fs;
+use std::os::fd::AsRawFd;
 
 use serde_json::json;
 
 use crate::cell::{Cell, has_helper};
-use crate::harness::{Call, is_foreign, runtime};
+use crate::harness::{Call, is_foreign, runtime, skip};
 
 #[test]
 fn cve_2016_3697_numeric_user_name_in_the_image_is_not_looked_up() {
@@ -83,6 +84,31 @@ fn cve_2019_5736_the_runtimes_binary_is_not_reachable_while_init_waits() {
         "{refused}"
     );
     cell.bundle.delete_by_force().ok();
+}
+
+#[test]
+fn cve_2019_5736_the_runtimes_binary_stays_read_only_when_nobody_executes_it() {
+    if is_foreign() {
+        return skip("other runtimes have other ways");
+    }
+    let mut cell = Cell::new();
+    cell.bundle.config["process"]["args"] = json!(["/bin/true"]);
+    cell.bundle.create().ok();
+    // ETXTBSY protects the file only as long as it is executed; a descriptor outlives that.
+    let exe = fs::File::open(format!("/proc/{}/exe", cell.bundle.pid())).unwrap();
+    let flags = rustix::fs::fstatvfs(&exe).unwrap().f_flag;
+    let seals = rustix::fs::fcntl_get_seals(&exe);
+    assert!(
+        flags.contains(rustix::fs::StatVfsMountFlags::RDONLY)
+            || seals.is_ok_and(|seals| seals.contains(rustix::fs::SealFlags::WRITE)),
+        "neither on a read-only mount nor a sealed file"
+    );
+    cell.bundle.delete_by_force().ok();
+    let again = format!("/proc/self/fd/{}", exe.as_raw_fd());
+    fs::OpenOptions::new()
+        .write(true)
+        .open(again)
+        .expect_err("the binary can be written");
 }
 
 #[test]

@@ -65,3 +65,30 @@ fn cve_2021_30465_swapped_mount_destination_never_mounts_on_the_host() {
     assert!(racer.join().unwrap() > 0, "nothing was swapped");
     cell.target_is_untouched();
 }
+
+#[test]
+fn swapped_proc_is_masked_wherever_it_goes() {
+    let mut cell = Cell::new();
+    fs::create_dir(cell.root("decoy")).unwrap();
+    // Paths enough that the swap falls between the mount and the last mask.
+    let paths: Vec<String> = (0..200).map(|_| "/proc/timer_list".into()).collect();
+    cell = cell.set("/linux/maskedPaths", json!(paths));
+    let stop = Arc::new(AtomicBool::new(false));
+    let racer = exchange(&cell.root("proc"), &cell.root("decoy"), &stop);
+    let started = Instant::now();
+    let mut looks = 0;
+    for _ in 0..ROUNDS {
+        // Which of the two is /proc changes all the time, for the container as well.
+        let out = cell.sh("for i in 1 2 3 4 5 6 7 8; do for d in /proc /decoy; do
+            [ -e $d/self/status ] && echo looked && head -c 1 $d/timer_list; done; done 2>/dev/null; true");
+        let seen = out.stdout.lines().filter(|line| *line != "looked").count();
+        assert_eq!(seen, 0, "not masked: {out:?}");
+        looks += out.stdout.lines().count();
+        if started.elapsed() > LIMIT {
+            break;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    assert!(racer.join().unwrap() > 0, "nothing was swapped");
+    assert!(looks > 0, "/proc was never seen");
+}

@@ -182,6 +182,47 @@ fn flags_that_a_user_namespace_locks_are_kept_cleared_as_asked_or_named() {
 }
 
 #[test]
+fn flags_of_the_host_cannot_be_cleared_from_a_user_namespace() {
+    let bundle = Bundle::new()
+        .user_namespace()
+        .capabilities(&["CAP_SYS_ADMIN"])
+        .no_mount("/sys")
+        .no_mount("/sys/fs/cgroup");
+    let outside = bundle.outside("outside");
+    let bundle = bundle
+        .bind(&outside, "/mnt", &[])
+        .shell("mount -o remount,bind,rw,exec,suid,dev /mnt; touch /mnt/made; grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6");
+    bundle.write();
+    let prelude = "mount -t tmpfs -o mode=777 t \"$1\"; mount -o remount,bind,ro,nosuid,nodev,noexec \"$1\"; shift; \"$@\"";
+    let output = Call::new("unshare", &bundle.temp().join("calls"))
+        .args(["--mount", "sh", "-c", prelude, "sh"])
+        .arg(&outside)
+        .arg(runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(no_profile())
+        .args(["run", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output();
+    let flags: Vec<&str> = output.ok().trim().split(',').collect();
+    for flag in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(flags.contains(&flag), "{flags:?}");
+    }
+}
+
+#[test]
+fn mount_over_the_root_is_refused() {
+    if is_foreign() {
+        return skip("an oracle may ignore it");
+    }
+    for destination in ["/", "/a/.."] {
+        let bundle = Bundle::new().mount(destination, "tmpfs", "tmpfs", &[]);
+        bundle.run().refused(&["mounts[7].destination"]);
+    }
+}
+
+#[test]
 fn masked_paths_may_repeat_nest_miss_and_be_many() {
     let mut paths: Vec<Value> = ["/etc/passwd", "/etc", "/nope", "/etc/passwd"]
         .map(Value::from)
@@ -219,6 +260,55 @@ fn user_can_reopen_its_standard_output_and_devices_keep_their_owner() {
     assert_eq!(output.ok(), "reopened\n", "{output:?}");
     let after = fs::metadata("/dev/null").unwrap();
     assert_eq!((before.uid(), before.mode()), (after.uid(), after.mode()));
+}
+
+#[test]
+fn file_on_standard_input_stays_its_owners_and_read_only() {
+    if is_foreign() {
+        return skip("other runtimes give it away");
+    }
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}))
+        .shell("echo changed > /proc/self/fd/0; cat");
+    let input = bundle.temp().join("input");
+    fs::write(&input, "secret\n").unwrap();
+    fs::set_permissions(&input, fs::Permissions::from_mode(0o600)).unwrap();
+    let call = bundle.launch("run", &[]);
+    let output = call.stdin(fs::File::open(&input).unwrap()).output();
+    assert_eq!(output.stdout, "secret\n", "{output:?}");
+    let after = fs::metadata(&input).unwrap();
+    assert_eq!((after.uid(), mode(&input)), (0, 0o600));
+    assert_eq!(fs::read_to_string(&input).unwrap(), "secret\n");
+}
+
+#[test]
+fn passwd_of_the_image_with_an_odd_home_is_no_failure() {
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}))
+        .shell("echo $HOME");
+    let passwd = "app:x:1000:1000::/ho\0me:/bin/sh\n";
+    fs::write(bundle.rootfs().join("etc/passwd"), passwd).unwrap();
+    assert_eq!(bundle.run().ok(), "/\n");
+}
+
+#[test]
+fn ignored_child_signal_is_no_failure_and_nothing_is_left() {
+    let bundle = Bundle::new().shell("grep SigIgn /proc/self/status; exit 7");
+    bundle.write();
+    let output = Call::new("env", &bundle.temp().join("calls"))
+        .arg("--ignore-signal=CHLD")
+        .arg(runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(no_profile())
+        .args(["run", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output();
+    assert_eq!(output.code, 7, "{output:?}");
+    let ignored = output.stdout.trim().trim_start_matches("SigIgn:\t");
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored >> 16 & 1, 0, "SIGCHLD is ignored inside");
 }
 
 #[test]

@@ -64,6 +64,16 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// Refuses a place that belongs to someone else already; whether there is any of it. Nothing is made.
+    ///
+    /// # Errors
+    /// When a cgroup that is there holds processes or is frozen.
+    pub fn check_free(location: &Location) -> Result<bool> {
+        let there = Self::open(location)?;
+        there.check_fit()?;
+        Ok(there.directories.iter().any(Option::is_some))
+    }
+
     /// Opens the cgroup of an existing container; directories that are gone count as empty.
     ///
     /// # Errors
@@ -176,12 +186,8 @@ impl Cgroup {
 
     /// A cgroup that was there before may belong to someone else.
     fn check_fit(&self) -> Result<()> {
-        for (group, directory) in self
-            .location
-            .groups
-            .iter()
-            .zip(self.directories.iter().flatten())
-        {
+        for (group, directory) in self.location.groups.iter().zip(&self.directories) {
+            let Some(directory) = directory else { continue };
             let name = shown(&group.directory());
             let processes = filesystem::processes(directory.as_fd())
                 .map_err(|errno| error(format!("read the processes of {name}"), errno))?;

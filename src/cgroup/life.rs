@@ -53,10 +53,12 @@ impl Cgroup {
             }
         }
         // Without v2, and for processes that entered v1 groups only: on the way in, or from outside.
-        if !self.processes()?.is_empty() {
-            self.kill_one_by_one()?;
-        }
-        self.thaw()
+        let killed = self.processes().and_then(|left| match left.as_slice() {
+            [] => Ok(()),
+            _ => self.kill_one_by_one(),
+        });
+        // Whatever came of it, nothing stays frozen.
+        killed.and(self.thaw())
     }
 
     /// Under the freezer nothing forks, so that one round finds all; without it the rounds go on until nothing is new.
@@ -72,7 +74,7 @@ impl Cgroup {
             if fresh.is_empty() {
                 return Ok(());
             }
-            self.signal(&fresh)?;
+            self.kill_these(&fresh)?;
             killed.extend(fresh);
             if frozen {
                 return Ok(());
@@ -80,15 +82,33 @@ impl Cgroup {
         }
     }
 
+    /// Sends a signal, 0 to 64, to all processes in it; whether any could be sent to.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn signal(&self, signal: i32) -> Result<bool> {
+        let held = self.hold(&self.processes()?)?;
+        // One may end between the reading of the list and here.
+        let sent = held.iter().filter(|(_, process)| {
+            crate::sys::signal::send(process.as_fd(), signal).is_ok()
+        });
+        Ok(sent.count() > 0)
+    }
+
     /// A number read from a list may be another process by now; one that is still listed once a descriptor of it is
     /// held is not.
-    fn signal(&self, pids: &[i32]) -> Result<()> {
-        let held: Vec<(i32, OwnedFd)> = pids
+    fn hold(&self, pids: &[i32]) -> Result<Vec<(i32, OwnedFd)>> {
+        let mut held: Vec<(i32, OwnedFd)> = pids
             .iter()
             .filter_map(|pid| Some((*pid, pidfd(*pid)?)))
             .collect();
         let listed: BTreeSet<i32> = self.processes()?.into_iter().collect();
-        for (pid, process) in held.iter().filter(|(pid, _)| listed.contains(pid)) {
+        held.retain(|(pid, _)| listed.contains(pid));
+        Ok(held)
+    }
+
+    fn kill_these(&self, pids: &[i32]) -> Result<()> {
+        for (pid, process) in &self.hold(pids)? {
             match pidfd_send_signal(process, Signal::KILL) {
                 Ok(()) | Err(Errno::SRCH) => {}
                 Err(errno) => return Err(error(format!("kill process {pid}"), errno)),

@@ -15,6 +15,7 @@ use crate::cmd::exit::Promise;
 use crate::cmd::{self, ExitCode, Global, LogFormat};
 use crate::container;
 use crate::error::Result;
+use crate::sys::signal;
 
 /// What `--version` prints after the program's name; clients look for these words.
 const VERSION: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
@@ -89,6 +90,7 @@ impl Verb {
     }
 
     fn run(&self, global: &Global) -> Result<ExitCode> {
+        signal::keep_ends_of_children();
         match self {
             Self::State(args) => cmd::state::run(global, args),
             Self::Kill(args) => cmd::kill::run(global, args),

@@ -18,7 +18,15 @@ use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
 use crate::plan::{Call, Failure, Plan, Step};
 use crate::sys::clone::{Side, clone3};
+use crate::sys::mount::{self, Change, Reach};
 use crate::sys::{Errno, attributes};
+
+/// Mount events come in from the runtime's namespace and do not go out to it.
+const SLAVE: Change = Change {
+    set: 0,
+    clear: 0,
+    propagation: libc::MS_SLAVE,
+};
 
 /// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
 #[derive(Debug)]
@@ -30,15 +38,6 @@ pub(super) struct Child {
     link: OwnedFd,
     plan: Rc<Plan>,
     is_ours: bool,
-}
-
-/// What comes back after the last message.
-#[derive(Debug)]
-pub(super) enum Started {
-    /// The program runs.
-    Executed,
-    /// The program runs, and this is the descriptor of its seccomp listener.
-    Listening(OwnedFd),
 }
 
 /// The descriptors of the cgroup, as the plan needs them.
@@ -149,14 +148,19 @@ impl Child {
         }
     }
 
-    /// Messages 5 and 6 on the link.
-    pub(super) fn start(&self, root: &Path) -> Result<Started> {
+    /// Messages 5 and 6 on the link; a seccomp listener goes to `deliver`.
+    pub(super) fn start(
+        &self,
+        root: &Path,
+        deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
         self.send_proceed()?;
-        wait_for_program(self.link.as_fd(), |failure, said| {
+        let explain = |failure: &Failure, said: Option<&str>| {
             let candidate = self.plan.candidates.get(failure.detail as usize);
             let interpreter = candidate.and_then(|program| interpreter(failure, root, program));
             self.plan.explain(failure, said.or(interpreter.as_deref()))
-        })
+        };
+        wait_for_program(self.link.as_fd(), explain, deliver)
     }
 
     fn send_proceed(&self) -> Result<()> {
@@ -204,28 +208,28 @@ impl Drop for Child {
     }
 }
 
-/// Message 6: the end of the connection is the program running. A kill ends it as well; the exit status then says so.
+/// Message 6: the end of the connection is the program running. A kill ends it as well; `after_start` looks for that.
+/// A seccomp listener is delivered as soon as it comes: the filter may stop execve(2) until its agent answers.
 pub(super) fn wait_for_program(
     socket: BorrowedFd<'_>,
     explain: impl Fn(&Failure, Option<&str>) -> Error,
-) -> Result<Started> {
-    let mut listener = None;
+    deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+) -> Result<()> {
     loop {
         match link::receive(socket).doing(|| "hear from init")? {
             Some((Message::Failed(failure), evidence)) => {
                 return Err(explain(&failure, said(evidence).as_deref()));
             }
-            Some((Message::Listener, Some(fd))) => listener = Some(fd),
+            Some((Message::Listener, Some(fd))) => deliver(fd.as_fd())?,
             Some((other, _)) => {
                 return Err(Error::new(
                     "hear from init",
                     format!("unexpected message {other:?}"),
                 ));
             }
-            None => break,
+            None => return Ok(()),
         }
     }
-    Ok(listener.map_or(Started::Executed, Started::Listening))
 }
 
 /// The last line that a failed hook wrote.
@@ -355,6 +359,8 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags).doing(doing)?;
+            // The runtime's namespace was not isolated: what is mounted in a tree that is still shared would appear there.
+            mount::change(fd.as_fd(), SLAVE, Reach::Tree).doing(doing)?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
             }

@@ -1,18 +1,19 @@
 //! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
 //! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::child::{CgroupFds, Child, Started};
+use super::child::{CgroupFds, Child};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
     Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
 };
-use crate::cgroup::Cgroup;
-use crate::error::{Doing, Error, Result};
+use crate::cgroup::{Cgroup, Location};
+use crate::error::{Doing, Error, Result, quote};
 use crate::init::Release;
 use crate::seccomp::notify;
 use crate::spec::Hooks;
@@ -49,7 +50,7 @@ impl Request {
 pub fn create(store: &Store, prepared: Prepared, request: &Request) -> Result<()> {
     let entry = store.reserve(&request.id)?;
     let listener = start::listen(&entry)?;
-    let mut making = Making::begin(entry, prepared, request, Release::Connect(listener))?;
+    let mut making = Making::begin(store, entry, prepared, request, Release::Connect(listener))?;
     making.handshake(request)?;
     making.finish().map(drop)
 }
@@ -80,7 +81,7 @@ pub fn run(
         _ => Some(signals::Forwarded::block(request.patience())?),
     };
     let entry = store.reserve(&request.id)?;
-    let mut making = Making::begin(entry, prepared, request, Release::Link)?;
+    let mut making = Making::begin(store, entry, prepared, request, Release::Link)?;
     making.handshake(request)?;
     making.start()?;
     let (entry, state, pidfd) = making.finish()?;
@@ -105,12 +106,16 @@ struct Making {
 
 impl Making {
     fn begin(
+        store: &Store,
         entry: Entry,
         prepared: Prepared,
         request: &Request,
         release: Release,
     ) -> Result<Self> {
         let state = first_state(&prepared, request);
+        if let Some(wanted) = &prepared.plan.cgroup {
+            check_cgroup(store, &request.id, &wanted.location)?;
+        }
         let mut making = Self {
             child: None,
             cgroup: None,
@@ -134,6 +139,8 @@ impl Making {
         let Some(wanted) = &self.prepared.plan.cgroup else {
             return Ok(CgroupFds::default());
         };
+        // A failure has taken back what was made; what is there then is not ours to remove.
+        self.state.cgroup = None;
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         self.state.cgroup = Some(cgroup.location().clone());
         if let Some(owner) = wanted.owner {
@@ -169,8 +176,12 @@ impl Making {
 
     /// Messages 5 and 6.
     fn start(&mut self) -> Result<()> {
-        let started = self.explained(|making| making.child().start(&making.state.root))?;
-        after_start(&self.state, started)
+        self.explained(|making| {
+            let state = &making.state;
+            let deliver = |listener: BorrowedFd<'_>| deliver(state, listener);
+            making.child().start(&state.root, deliver)
+        })?;
+        after_start(&self.state)
     }
 
     fn child(&self) -> &Child {
@@ -225,6 +236,26 @@ impl Drop for Making {
     }
 }
 
+/// Whoever clears a container away kills what is in its cgroup, so that no two may name the same. The containers are asked
+/// only where there is such a cgroup already.
+fn check_cgroup(store: &Store, id: &str, location: &Location) -> Result<()> {
+    if !Cgroup::check_free(location)? {
+        return Ok(());
+    }
+    let names_it = |entry: &Entry| {
+        let cgroup = entry.remains().and_then(|remains| remains.cgroup);
+        entry.id() != id && cgroup.is_some_and(|other| other.groups == location.groups)
+    };
+    match store.list()?.iter().find(|entry| names_it(entry)) {
+        None => Ok(()),
+        Some(other) => {
+            let cause = format!("it is the cgroup of container {}", quote(other.id()));
+            Err(Error::new("linux.cgroupsPath", cause)
+                .hint("choose another, or delete that container first"))
+        }
+    }
+}
+
 /// What is known before anything is made.
 fn first_state(prepared: &Prepared, request: &Request) -> State {
     let config = &prepared.tightened.config;
@@ -258,11 +289,14 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
     }
 }
 
-/// What follows a successful start: the seccomp listener is delivered, the parent looks at what only it can see, and the
-/// poststart hooks run.
-pub(super) fn after_start(state: &State, started: Started) -> Result<()> {
-    if let Started::Listening(listener) = started {
-        deliver(state, &listener)?;
+/// What follows a successful start: the parent looks at what only it can see, and the poststart hooks run.
+pub(super) fn after_start(state: &State) -> Result<()> {
+    if process::never_executed(state.pid, state.start_time) {
+        return Err(Error::new(
+            "start the container",
+            "init was killed before it executed the program",
+        )
+        .hint("a seccomp filter that kills on execve does this, and so does a memory limit"));
     }
     verify_filters(state)?;
     let document = state.for_hooks(Status::Running);
@@ -295,7 +329,7 @@ fn verify_filters(state: &State) -> Result<()> {
 }
 
 /// The container process state with the listener (config-linux.md, "The Container Process State").
-fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
+pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
     let seccomp = state
         .config
         .linux
@@ -316,22 +350,27 @@ fn deliver(state: &State, listener: &OwnedFd) -> Result<()> {
         "fds": ["seccompFd"],
         "pid": state.pid,
         "metadata": metadata,
-        "state": state.for_hooks(Status::Running),
+        "state": state.for_hooks(Status::Created),
     });
-    notify::deliver(Path::new(path), &document.to_string(), listener.as_fd())
+    notify::deliver(Path::new(path), &document.to_string(), listener)
 }
 
-/// Written whole or not at all: whoever waits for the file reads it at once.
+/// Written whole or not at all: whoever waits for the file reads it at once. Never through a link: others may write to the
+/// directory.
 fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let doing = || {
         format!(
             "write the pid file {}",
-            crate::error::quote(path.to_string_lossy().as_bytes())
+            quote(path.to_string_lossy().as_bytes())
         )
     };
-    std::fs::write(&temporary, pid.to_string()).doing(doing)?;
+    // One that a killed create left.
+    drop(std::fs::remove_file(&temporary));
+    std::fs::File::create_new(&temporary)
+        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
+        .doing(doing)?;
     std::fs::rename(&temporary, path)
         .doing(doing)
         .inspect_err(|_| drop(std::fs::remove_file(&temporary)))

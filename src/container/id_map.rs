@@ -39,10 +39,13 @@ pub(super) fn map_mount(tree: BorrowedFd<'_>, maps: &IdMapText, recursive: bool)
 }
 
 fn user_namespace(maps: &IdMapText) -> Result<OwnedFd> {
+    let parent = rustix::process::getpid();
     let (pid, pidfd) =
         match clone3(libc::CLONE_NEWUSER as u64, None).doing(|| "clone a user namespace")? {
             Side::Child => {
-                if prctl::signal_on_parent_death(libc::SIGKILL).is_err() {
+                let is_tied = prctl::signal_on_parent_death(libc::SIGKILL).is_ok();
+                // The parent may have ended before that took effect.
+                if !is_tied || rustix::process::getppid() != Some(parent) {
                     program::exit_now(1);
                 }
                 program::pause()

@@ -21,6 +21,15 @@ pub fn is_alive(pid: i32, started: u64) -> bool {
     pid > 0 && start_time(pid) == Some(started)
 }
 
+/// Whether the process is still there, be it as a zombie, and has executed nothing since it was cloned.
+pub fn never_executed(pid: i32, started: u64) -> bool {
+    // `PF_FORKNOEXEC` of the kernel's sched.h, cleared by execve(2) before descriptors are closed.
+    const FORKED_WITHOUT_EXEC: u64 = 0x40;
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok();
+    stat.and_then(|stat| parse(&stat))
+        .is_some_and(|stat| stat.start_time == started && stat.flags & FORKED_WITHOUT_EXEC != 0)
+}
+
 /// Opens a pidfd of the process that started at `started`; `None` when it has ended.
 ///
 /// # Errors
@@ -55,6 +64,8 @@ pub fn wait(pidfd: &OwnedFd, seconds: i64) -> Result<bool> {
 
 struct Stat {
     ended: bool,
+    /// `PF_*`.
+    flags: u64,
     start_time: u64,
 }
 
@@ -68,6 +79,7 @@ fn parse(stat: &[u8]) -> Option<Stat> {
     let ended = matches!(*fields.first()?, "Z" | "X" | "x") && threads <= 1;
     Some(Stat {
         ended,
+        flags: fields.get(6)?.parse().ok()?,
         start_time: fields.get(19)?.parse().ok()?,
     })
 }
@@ -103,6 +115,15 @@ mod tests {
         for text in ["", "1", "1 (a", "1 (a) S", "1 (a) S 1 2 x"] {
             assert!(parse(text.as_bytes()).is_none(), "{text}");
         }
+    }
+
+    #[test]
+    fn process_that_was_only_forked_has_never_executed() {
+        let flagged = STAT.replace("4194560", "64");
+        assert_eq!(parse(flagged.as_bytes()).unwrap().flags, 64);
+        let pid = i32::try_from(std::process::id()).unwrap();
+        assert!(!never_executed(pid, start_time(pid).unwrap()));
+        assert!(!never_executed(0, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `start`: the socket that init waits on, and messages 5 and 6 over it.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
     AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, listen as listen_on,
@@ -9,10 +9,10 @@ use rustix::net::{
 };
 
 use super::child::{interpreter, wait_for_program};
-use super::create::after_start;
+use super::create::{after_start, deliver};
 use super::{Entry, START_SOCKET, Status, process};
 use crate::error::{Doing, Error, Result, quote};
-use crate::plan::explain;
+use crate::plan::{self, Failure};
 use crate::sys::{Errno, signal};
 
 /// Starts a created container.
@@ -44,18 +44,20 @@ pub fn start(entry: &Entry) -> Result<()> {
         .as_ref()
         .and_then(|process| process.args.first());
     let program = program.map_or("", String::as_str);
-    let started = wait_for_program(connection.as_fd(), |failure, said| {
+    let explain = |failure: &Failure, said: Option<&str>| {
         let path = CString::new(program).unwrap_or_default();
         let interpreter = interpreter(failure, &state.root, &path);
-        explain(
+        plan::explain(
             failure,
             &state.plan,
             program,
             said.or(interpreter.as_deref()),
         )
-    })?;
-    after_start(&state, started).inspect_err(|_| {
-        // What must follow a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).
+    };
+    let deliver = |listener: BorrowedFd<'_>| deliver(&state, listener);
+    let started = wait_for_program(connection.as_fd(), explain, deliver);
+    started.and_then(|()| after_start(&state)).inspect_err(|_| {
+        // What belongs to a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).
         let process = process::open(state.pid, state.start_time);
         if let Ok(Some(pidfd)) = process {
             let _ = signal::send(pidfd.as_fd(), libc::SIGKILL);

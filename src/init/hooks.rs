@@ -11,7 +11,7 @@ use rustix::process::{
 
 use super::{Call, Child, Difference, Fault, In, Outcome};
 use crate::plan::HookCall;
-use crate::sys::{Errno, attributes, program};
+use crate::sys::{Errno, SysResult, attributes, prctl, program, seccomp};
 
 impl Child<'_> {
     /// Runs a hook with the state on its standard input and waits for it.
@@ -20,7 +20,7 @@ impl Child<'_> {
         let output = rustix::fs::memfd_create(c"hook", MemfdFlags::CLOEXEC).in_call(Call::Open)?;
         let pid = program::fork().in_call(Call::Clone)?;
         if pid == 0 {
-            become_hook(hook, state.as_fd(), output.as_fd());
+            self.become_hook(hook, state.as_fd(), output.as_fd());
         }
         let pid = Pid::from_raw(pid).expect("fork(2) returned a process id");
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).in_call(Call::Pidfd)?;
@@ -47,6 +47,35 @@ impl Child<'_> {
         // The parent shows the beginning of it.
         self.evidence = Some(output);
         Err(Fault::differs(Difference::HookFailed, detail))
+    }
+
+    /// In the forked process: standard input is the state, the output goes to memory.
+    fn become_hook(&self, hook: &HookCall, state: BorrowedFd<'_>, output: BorrowedFd<'_>) -> ! {
+        let outcome = rustix::stdio::dup2_stdin(state)
+            .and_then(|()| rustix::stdio::dup2_stdout(output))
+            .and_then(|()| rustix::stdio::dup2_stderr(output))
+            .and_then(|()| rustix::process::setsid().map(drop))
+            .and_then(|()| rustix::process::chdir(hook.directory.as_c_str()))
+            .and_then(|()| attributes::close_on_exec_from(3))
+            .and_then(|()| self.confine_hook(hook));
+        if outcome.is_ok() {
+            let _: Errno = program::execute(&hook.path, &hook.arguments, &hook.environment);
+        }
+        program::exit_now(127)
+    }
+
+    /// The filters are the program's. Nobody listens to a hook's: what they notify of is ENOSYS.
+    fn confine_hook(&self, hook: &HookCall) -> SysResult<()> {
+        let Some(confinement) = hook.confinement else {
+            return Ok(());
+        };
+        if confinement.no_new_privileges {
+            prctl::set_no_new_privileges()?;
+        }
+        let listening = seccomp::NEW_LISTENER | seccomp::WAIT_KILLABLE_RECV;
+        self.plan.filters.iter().try_for_each(|filter| {
+            seccomp::install(&filter.program, filter.flags & !listening).map(drop)
+        })
     }
 }
 
@@ -81,20 +110,6 @@ fn decimal(mut number: u32, digits: &mut [u8; 10]) -> &[u8] {
             return &digits[at..];
         }
     }
-}
-
-/// In the forked process: standard input is the state, the output goes to memory.
-fn become_hook(hook: &HookCall, state: BorrowedFd<'_>, output: BorrowedFd<'_>) -> ! {
-    let outcome = rustix::stdio::dup2_stdin(state)
-        .and_then(|()| rustix::stdio::dup2_stdout(output))
-        .and_then(|()| rustix::stdio::dup2_stderr(output))
-        .and_then(|()| rustix::process::setsid().map(drop))
-        .and_then(|()| rustix::process::chdir(hook.directory.as_c_str()))
-        .and_then(|()| attributes::close_on_exec_from(3));
-    if outcome.is_ok() {
-        let _: Errno = program::execute(&hook.path, &hook.arguments, &hook.environment);
-    }
-    program::exit_now(127)
 }
 
 /// Whether it ended within `timeout` seconds.

@@ -10,6 +10,7 @@ mod root;
 mod step;
 mod verify;
 
+use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
 use crate::link::{self, Message};
@@ -60,6 +61,9 @@ struct Child<'a> {
     null: Option<OwnedFd>,
     /// The empty, read-only tmpfs of masked directories, shared by all of them.
     empty: Option<OwnedFd>,
+    /// What the kernel shows of itself (proc, sysfs), by where it was mounted. A container that shares the root filesystem
+    /// can rename that place; the mount goes with it, a path does not.
+    systems: Vec<(&'a CStr, OwnedFd)>,
     /// Mounts that are made read-only later; as many slots as the plan says.
     sealed: Vec<Option<OwnedFd>>,
     /// Which candidate is the program.
@@ -107,6 +111,7 @@ impl<T> In<T> for Result<T, Errno> {
 pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
     // Room for the slots is made before allocation ends.
     let sealed = (0..plan.sealed).map(|_| None).collect();
+    let systems = Vec::with_capacity(plan.setup.len());
     alloc::forbid();
     let mut child = Child {
         plan,
@@ -115,6 +120,7 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
         root: None,
         null: None,
         empty: None,
+        systems,
         sealed,
         candidate: 0,
         evidence: None,
@@ -137,7 +143,7 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
 /// A value that cannot exist: the phases end in another program or in a failure.
 enum Never {}
 
-impl Child<'_> {
+impl<'a> Child<'a> {
     /// The protocol, numbered as in `link`.
     fn phases(&mut self) -> Result<Never, Failure> {
         let plan = self.plan;
@@ -185,7 +191,7 @@ impl Child<'_> {
         ))
     }
 
-    fn steps(&mut self, steps: &[Step], first: usize) -> Result<(), Failure> {
+    fn steps(&mut self, steps: &'a [Step], first: usize) -> Result<(), Failure> {
         for (index, step) in steps.iter().enumerate() {
             self.carry_out(step)
                 .map_err(|fault| at(first + index, fault))?;

@@ -18,7 +18,7 @@ use crate::sys::{Errno, SysResult};
 /// A clone of a tree, or of one mount.
 const CLONE: OpenTreeFlags = OpenTreeFlags::OPEN_TREE_CLONE.union(OpenTreeFlags::OPEN_TREE_CLOEXEC);
 
-impl Child<'_> {
+impl<'a> Child<'a> {
     pub(super) fn root(&self) -> BorrowedFd<'_> {
         self.root
             .as_ref()
@@ -45,10 +45,10 @@ impl Child<'_> {
     pub(super) fn attach_root(&mut self, path: &CStr, tree: Option<usize>) -> Outcome {
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
         if let Some(number) = tree {
-            let tree = self.fds.trees[number].as_fd();
-            must_be_directory(tree)?;
-            move_mount(tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
-            self.root = Some(rustix::io::fcntl_dupfd_cloexec(tree, 3).in_call(Call::Open)?);
+            let tree = self.tree(number)?;
+            must_be_directory(tree.as_fd())?;
+            move_mount(&tree, c"", CWD, c"/", flags).in_call(Call::MoveMount)?;
+            self.root = Some(tree);
             return Ok(());
         }
         let tree =
@@ -61,8 +61,28 @@ impl Child<'_> {
         Ok(())
     }
 
+    /// A tree that the parent opened. Where this process can open it as well, it does: in its own mount namespace the flags
+    /// that the host gave to a mount are locked (mount_namespaces(7)), so that no capability of the container clears them.
+    fn tree(&self, number: usize) -> Outcome<OwnedFd> {
+        let (wanted, prepared) = (&self.plan.trees[number], &self.fds.trees[number]);
+        if wanted.id_maps.is_none() {
+            let depth = if wanted.recursive {
+                OpenTreeFlags::AT_RECURSIVE
+            } else {
+                OpenTreeFlags::empty()
+            };
+            // A path such as /proc/self/fd/7 is something else here.
+            if let Ok(tree) = open_tree(CWD, wanted.path.as_c_str(), CLONE | depth)
+                && identity(tree.as_fd())? == identity(prepared.as_fd())?
+            {
+                return Ok(tree);
+            }
+        }
+        rustix::io::fcntl_dupfd_cloexec(prepared, 3).in_call(Call::Open)
+    }
+
     /// Makes one mount of the plan.
-    pub(super) fn mount(&mut self, mount: &Mount) -> Outcome {
+    pub(super) fn mount(&mut self, mount: &'a Mount) -> Outcome {
         let (tree, target) = match &mount.source {
             Source::Filesystem(filesystem) => self.new_filesystem(mount, filesystem)?,
             Source::Bind { path, recursive } => {
@@ -74,26 +94,46 @@ impl Child<'_> {
                 let tree =
                     open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
                 let target = self.bind_target(tree.as_fd(), &mount.destination)?;
-                (Some(tree), target)
+                (tree, target)
             }
-            Source::Tree(number) => (
-                None,
-                self.bind_target(self.fds.trees[*number].as_fd(), &mount.destination)?,
-            ),
+            Source::Tree(number) => {
+                let tree = self.tree(*number)?;
+                let target = self.bind_target(tree.as_fd(), &mount.destination)?;
+                (tree, target)
+            }
             Source::Existing => return self.change_existing(mount),
         };
-        let fd = match (&tree, &mount.source) {
-            (Some(tree), _) => tree.as_fd(),
-            (None, Source::Tree(number)) => self.fds.trees[*number].as_fd(),
-            (None, _) => unreachable!("only prepared trees have no descriptor of their own"),
-        };
+        let fd = tree.as_fd();
         apply(fd, &mount.attributes)?;
         attach(fd, target.as_fd()).in_call(Call::MoveMount)?;
         propagate(fd, &mount.attributes)?;
-        if let Some(slot) = mount.seal {
-            self.sealed[slot] = tree;
+        // What is mounted over a place hides it.
+        self.systems
+            .retain(|(path, _)| below(path, &mount.destination).is_none());
+        match (&mount.source, mount.seal, tree) {
+            (_, Some(slot), tree) => self.sealed[slot] = Some(tree),
+            (Source::Filesystem(filesystem), None, tree) if filesystem.is_system() => {
+                self.systems.push((&mount.destination, tree));
+            }
+            _ => {}
         }
         Ok(())
+    }
+
+    /// A place in the root, or nothing where there is nothing; other failures are failures. What the kernel shows of itself
+    /// is found by its mount.
+    fn existing(&self, path: &CStr) -> Outcome<Option<OwnedFd>> {
+        let system = self.systems.iter().rev().find_map(|(at, mount)| {
+            below(path, at)
+                .filter(|rest| !rest.is_empty())
+                .map(|rest| (mount.as_fd(), rest))
+        });
+        let (from, path) = system.unwrap_or((self.root(), path));
+        match root::place(from, path) {
+            Ok(place) => Ok(Some(place)),
+            Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+            Err(errno) => Err(errno).in_call(Call::Openat2),
+        }
     }
 
     /// `remount`: other attributes for a mount that was made before.
@@ -116,13 +156,13 @@ impl Child<'_> {
         &self,
         mount: &Mount,
         filesystem: &Filesystem,
-    ) -> Outcome<(Option<OwnedFd>, OwnedFd)> {
-        let kind = filesystem.kind.as_bytes();
-        if kind == b"proc" || kind == b"sysfs" {
-            root::ordinary_directory(self.root(), &mount.destination)?;
-        }
+    ) -> Outcome<(OwnedFd, OwnedFd)> {
         let existed = root::place(self.root(), &mount.destination).is_ok();
-        let target = root::make(self.root(), &mount.destination, Missing::Directory)?;
+        let target = if filesystem.is_system() {
+            root::ordinary_directory(self.root(), &mount.destination)?
+        } else {
+            root::make(self.root(), &mount.destination, Missing::Directory)?
+        };
         let context = fsopen(filesystem.kind.as_c_str(), FsOpenFlags::FSOPEN_CLOEXEC)
             .in_call(Call::Fsopen)?;
         configure(context.as_fd(), filesystem)?;
@@ -136,7 +176,7 @@ impl Child<'_> {
         if filesystem.copy_up && existed {
             copy::directory(target.as_fd(), tree.as_fd())?;
         }
-        Ok((Some(tree), target))
+        Ok((tree, target))
     }
 
     /// Makes a kept mount read-only, now that everything in it is made.
@@ -156,7 +196,7 @@ impl Child<'_> {
 
     /// Puts a read-only copy of a tree over itself.
     pub(super) fn readonly_path(&self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else {
+        let Some(place) = self.existing(path)? else {
             return Ok(());
         };
         let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
@@ -176,7 +216,7 @@ impl Child<'_> {
 
     /// Hides a path: a directory under one empty read-only tmpfs that all share, anything else under /dev/null.
     pub(super) fn masked_path(&mut self, path: &CStr) -> Outcome {
-        let Some(place) = existing(self.root(), path)? else {
+        let Some(place) = self.existing(path)? else {
             return Ok(());
         };
         if root::file_type(place.as_fd())? == FileType::Directory {
@@ -214,6 +254,12 @@ impl Child<'_> {
     }
 }
 
+/// Device and inode.
+fn identity(fd: BorrowedFd<'_>) -> Outcome<(u64, u64)> {
+    let stat = rustix::fs::fstat(fd).in_call(Call::Fstat)?;
+    Ok((stat.st_dev, stat.st_ino))
+}
+
 fn must_be_directory(tree: BorrowedFd<'_>) -> Outcome {
     match root::file_type(tree)? {
         FileType::Directory => Ok(()),
@@ -221,13 +267,14 @@ fn must_be_directory(tree: BorrowedFd<'_>) -> Outcome {
     }
 }
 
-/// A place in the root, or nothing where there is nothing; other failures are failures.
-fn existing(root: BorrowedFd<'_>, path: &CStr) -> Outcome<Option<OwnedFd>> {
-    match root::place(root, path) {
-        Ok(place) => Ok(Some(place)),
-        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
-        Err(errno) => Err(errno).in_call(Call::Openat2),
-    }
+/// The rest of `path` below `directory`, both absolute and clean, empty where they are the same.
+fn below<'p>(path: &'p CStr, directory: &CStr) -> Option<&'p CStr> {
+    let directory = directory.to_bytes();
+    let directory = directory.strip_suffix(b"/").unwrap_or(directory);
+    let rest = path.to_bytes_with_nul().get(directory.len()..)?;
+    let is_below = path.to_bytes().starts_with(directory) && matches!(rest.first(), Some(b'/' | 0));
+    let rest = CStr::from_bytes_with_nul(rest).ok()?;
+    is_below.then_some(rest)
 }
 
 /// The runtime namespace's /dev/null, if it is what it should be (CVE-2025-31133).

@@ -54,7 +54,8 @@ impl Child<'_> {
         chdir(c"/").in_call(Call::Chdir)
     }
 
-    /// Gives pipes, and files that are ours already, to the user. Never a device: that would be the host's.
+    /// Gives pipes, and files that are ours and open for writing, to the user. Never a device: that would be the host's;
+    /// nor a file that is open for reading only: its owner could write to it.
     pub(super) fn own_stdio(uid: u32, gid: u32) -> Outcome {
         let own = rustix::process::geteuid().as_raw();
         for stream in [
@@ -68,7 +69,7 @@ impl Child<'_> {
             };
             let is_ours = match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Fifo => true,
-                FileType::RegularFile => stat.st_uid == own,
+                FileType::RegularFile => stat.st_uid == own && is_writable(stream)?,
                 _ => false,
             };
             if is_ours && (stat.st_uid, stat.st_gid) != (uid, gid) {
@@ -150,6 +151,11 @@ impl Child<'_> {
             detail: self.candidate as u64,
         })
     }
+}
+
+fn is_writable(stream: BorrowedFd<'_>) -> Outcome<bool> {
+    let flags = rustix::fs::fcntl_getfl(stream).in_call(Call::Fstat)?;
+    Ok(flags.intersects(OFlags::WRONLY | OFlags::RDWR))
 }
 
 fn executable(path: &CStr) -> Result<(), Errno> {

@@ -64,14 +64,22 @@ pub(super) fn parent<'a>(root: BorrowedFd<'_>, path: &'a CStr) -> Outcome<(Owned
     Ok((make(root, directory.text(), Missing::Directory)?, name))
 }
 
-/// Refuses anything but a directory that the path names without a symbolic link: what /proc and /sys must be.
-pub(super) fn ordinary_directory(root: BorrowedFd<'_>, path: &CStr) -> Outcome {
+/// Opens a directory that the path names without a symbolic link, what /proc and /sys must be; made if missing. Anything
+/// else is refused.
+pub(super) fn ordinary_directory(root: BorrowedFd<'_>, path: &CStr) -> Outcome<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::DIRECTORY;
-    match openat2(root, path, flags, Mode::empty(), resolve) {
-        Ok(_) | Err(Errno::NOENT) => Ok(()),
+    let open = || openat2(root, path, flags, Mode::empty(), resolve);
+    let opened = match open() {
+        Err(Errno::NOENT) => {
+            make(root, path, Missing::Directory)?;
+            open()
+        }
+        other => other,
+    };
+    match opened {
         Err(Errno::LOOP | Errno::NOTDIR) => Err(Fault::differs(Difference::NotDirectory, 0)),
-        Err(errno) => Err(errno).in_call(Call::Openat2),
+        other => other.in_call(Call::Openat2),
     }
 }
 

@@ -11,8 +11,8 @@ use crate::plan::Step;
 use crate::sys::mount::{Change, RDONLY, Reach, change};
 use crate::sys::{attributes, clone, prctl, seccomp};
 
-impl Child<'_> {
-    pub(super) fn carry_out(&mut self, step: &Step) -> Outcome {
+impl<'a> Child<'a> {
+    pub(super) fn carry_out(&mut self, step: &'a Step) -> Outcome {
         match step {
             Step::Join(join) => self.join(join),
             Step::TimeNamespace { offsets } => self.time_namespace(offsets),
@@ -46,7 +46,7 @@ impl Child<'_> {
     }
 
     /// Steps that work on the root filesystem and what belongs to its namespaces.
-    fn carry_out_in_root(&mut self, step: &Step) -> Outcome {
+    fn carry_out_in_root(&mut self, step: &'a Step) -> Outcome {
         match step {
             Step::Isolate { propagation } => Self::isolate(*propagation),
             Step::Root { path, tree } => self.attach_root(path, *tree),

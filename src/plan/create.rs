@@ -6,7 +6,9 @@ use std::ffi::CString;
 
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
-use super::{Cgroup, Filter, HookCall, Plan, Step, Tree, devices, environment, process};
+use super::{
+    Cgroup, Filter, HookCall, HookConfinement, Plan, Step, Tree, devices, environment, process,
+};
 use crate::cgroup::{Layout, Location, Mode, Write};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
@@ -196,14 +198,14 @@ fn enter(
         linux
             .readonly_paths
             .iter()
-            .map(|path| Step::ReadonlyPath(c_string(path))),
+            .map(|path| Step::ReadonlyPath(c_string(&super::mounts::clean(path)))),
     );
     steps.append(&mut mounts.seals);
     steps.extend(
         linux
             .masked_paths
             .iter()
-            .map(|path| Step::MaskedPath(c_string(path))),
+            .map(|path| Step::MaskedPath(c_string(&super::mounts::clean(path)))),
     );
     if inputs
         .config
@@ -361,6 +363,13 @@ fn hook_step(
         directory: c_string(directory),
         environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
+        confinement: (status == "created").then(|| HookConfinement {
+            no_new_privileges: inputs
+                .config
+                .process
+                .as_ref()
+                .is_some_and(|process| process.no_new_privileges),
+        }),
         state: state_around_pid(inputs, status),
     }))
 }

@@ -35,13 +35,14 @@ pub(super) fn complete(variables: &[String], home: Option<&str>) -> Vec<String> 
     complete
 }
 
-/// The home directory of a user by the text of a passwd(5) file.
+/// The home directory of a user by the text of a passwd(5) file. The image wrote it: what is no plain path is none.
 pub fn home_of(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
         let mut fields = line.split(':');
         let id: u32 = fields.nth(2)?.parse().ok()?;
         let home = fields.nth(2)?;
-        (id == uid && home.starts_with('/')).then(|| home.to_owned())
+        let is_path = home.starts_with('/') && !home.contains(char::is_control);
+        (id == uid && is_path).then(|| home.to_owned())
     })
 }
 
@@ -86,6 +87,9 @@ mod tests {
             "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/evil:/bin/sh\napp:x:1000:1000::/home/app:\n";
         assert_eq!(home_of(1000, passwd).as_deref(), Some("/home/app"));
         assert_eq!(home_of(7, passwd), None);
+        for home in ["/a\0b", "/a\tb", "a"] {
+            assert_eq!(home_of(7, &format!("x:x:7:7::{home}:/bin/sh")), None);
+        }
     }
 
     #[test]

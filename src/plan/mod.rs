@@ -19,7 +19,7 @@ pub use environment::home_of;
 pub use explain::explain;
 pub use show::Line;
 pub use step::{
-    Attributes, Expectation, Filesystem, HookCall, IdMapText, Join, Kind, Mount, Node, Source, Step,
+    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount, Node, Source, Step,
 };
 
 use std::ffi::CString;

@@ -134,6 +134,11 @@ impl All<'_> {
             )
             .hint("a mount there would hide what the kernel says: mask the path instead"));
         }
+        if destination == "/" && !options.remount {
+            let cause = "a mount over the root would be left behind by the change of root";
+            return Err(Error::new(name(".destination"), cause)
+                .hint("name what is to be the root in root.path"));
+        }
         let destination = c_string(&destination);
         if options.remount {
             let source = Source::Existing;

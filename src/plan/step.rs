@@ -184,6 +184,13 @@ pub struct Filesystem {
     pub copy_up: bool,
 }
 
+impl Filesystem {
+    /// Whether the kernel shows and takes things about itself there.
+    pub fn is_system(&self) -> bool {
+        matches!(self.kind.as_bytes(), b"proc" | b"sysfs")
+    }
+}
+
 /// Attributes of a mount, for the mount alone and for the tree.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attributes {
@@ -238,8 +245,17 @@ pub struct HookCall {
     pub environment: Vector,
     /// Seconds after which it is killed.
     pub timeout: Option<u64>,
+    /// What binds the program binds it too, no_new_privs and the seccomp filters: it is a program of the image.
+    pub confinement: Option<HookConfinement>,
     /// The state document up to the process id, and after it; only the child knows its id in its own namespace.
     pub state: (String, String),
+}
+
+/// How a hook of the image is confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HookConfinement {
+    /// no_new_privs.
+    pub no_new_privileges: bool,
 }
 
 /// What init must find when it asks the kernel about itself, just before the program.
