@@ -18,7 +18,8 @@ use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
 use crate::plan::{Call, Failure, Plan, Step, errno_words};
 use crate::sys::clone::{Side, clone3};
-use crate::sys::{Errno, attributes};
+use crate::sys::mount::{Change, Reach, change};
+use crate::sys::{Errno, SysResult, attributes};
 
 /// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
 #[derive(Debug)]
@@ -356,12 +357,23 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags)
                 .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
+            cut_off(fd.as_fd(), tree.propagation)
+                .map_err(|errno| Error::new(doing(), errno_words(errno.raw_os_error())))?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
             }
             Ok(fd)
         })
         .collect()
+}
+
+/// A clone of a shared mount is its peer: what the container mounts on it would appear on the host.
+fn cut_off(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
+    let cut = Change {
+        propagation,
+        ..Change::default()
+    };
+    change(tree, cut, Reach::Tree)
 }
 
 /// Whether `wait` said that it ended, and how: the shell's way to put it in one number.

@@ -98,6 +98,8 @@ pub struct Tree {
     pub path: CString,
     /// Whether submounts come along.
     pub recursive: bool,
+    /// Propagation type of all of it, `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace.
+    pub propagation: u64,
     /// Id maps for an idmapped mount, and whether they reach submounts.
     pub id_maps: Option<(IdMapText, bool)>,
 }
