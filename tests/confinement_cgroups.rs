@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::cell::Cell;
-use crate::harness::cgroups_named;
+use crate::harness::{Bundle, cgroups_named};
 
 /// The text of the first of these files in a group of the created container.
 fn file(cell: &Cell, names: &[&str]) -> Option<String> {
@@ -397,4 +397,21 @@ fn cgroups_path_that_climbs_is_refused_or_stays_below() {
     if out.code != 0 {
         out.refused(&["linux.cgroupsPath"]);
     }
+}
+
+#[test]
+fn writable_cgroup_of_a_user_namespace_belongs_to_its_root_and_its_limits_do_not() {
+    if !is_v2_alone() {
+        return crate::harness::skip("cgroup v1 cannot be given away");
+    }
+    let bundle = Bundle::new()
+        .user_namespace()
+        .no_mount("/sys/fs/cgroup")
+        .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "rw"]);
+    let mut cell = Cell::of(bundle).set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    let out = cell.sh(
+        "cd /sys/fs/cgroup; stat -c %u . cgroup.procs memory.max; mkdir sub && echo MADE; \
+         rmdir sub; echo max > pids.max || echo KEPT",
+    );
+    assert_eq!(out.lines(), ["0", "0", "65534", "MADE", "KEPT"], "{out:?}");
 }

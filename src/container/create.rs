@@ -135,13 +135,15 @@ impl Making {
             return Ok(CgroupFds::default());
         };
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
+        let cgroup = self.cgroup.insert(cgroup);
         self.state.cgroup = Some(cgroup.location().clone());
-        let fds = CgroupFds {
+        if let Some(uid) = wanted.owner {
+            cgroup.give_to(uid)?;
+        }
+        Ok(CgroupFds {
             tasks: cgroup.task_files()?,
             directory: cgroup.directory()?,
-        };
-        self.cgroup = Some(cgroup);
-        Ok(fds)
+        })
     }
 
     /// Messages 1 to 4 with the hooks between them.

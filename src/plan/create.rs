@@ -6,9 +6,9 @@ use std::ffi::CString;
 
 use super::mounts::Mounts;
 use super::{
-    Cgroup, Filter, HookCall, IdMapText, Join, Plan, Step, Tree, devices, environment, process,
+    Filter, HookCall, IdMapText, Join, Plan, Step, Tree, cgroup, devices, environment, process,
 };
-use crate::cgroup::{Layout, Location, Mode, Write};
+use crate::cgroup::{Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::seccomp;
@@ -105,7 +105,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     )?;
     let variables = environment::complete(&process.env, inputs.home.as_deref());
     Ok(Plan {
-        cgroup: cgroup(inputs, linux)?,
+        cgroup: cgroup::cgroup(inputs, linux)?,
         new_namespaces: spaces.new,
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
@@ -539,23 +539,6 @@ fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
         }
     }
     Ok(filters)
-}
-
-fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
-    let resources = linux.resources.clone().unwrap_or_default();
-    let Some(location) = inputs.location.clone() else {
-        return Ok(None);
-    };
-    let writes: Vec<Write> = crate::cgroup::settings(inputs.layout, &resources)?;
-    let devices = crate::cgroup::device_rules(&resources.devices, &linux.devices);
-    let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
-    let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
-    Ok(Some(Cgroup {
-        name,
-        location,
-        writes,
-        devices,
-    }))
 }
 
 /// Adds a tree that the parent opens, and returns its number.

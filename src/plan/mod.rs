@@ -2,6 +2,7 @@
 //! `create` computes it from a config, `init` carries the child's part out, `stockade plan` prints it.
 
 mod call;
+mod cgroup;
 mod create;
 mod devices;
 mod environment;
@@ -78,6 +79,8 @@ pub struct Cgroup {
     pub writes: Vec<Write>,
     /// Device rules, applied after a default deny.
     pub devices: Vec<DeviceRule>,
+    /// User id on the host that it is given to.
+    pub owner: Option<u32>,
 }
 
 /// A compiled seccomp filter.
