@@ -367,6 +367,20 @@ fn cgroup_mount_shows_the_containers_groups_only() {
 }
 
 #[test]
+fn masked_file_does_not_let_root_change_the_hosts_null_device() {
+    let mut cell = Cell::new()
+        .all_capabilities()
+        .set("/linux/maskedPaths", json!(["/secret"]));
+    fs::write(cell.root("secret"), "secret").unwrap();
+    // The host's own mode and owner: a failure of this test must not break the host.
+    let out = cell.sh(
+        "chmod 666 /secret && echo MODE; chown 0:0 /secret && echo OWNER; touch /secret && echo TIME; \
+         echo x > /secret && cat /secret && echo NULL",
+    );
+    assert_eq!(out.stdout, "NULL\n", "{out:?}");
+}
+
+#[test]
 fn masked_paths_are_empty_and_refuse_writes() {
     let mut cell = Cell::new().set(
         "/linux/maskedPaths",

@@ -97,6 +97,11 @@ impl Plan {
                 let rules: Vec<String> = cgroup.devices.iter().map(device_rule).collect();
                 lines.push(Line::parent("allow devices", rules.join(", ")));
             }
+            lines.extend(
+                cgroup
+                    .owner
+                    .map(|uid| Line::parent(format!("give the cgroup to user {uid}"), "")),
+            );
         }
         for tree in &self.trees {
             let maps = tree.id_maps.as_ref().map_or_else(String::new, |(maps, _)| {
@@ -156,7 +161,7 @@ impl Plan {
             Step::Limit { resource, .. } => {
                 format!("set {} of process.rlimits", limit_name(*resource))
             }
-            Step::Label { value, .. } => format!("set the label {}", quoted(value)),
+            Step::Label { field, value, .. } => format!("process.{field}: set {}", quoted(value)),
             Step::NoNewPrivileges => "set no_new_privs".into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),
@@ -327,6 +332,9 @@ impl Plan {
                     "in a user namespace the flags that a mount came with are locked: {} cannot be taken off",
                     cleared.join(", ")
                 ))
+            }
+            (Some(Step::Label { field, .. }), _) if failure.errno == libc::ENOENT => {
+                error.hint(format!("load the profile, or change process.{field}"))
             }
             _ => error,
         }
