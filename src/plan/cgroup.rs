@@ -13,7 +13,12 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
         return Ok(None);
     };
     let writes: Vec<Write> = crate::cgroup::settings(inputs.layout, &resources)?;
-    let devices = crate::cgroup::device_rules(&resources.devices, &linux.devices);
+    let asks_for_rules = !resources.devices.is_empty();
+    let devices = if asks_for_rules || may_restrict_devices(inputs) {
+        crate::cgroup::device_rules(&resources.devices, &linux.devices)
+    } else {
+        Vec::new()
+    };
     let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
     let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
     // v1 cannot be given away safely.
@@ -25,6 +30,14 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
         devices,
         owner: is_v2.then(|| owner(inputs.config, linux)).flatten(),
     }))
+}
+
+/// Attaching a device program takes privileges in the initial user namespace. Without them the default rules have no
+/// one to hold back: in another user namespace nobody can make a device node or mount one that opens (mknod(2)).
+fn may_restrict_devices(inputs: &Inputs<'_>) -> bool {
+    let (host, sys_admin) = (inputs.host, 21);
+    let is_privileged = host.capabilities >> sys_admin & 1 == 1 && !host.user_namespace;
+    is_privileged || inputs.layout.holds("devices").is_some()
 }
 
 /// The host's id of the program's user, where the container can write its own cgroup file system; none for root.
