@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use crate::cell::Cell;
-use crate::harness::cgroups_named;
+use crate::harness::{Bundle, cgroups_named};
 
 /// The text of the first of these files in a group of the created container.
 fn file(cell: &Cell, names: &[&str]) -> Option<String> {
@@ -57,6 +57,12 @@ fn is_set_or_refused(pointer: &str, value: Value, names: &[&str], expected: &str
     }
 }
 
+/// Whether the host has cgroup v2 and no v1 hierarchy.
+fn is_v2_alone() -> bool {
+    fs::read_to_string("/proc/self/cgroup")
+        .is_ok_and(|text| text.lines().count() == 1 && text.starts_with("0::"))
+}
+
 #[test]
 fn memory_limits_are_in_the_groups_files() {
     is_set(
@@ -75,12 +81,12 @@ fn memory_limits_are_in_the_groups_files() {
 
 #[test]
 fn memory_swap_is_set_or_refused() {
-    is_set_or_refused(
-        "memory/swap",
-        json!(96 << 20),
-        &["memory.memsw.limit_in_bytes"],
-        "100663296",
-    );
+    let files = ["memory.memsw.limit_in_bytes", "memory.swap.max"];
+    let Some(text) = limited("memory/swap", json!(96 << 20), &files) else {
+        return;
+    };
+    // v1 counts memory and swap together, v2 swap alone: 64 MiB are memory.
+    assert!(["100663296", "33554432"].contains(&text.trim()), "{text:?}");
 }
 
 #[test]
@@ -100,6 +106,12 @@ fn memory_oom_killer_is_disabled_or_refused() {
 
 #[test]
 fn memory_hierarchy_is_set_or_refused() {
+    if is_v2_alone() {
+        // There the hierarchy always counts, so that nothing is written.
+        let mut cell = Cell::new().set("/linux/resources/memory", json!({"useHierarchy": true}));
+        cell.sh("true").ok();
+        return;
+    }
     is_set_or_refused(
         "memory/useHierarchy",
         json!(true),
@@ -174,6 +186,14 @@ fn cpu_realtime_limits_are_set_or_refused() {
         &["cpu.rt_period_us"],
         "500000",
     );
+    if is_v2_alone() {
+        // 0 is no limit to ask for.
+        let limits = json!({"realtimeRuntime": 1000});
+        let mut cell = Cell::new().set("/linux/resources/cpu", limits);
+        cell.sh("true")
+            .refused(&["linux.resources.cpu.realtimeRuntime"]);
+        return;
+    }
     is_set_or_refused("cpu/realtimeRuntime", json!(0), &["cpu.rt_runtime_us"], "0");
 }
 
@@ -402,4 +422,21 @@ fn cgroups_path_that_climbs_is_refused_or_stays_below() {
     if out.code != 0 {
         out.refused(&["linux.cgroupsPath"]);
     }
+}
+
+#[test]
+fn writable_cgroup_of_a_user_namespace_belongs_to_its_root_and_its_limits_do_not() {
+    if !is_v2_alone() {
+        return crate::harness::skip("cgroup v1 cannot be given away");
+    }
+    let bundle = Bundle::new()
+        .user_namespace()
+        .no_mount("/sys/fs/cgroup")
+        .mount("/sys/fs/cgroup", "cgroup", "cgroup", &["nosuid", "rw"]);
+    let mut cell = Cell::of(bundle).set("/linux/namespaces/-", json!({"type": "cgroup"}));
+    let out = cell.sh(
+        "cd /sys/fs/cgroup; stat -c %u . cgroup.procs memory.max; mkdir sub && echo MADE; \
+         rmdir sub; echo max > pids.max || echo KEPT",
+    );
+    assert_eq!(out.lines(), ["0", "0", "65534", "MADE", "KEPT"], "{out:?}");
 }

@@ -1,10 +1,12 @@
 //! What `process` asks for, as /proc/self shows it inside.
 //! Not here: the mount namespace, cgroups and system-call filters, which have files of their own.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::cell::{Cell, bounding_set, has_helper};
-use crate::harness::{is_foreign, skip};
+use crate::harness::{installed, is_foreign, skip};
 
 /// The value of one line of /proc/self/status, as words.
 #[track_caller]
@@ -422,6 +424,30 @@ fn labels_are_refused_where_the_host_has_no_such_module() {
         let mut cell = Cell::new().set(pointer, json!("system_u:object_r:container_file_t:s0"));
         cell.sh("true").refused(&[field]);
     }
+}
+
+#[test]
+fn apparmor_profile_holds_inside_and_a_missing_one_is_named() {
+    let modules = std::fs::read_to_string("/sys/kernel/security/lsm").unwrap_or_default();
+    let Some(parser) = installed("apparmor_parser").filter(|_| modules.contains("apparmor")) else {
+        return skip("this host has no AppArmor, or no parser of its profiles");
+    };
+    let name = format!("stockade-test-{}", std::process::id());
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("profile");
+    let rules = "file, capability, network, signal, mount, deny /secret r,";
+    let text = format!("profile {name} flags=(attach_disconnected) {{ {rules} }}\n");
+    std::fs::write(&file, text).unwrap();
+    let parse = |flag| Command::new(&parser).arg(flag).arg(&file).status().unwrap();
+    assert!(parse("--replace").success());
+    let mut cell = Cell::new().set("/process/apparmorProfile", json!(name));
+    std::fs::write(cell.root("secret"), "secret").unwrap();
+    let out = cell.sh("cat /proc/self/attr/current /secret");
+    assert!(parse("--remove").success());
+    assert_eq!(out.stdout, format!("{name} (enforce)\n"), "{out:?}");
+    assert!(out.stderr.contains("denied"), "{out:?}");
+    let out = cell.sh("echo ran");
+    out.refused(&["process.apparmorProfile", &name]);
 }
 
 #[test]

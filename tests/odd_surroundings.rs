@@ -162,6 +162,31 @@ fn locked(options: &[&str]) -> crate::harness::Output {
         .output()
 }
 
+/// Shared mounts are what systemd makes of a host.
+#[test]
+fn a_user_namespace_on_a_host_with_shared_mounts_mounts_nothing_on_the_host() {
+    let bundle = Bundle::new().user_namespace().no_mount("/sys");
+    let outside = bundle.outside("outside");
+    let bundle = bundle
+        .no_mount("/sys/fs/cgroup")
+        .bind(&outside, "/mnt", &[])
+        .shell("grep -c shared: /proc/self/mountinfo; exit 5");
+    bundle.write();
+    let script = "\"$@\"; echo $?; grep -c /bundle- /proc/self/mountinfo; true";
+    let output = Call::new("unshare", &bundle.temp().join("calls"))
+        .args(["--mount", "--propagation", "shared"])
+        .args(["sh", "-c", script, "sh"])
+        .arg(runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(no_profile())
+        .args(["run", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output();
+    assert_eq!(output.ok(), "0\n5\n0\n", "{output:?}");
+}
+
 #[test]
 fn flags_that_a_user_namespace_locks_are_kept_cleared_as_asked_or_named() {
     if is_foreign() {

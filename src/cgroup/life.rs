@@ -89,9 +89,9 @@ impl Cgroup {
     pub fn signal(&self, signal: i32) -> Result<bool> {
         let held = self.hold(&self.processes()?)?;
         // One may end between the reading of the list and here.
-        let sent = held.iter().filter(|(_, process)| {
-            crate::sys::signal::send(process.as_fd(), signal).is_ok()
-        });
+        let sent = held
+            .iter()
+            .filter(|(_, process)| crate::sys::signal::send(process.as_fd(), signal).is_ok());
         Ok(sent.count() > 0)
     }
 

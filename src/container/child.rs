@@ -18,15 +18,8 @@ use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
 use crate::plan::{Call, Failure, Plan, Step};
 use crate::sys::clone::{Side, clone3};
-use crate::sys::mount::{self, Change, Reach};
-use crate::sys::{Errno, attributes};
-
-/// Mount events come in from the runtime's namespace and do not go out to it.
-const SLAVE: Change = Change {
-    set: 0,
-    clear: 0,
-    propagation: libc::MS_SLAVE,
-};
+use crate::sys::mount::{Change, Reach, change};
+use crate::sys::{Errno, SysResult, attributes};
 
 /// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
 #[derive(Debug)]
@@ -359,14 +352,22 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags).doing(doing)?;
-            // The runtime's namespace was not isolated: what is mounted in a tree that is still shared would appear there.
-            mount::change(fd.as_fd(), SLAVE, Reach::Tree).doing(doing)?;
+            cut_off(fd.as_fd(), tree.propagation).doing(doing)?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
             }
             Ok(fd)
         })
         .collect()
+}
+
+/// A clone of a shared mount is its peer: what the container mounts on it would appear on the host.
+fn cut_off(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
+    let cut = Change {
+        propagation,
+        ..Change::default()
+    };
+    change(tree, cut, Reach::Tree)
 }
 
 /// Whether `wait` said that it ended, and how: the shell's way to put it in one number.

@@ -142,16 +142,15 @@ impl Making {
         // A failure has taken back what was made; what is there then is not ours to remove.
         self.state.cgroup = None;
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
+        let cgroup = self.cgroup.insert(cgroup);
         self.state.cgroup = Some(cgroup.location().clone());
         if let Some(owner) = wanted.owner {
             cgroup.give_to(owner)?;
         }
-        let fds = CgroupFds {
+        Ok(CgroupFds {
             tasks: cgroup.task_files()?,
             directory: cgroup.directory()?,
-        };
-        self.cgroup = Some(cgroup);
-        Ok(fds)
+        })
     }
 
     /// Messages 1 to 4 with the hooks between them.

@@ -228,7 +228,15 @@ impl<'a> Child<'a> {
         let null = self.null.as_ref().expect("opened above");
         let tree =
             open_tree(null, c"", CLONE | OpenTreeFlags::AT_EMPTY_PATH).in_call(Call::OpenTree)?;
-        attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)
+        // The node is the host's own: root in a container could change its mode. A device can be written all the same.
+        let change_nothing = Change {
+            set: RDONLY,
+            propagation: libc::MS_PRIVATE,
+            ..Change::default()
+        };
+        change(tree.as_fd(), change_nothing, Reach::Mount).in_call(Call::MountSetattr)?;
+        attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)?;
+        confirm(tree.as_fd(), RDONLY)
     }
 
     fn mask_directory(&mut self, place: BorrowedFd<'_>) -> Outcome {

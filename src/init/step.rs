@@ -34,7 +34,7 @@ impl<'a> Child<'a> {
             Step::Workdir(path) => self.workdir(path),
             Step::FindProgram => self.find_program(),
             Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
-            Step::Label { file, value } => self.write_below_proc(file, value.as_bytes()),
+            Step::Label { file, value, .. } => self.write_below_proc(file, value.as_bytes()),
             Step::Verify(expectation) => self.verify(expectation),
             Step::CloseFrom { first } => {
                 attributes::close_on_exec_from(*first).in_call(Call::CloseRange)

@@ -7,14 +7,14 @@ use std::ffi::CString;
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
 use super::{
-    Cgroup, Filter, HookCall, HookConfinement, Plan, Step, Tree, devices, environment, process,
+    Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment, process,
 };
-use crate::cgroup::{Layout, Location, Mode, Write};
+use crate::cgroup::{Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, Linux, Mount, NamespaceType, Process, Seccomp};
+use crate::spec::{Bundle, Config, Hook, Linux, Process, Seccomp};
 use crate::sys::program::Vector;
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
@@ -106,7 +106,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     )?;
     let variables = environment::complete(&process.env, inputs.home.as_deref());
     Ok(Plan {
-        cgroup: cgroup(inputs, linux)?,
+        cgroup: cgroup::cgroup(inputs, linux)?,
         new_namespaces: spaces.new,
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
@@ -410,46 +410,6 @@ fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
         }
     }
     Ok(filters)
-}
-
-fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup>> {
-    let resources = linux.resources.clone().unwrap_or_default();
-    let Some(location) = inputs.location.clone() else {
-        return Ok(None);
-    };
-    let writes: Vec<Write> = crate::cgroup::settings(inputs.layout, &resources)?;
-    let devices = crate::cgroup::device_rules(&resources.devices, &linux.devices);
-    let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
-    let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
-    Ok(Some(Cgroup {
-        name,
-        location,
-        writes,
-        devices,
-        owner: cgroup_owner(inputs, linux),
-    }))
-}
-
-/// A container gets its cgroup when it could use it: on cgroup v2 alone, in a cgroup namespace of its own, with a cgroup
-/// filesystem that it may write to.
-fn cgroup_owner(inputs: &Inputs<'_>, linux: &Linux) -> Option<u32> {
-    let is_cgroup = |mount: &&Mount| matches!(mount.kind.as_deref(), Some("cgroup" | "cgroup2"));
-    let mount = inputs.config.mounts.iter().find(is_cgroup)?;
-    let is_writable = names::mount::parse(&mount.options).set & libc::MOUNT_ATTR_RDONLY == 0;
-    let has_namespace = linux
-        .namespaces
-        .iter()
-        .any(|namespace| namespace.kind == NamespaceType::Cgroup && namespace.path.is_none());
-    if inputs.layout.mode() != Mode::V2 || !is_writable || !has_namespace {
-        return None;
-    }
-    let uid = inputs.config.process.as_ref()?.user.uid;
-    let map = linux
-        .uid_mappings
-        .iter()
-        .find(|map| (map.container_id..map.container_id.saturating_add(map.size)).contains(&uid));
-    let outside = map.map_or(uid, |map| map.host_id + (uid - map.container_id));
-    (outside != inputs.host.uid).then_some(outside)
 }
 
 /// Adds a tree that the parent opens, and returns its number.

@@ -39,6 +39,9 @@ impl Plan {
                     cleared.join(", ")
                 ))
             }
+            (Some(Step::Label { field, .. }), _) if failure.errno == libc::ENOENT => {
+                error.hint(format!("load the profile, or change process.{field}"))
+            }
             _ => error,
         }
     }

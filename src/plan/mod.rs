@@ -2,6 +2,7 @@
 //! `create` computes it from a config, `init` carries the child's part out, `stockade plan` prints it.
 
 mod call;
+mod cgroup;
 mod cgroup_mounts;
 mod create;
 mod devices;
@@ -19,7 +20,8 @@ pub use environment::home_of;
 pub use explain::explain;
 pub use show::Line;
 pub use step::{
-    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount, Node, Source, Step,
+    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount,
+    Node, Source, Step,
 };
 
 use std::ffi::CString;
@@ -104,6 +106,8 @@ pub struct Tree {
     pub path: CString,
     /// Whether submounts come along.
     pub recursive: bool,
+    /// Propagation type of all of it, `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace.
+    pub propagation: u64,
     /// Id maps for an idmapped mount, and whether they reach submounts.
     pub id_maps: Option<(IdMapText, bool)>,
 }

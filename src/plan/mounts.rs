@@ -19,18 +19,8 @@ fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Resu
     let path = path_in(inputs, &root.path);
     let mut steps = Vec::new();
     if spaces.is_new(libc::CLONE_NEWNS) {
-        let private = inputs
-            .config
-            .linux
-            .as_ref()
-            .and_then(|linux| linux.rootfs_propagation.as_deref());
-        let is_private = matches!(private, Some("private" | "rprivate"));
         steps.push(Step::Isolate {
-            propagation: if is_private {
-                libc::MS_PRIVATE
-            } else {
-                libc::MS_SLAVE
-            },
+            propagation: isolation(inputs),
         });
     }
     let is_prepared = prepares_trees(inputs, spaces) && spaces.is_new(libc::CLONE_NEWNS);
@@ -40,12 +30,22 @@ fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Resu
             Tree {
                 path: path.clone(),
                 recursive: true,
+                propagation: isolation(inputs),
                 id_maps: None,
             },
         )
     });
     steps.push(Step::Root { path, tree });
     Ok(steps)
+}
+
+/// What every mount of the host becomes for the container: never one that hands events on to the host.
+fn isolation(inputs: &Inputs<'_>) -> u64 {
+    let linux = inputs.config.linux.as_ref();
+    match linux.and_then(|linux| linux.rootfs_propagation.as_deref()) {
+        Some("private" | "rprivate") => libc::MS_PRIVATE,
+        _ => libc::MS_SLAVE,
+    }
 }
 
 /// Inside a user namespace the sources of binds may be out of reach; the parent opens them, if it has the right to.
@@ -207,6 +207,7 @@ impl All<'_> {
                 Tree {
                     path,
                     recursive,
+                    propagation: isolation(self.inputs),
                     id_maps,
                 },
             ))

@@ -310,6 +310,7 @@ pub(super) fn label(inputs: &Inputs<'_>, process: &Process) -> Result<Option<Ste
         }
         let file = c"thread-self/attr/apparmor/exec";
         return Ok(Some(Step::Label {
+            field: "apparmorProfile",
             file,
             value: c_string(&format!("exec {profile}")),
         }));
@@ -319,6 +320,7 @@ pub(super) fn label(inputs: &Inputs<'_>, process: &Process) -> Result<Option<Ste
             return Err(absent("process.selinuxLabel", "SELinux"));
         }
         return Ok(Some(Step::Label {
+            field: "selinuxLabel",
             file: c"thread-self/attr/exec",
             value: c_string(label),
         }));

@@ -98,6 +98,11 @@ impl Plan {
                 let rules: Vec<String> = cgroup.devices.iter().map(device_rule).collect();
                 lines.push(Line::parent("allow devices", rules.join(", ")));
             }
+            lines.extend(
+                cgroup
+                    .owner
+                    .map(|uid| Line::parent(format!("give the cgroup to user {uid}"), "")),
+            );
         }
         for tree in &self.trees {
             let maps = tree.id_maps.as_ref().map_or_else(String::new, |(maps, _)| {
@@ -157,7 +162,7 @@ impl Plan {
             Step::Limit { resource, .. } => {
                 format!("set {} of process.rlimits", limit_name(*resource))
             }
-            Step::Label { value, .. } => format!("set the label {}", quoted(value)),
+            Step::Label { field, value, .. } => format!("process.{field}: set {}", quoted(value)),
             Step::NoNewPrivileges => "set no_new_privs".into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),

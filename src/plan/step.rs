@@ -98,7 +98,11 @@ pub enum Step {
     /// prlimit(2).
     Limit { resource: u32, soft: u64, hard: u64 },
     /// The security label that execve(2) will apply, written to a file of /proc/thread-self.
-    Label { file: &'static CStr, value: CString },
+    Label {
+        field: &'static str,
+        file: &'static CStr,
+        value: CString,
+    },
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
     /// Read back what the kernel says of this process and compare.

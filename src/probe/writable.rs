@@ -3,7 +3,7 @@
 //! access(2) tells, so nothing is written. Permissions inside directories are not walked.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
@@ -43,7 +43,7 @@ pub(super) fn section(mounts: &Seen<Vec<Mount>>) -> Section {
     let settings = SETTINGS
         .iter()
         .map(PathBuf::from)
-        .filter(|path| is_writable(path));
+        .filter(|path| is_writable(path) && !is_null(path));
     let facts = vec![
         Fact::many("directories", shown(directories)),
         Fact::many("mounted files", shown(files)),
@@ -87,6 +87,13 @@ fn is_device(path: &Path) -> bool {
         .is_ok_and(|metadata| metadata.file_type().is_char_device())
 }
 
+/// A masked file shows the null device.
+fn is_null(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| {
+        metadata.file_type().is_char_device() && metadata.rdev() == rustix::fs::makedev(1, 3)
+    })
+}
+
 fn shown(paths: impl IntoIterator<Item = PathBuf>) -> Vec<String> {
     paths
         .into_iter()
@@ -104,5 +111,12 @@ mod tests {
         assert!(is_writable(directory.path()));
         assert!(!is_writable(&directory.path().join("missing")));
         assert!(is_device(Path::new("/dev/null")));
+    }
+
+    #[test]
+    fn a_masked_setting_is_none() {
+        assert!(is_null(Path::new("/dev/null")));
+        assert!(!is_null(Path::new("/dev/zero")));
+        assert!(!is_null(Path::new("/proc/sys/kernel/core_pattern")));
     }
 }
