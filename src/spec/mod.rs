@@ -14,5 +14,5 @@ pub use bundle::Bundle;
 pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use read::{check_runnable, parse, parse_process, parse_resources};
+pub use read::{check_runnable, parse, parse_process, parse_resources, typed};
 pub use seccomp::*;

@@ -1,0 +1,1 @@
+//! Whole images, right and hostile, built by code.
