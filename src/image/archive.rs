@@ -2,6 +2,7 @@
 //! Stricter than a tar reader must be, since few programs write these: where two readers could differ it refuses. The
 //! archives inside, the layers, are not read here. POSIX pax(1) "ustar" and "pax Interchange Format"; GNU tar's `L`, `K`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
@@ -252,7 +253,7 @@ impl<'a> Walk<'a> {
             },
             EntryType::Symlink => {
                 let link = extension.link;
-                let link = link.or_else(|| header.link_name_bytes().map(|l| l.into_owned()));
+                let link = link.or_else(|| header.link_name_bytes().map(Cow::into_owned));
                 Entry::Symlink(String::from_utf8_lossy(&link.unwrap_or_default()).into_owned())
             }
             EntryType::Link => Entry::Other("a hard link"),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::digest::Digest;
 use super::layout::Blobs;
 use super::manifest::{Descriptor, Document, Manifest, Media};
 use super::platform::Platform;
@@ -18,6 +19,7 @@ const MOST_DESCRIPTORS: usize = 4096;
 pub(super) struct Chosen {
     pub(super) descriptor: Descriptor,
     pub(super) manifest: Manifest,
+    pub(super) through: Vec<Digest>,
     pub(super) names: Vec<String>,
 }
 
@@ -28,6 +30,8 @@ struct Leaf {
     platform: Option<Platform>,
     /// The place in the layout's index of the entry that leads to it.
     root: usize,
+    /// The indexes on the way, outermost first.
+    through: Vec<Digest>,
 }
 
 /// The manifest for `platform`, below the entry called `name` if one is given.
@@ -36,7 +40,7 @@ pub(super) fn choose(blobs: &Blobs, platform: &Platform, name: Option<&str>) -> 
     let mut leaves = Vec::new();
     let mut seen = BTreeSet::new();
     for (root, (descriptor, _)) in roots.iter().enumerate() {
-        flatten(blobs, descriptor, root, 0, &mut seen, &mut leaves)?;
+        flatten(blobs, descriptor, root, &[], &mut seen, &mut leaves)?;
     }
     if leaves.len() > 1 {
         leaves = images(blobs, leaves)?;
@@ -46,6 +50,7 @@ pub(super) fn choose(blobs: &Blobs, platform: &Platform, name: Option<&str>) -> 
     Ok(Chosen {
         descriptor: leaf.descriptor.clone(),
         manifest,
+        through: leaf.through.clone(),
         names: roots[leaf.root].1.clone(),
     })
 }
@@ -147,7 +152,7 @@ fn flatten(
     blobs: &Blobs,
     descriptor: &Descriptor,
     root: usize,
-    depth: usize,
+    through: &[Digest],
     seen: &mut BTreeSet<String>,
     leaves: &mut Vec<Leaf>,
 ) -> Result<()> {
@@ -158,13 +163,14 @@ fn flatten(
                 descriptor: descriptor.clone(),
                 platform: descriptor.platform(),
                 root,
+                through: through.to_vec(),
             });
             if leaves.len() > MOST_DESCRIPTORS {
                 let cause = format!("more than {MOST_DESCRIPTORS} manifests in the indexes");
                 return Err(Error::new(file(), cause));
             }
         }
-        Media::Index if depth == DEEPEST => {
+        Media::Index if through.len() == DEEPEST => {
             let cause = format!("is an index inside {DEEPEST} others, the most allowed");
             return Err(Error::new(file(), cause));
         }
@@ -172,8 +178,9 @@ fn flatten(
             let Document::Index(index) = blobs.parsed(descriptor)? else {
                 return Err(Error::new(file(), "is a manifest, not an index"));
             };
+            let through = [through, std::slice::from_ref(&descriptor.digest)].concat();
             for inner in index.manifests.iter().filter(|inner| !is_attachment(inner)) {
-                flatten(blobs, inner, root, depth + 1, seen, leaves)?;
+                flatten(blobs, inner, root, &through, seen, leaves)?;
             }
         }
         Media::Index => {}

@@ -6,7 +6,7 @@ use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
+use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat};
 use serde::{Deserialize, Serialize};
 
 use super::archive::{Archive, Section, read_error};
@@ -76,7 +76,7 @@ impl Blobs {
     /// Whether there is a file of this name, of whatever kind.
     pub(super) fn has(&self, name: &str) -> bool {
         match &self.place {
-            Place::Directory(_) => self.stored(name).is_ok(),
+            Place::Directory(dir) => statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).is_ok(),
             Place::Archive(archive) => archive.get(name).is_some(),
             Place::File(_) => false,
         }
@@ -162,7 +162,7 @@ impl Blobs {
     /// As [`Blobs::parsed`]; it is an index.
     pub fn manifest(&self, descriptor: &Descriptor) -> Result<Manifest> {
         match self.parsed(descriptor)? {
-            Document::Manifest(manifest) => Ok(manifest),
+            Document::Manifest(manifest) => Ok(*manifest),
             Document::Index(_) => {
                 let file = quote(self.name_of(&format!("blob {}", descriptor.digest)));
                 Err(Error::new(file, "is an index, not a manifest"))

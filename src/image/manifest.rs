@@ -155,7 +155,7 @@ pub enum Document {
     /// A list of manifests.
     Index(Index),
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -247,13 +247,13 @@ impl Written {
             (Some(_), _, Some(_)) => wrong("has both manifests and layers"),
             (Some(_), Some(_), None) => wrong("has both manifests and config"),
             (Some(manifests), None, None) => Ok(Document::Index(Index { manifests })),
-            (None, Some(config), Some(layers)) => Ok(Document::Manifest(Manifest {
+            (None, Some(config), Some(layers)) => Ok(Document::Manifest(Box::new(Manifest {
                 config,
                 layers,
                 subject: self.subject,
                 artifact_type: self.artifact_type,
                 annotations: self.annotations.unwrap_or_default(),
-            })),
+            }))),
             (None, None, Some(_)) => wrong("has layers and no config"),
             (None, _, None) => wrong("has neither manifests nor layers"),
         }

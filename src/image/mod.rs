@@ -48,13 +48,15 @@ pub struct Image {
     pub form: Form,
     /// Of the manifest; `None` where there is none: root filesystems and old docker archives.
     pub digest: Option<Digest>,
+    /// Of the indexes that led to the manifest, outermost first: who pins or signs one of them means this image too.
+    pub through: Vec<Digest>,
     /// Of the configuration, which Docker calls the image's id; `None` of a root filesystem.
     pub config_digest: Option<Digest>,
     /// What the image says of the process; empty of a root filesystem.
     pub config: ImageConfig,
     /// Lowest first; none of a directory, one of a root filesystem's archive.
     pub layers: Vec<Layer>,
-    /// What the archive or layout calls the image: a claim that nothing has checked.
+    /// What the archive or layout calls the image: a claim that nothing has checked, to be quoted before it is shown.
     pub names: Vec<String>,
     /// The manifest; `None` where `digest` is.
     pub manifest: Option<Manifest>,
@@ -112,7 +114,8 @@ impl Image {
     }
 
     /// The stored bytes of a layer. Where its digest is known, reading to the end succeeds only if digest and size are
-    /// right and nothing follows; a reader that stops before has checked nothing.
+    /// right and nothing follows; a reader that stops before has checked nothing. Not buffered: each read is a system
+    /// call. Several layers may be read at once.
     ///
     /// # Errors
     /// There is no such layer, or its file is gone.
@@ -156,6 +159,7 @@ impl Image {
             path: path.to_owned(),
             form,
             digest: Some(chosen.descriptor.digest),
+            through: chosen.through,
             config_digest: Some(manifest.config.digest.clone()),
             config,
             layers,
@@ -172,6 +176,7 @@ impl Image {
             path: path.to_owned(),
             form: Form::DockerArchive,
             digest: None,
+            through: Vec::new(),
             config_digest: Some(loaded.config_digest),
             config: loaded.config,
             layers: loaded.layers,
@@ -202,6 +207,7 @@ impl Image {
             path: path.to_owned(),
             form,
             digest: None,
+            through: Vec::new(),
             config_digest: None,
             config: ImageConfig::default(),
             layers,

@@ -180,6 +180,7 @@ fn platform_is_chosen_through_nested_indexes() {
         "platform": {"os": "linux", "architecture": "s390x"}});
     let inner = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [attestation, absent, one, other]});
     let mut inner = files.document(INDEX, &inner);
+    let inner_digest: Digest = inner["digest"].as_str().unwrap().parse().unwrap();
     inner["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
     files.index(&[inner]);
     let scratch = tempfile::tempdir().unwrap();
@@ -192,6 +193,7 @@ fn platform_is_chosen_through_nested_indexes() {
     let image = open("linux/amd64").unwrap();
     assert_eq!(image.layers[0].compression, Compression::Gzip);
     assert_eq!(image.names, ["latest"]);
+    assert_eq!(image.through, [inner_digest]);
     let error = open("linux/riscv64").unwrap_err();
     assert!(
         error.to_string().ends_with(
@@ -399,4 +401,15 @@ fn layout_of_links_inside_itself_is_read() {
     fs::rename(path.join("index.json"), path.join("real")).unwrap();
     symlink("real", path.join("index.json")).unwrap();
     assert_eq!(read(&open(&path).unwrap(), 0).unwrap(), layer);
+}
+
+#[test]
+fn directory_with_a_layout_file_that_cannot_be_read_is_no_root_filesystem() {
+    let scratch = tempfile::tempdir().unwrap();
+    symlink("/none", scratch.path().join("oci-layout")).unwrap();
+    assert_eq!(Form::detect(scratch.path()).unwrap(), Form::Layout);
+    assert_eq!(
+        error_of(scratch.path()),
+        "read \"IMAGE: oci-layout\": leads out of the image"
+    );
 }
