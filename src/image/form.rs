@@ -11,10 +11,14 @@ use std::sync::Arc;
 use tar::{EntryType, Header};
 
 use super::archive::{Archive, MOST_ENTRIES, Section, Walk, has_right_checksum, read_error};
+use super::digest::{Algorithm, Digest};
 use super::layout::{Blobs, Place};
 use super::manifest::Compression;
 use crate::error::{Error, Result, quote};
 use crate::names::errno_text;
+
+/// How many entries that no program writes into an image's archive make a root filesystem of it.
+const MOST_OTHERS: usize = 1024;
 
 /// The forms of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,10 +157,13 @@ fn is_image(file: &File, name: &str) -> bool {
     let Ok(mut walk) = Walk::new(file, name) else {
         return false;
     };
+    let mut others = 0;
     for _ in 0..MOST_ENTRIES {
         match walk.next() {
             Ok(Some((entry, _))) if is_of_image(&entry) => return true,
-            Ok(Some((entry, _))) if !is_of_root(&entry) => {}
+            Ok(Some((entry, _))) if !is_of_root(&entry) && others < MOST_OTHERS => {
+                others += usize::from(!may_be_of_image(&entry));
+            }
             _ => return false,
         }
     }
@@ -165,6 +172,15 @@ fn is_image(file: &File, name: &str) -> bool {
 
 fn is_of_image(entry: &str) -> bool {
     matches!(entry, "oci-layout" | "manifest.json")
+}
+
+/// What image archives hold besides: blobs, lists, and in old ones files and directories called by a digest.
+fn may_be_of_image(entry: &str) -> bool {
+    let top = entry.split('/').next().unwrap_or_default();
+    let stem = top.split('.').next().unwrap_or_default();
+    matches!(top, "blobs" | "index.json" | "repositories")
+        || is_of_image(entry)
+        || Digest::is_encoded(Algorithm::Sha256, stem)
 }
 
 fn is_of_root(entry: &str) -> bool {
@@ -208,12 +224,7 @@ fn is_image_inside(file: &Arc<File>, compressed: Compression, name: &str) -> Res
     };
     // Content that cannot be decoded is left to the layers' reader, which has its limits and says why.
     let first = decoded.and_then(|mut decoded| first_name(&mut decoded));
-    Ok(first.is_some_and(|first| {
-        let top = first.split('/').next().unwrap_or_default();
-        let stem = top.split('.').next().unwrap_or_default();
-        let is_id = stem.len() == 64 && stem.bytes().all(|c| c.is_ascii_hexdigit());
-        is_id || is_of_image(&first) || matches!(top, "blobs" | "index.json" | "repositories")
-    }))
+    Ok(first.is_some_and(|first| may_be_of_image(&first)))
 }
 
 /// The name in the first header that is not an extended one.

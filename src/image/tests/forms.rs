@@ -413,3 +413,49 @@ fn directory_with_a_layout_file_that_cannot_be_read_is_no_root_filesystem() {
         "read \"IMAGE: oci-layout\": leads out of the image"
     );
 }
+
+#[test]
+fn layout_by_umoci_is_read() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("file"), b"x").unwrap();
+    let umoci = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("umoci");
+        let ended = command.args(arguments).current_dir(scratch.path()).status();
+        ended.is_ok_and(|status| status.success())
+    };
+    if !umoci(&["--version"]) {
+        eprintln!("skipped: umoci is not installed");
+        return;
+    }
+    for arguments in [
+        &["init", "--layout", "image"][..],
+        &["new", "--image", "image:one"],
+        &["insert", "--image", "image:one", "root", "/r"],
+        &[
+            "config",
+            "--image",
+            "image:one",
+            "--config.cmd=/r/file",
+            "--config.env=A=b",
+        ],
+    ] {
+        assert!(umoci(arguments), "{arguments:?}");
+    }
+    let host = Platform::host();
+    let image = Image::open(&scratch.path().join("image"), &host).unwrap();
+    assert_eq!(
+        (image.form, &*image.names),
+        (Form::Layout, &["one".to_owned()][..])
+    );
+    assert_eq!(image.config.config.cmd, ["/r/file"]);
+    assert!(image.config.config.env.contains(&"A=b".to_owned()));
+    assert_eq!(image.layers[0].compression, Compression::Gzip);
+    let mut tar = Vec::new();
+    let stored = image.read_layer(0).unwrap();
+    flate2::read::MultiGzDecoder::new(stored)
+        .read_to_end(&mut tar)
+        .unwrap();
+    assert_eq!(Some(Digest::sha256(&tar)), image.layers[0].diff_id);
+}
