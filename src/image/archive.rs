@@ -16,8 +16,8 @@ use crate::error::{Error, Result, quote};
 const BLOCK: u64 = 512;
 /// The most entries of an archive that holds an image.
 pub(super) const MOST_ENTRIES: usize = 1 << 16;
-/// The longest name, in bytes: Linux's PATH_MAX.
-const LONGEST_NAME: usize = 4096;
+/// The longest name, in bytes: the index of the most entries takes 32 MiB at most.
+const LONGEST_NAME: usize = 512;
 /// The most bytes of an extended header.
 const LONGEST_EXTENSION: u64 = 1 << 16;
 /// The most zero bytes behind the end: tar pads to its blocking factor.

@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 
 use super::digest::Digest;
 use super::layout::Blobs;
-use super::manifest::{Descriptor, Document, Manifest, Media};
+use super::manifest::{Descriptor, Document, MOST_MANIFESTS, Manifest, Media};
 use super::platform::Platform;
 use crate::error::{Error, Result, quote};
 
 /// How many indexes may be nested.
 const DEEPEST: usize = 4;
-/// How many descriptors are looked at.
-const MOST_DESCRIPTORS: usize = 4096;
 
 /// A manifest, and what the layout's index calls it.
 #[derive(Debug)]
@@ -147,7 +145,7 @@ fn is_attachment_tag(name: &str) -> bool {
     matches!(hex.len(), 64 | 128) && hex.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
-/// All manifests below `descriptor`, each index read once.
+/// All manifests below `descriptor`; no document is read twice.
 fn flatten(
     blobs: &Blobs,
     descriptor: &Descriptor,
@@ -159,14 +157,19 @@ fn flatten(
     let file = || quote(blobs.name_of(&format!("blob {}", descriptor.digest)));
     match descriptor.media() {
         Media::Manifest => {
+            let platform = descriptor.platform();
+            // One that does not say its platform is read for it: once.
+            if platform.is_none() && !seen.insert(descriptor.digest.to_string()) {
+                return Ok(());
+            }
             leaves.push(Leaf {
                 descriptor: descriptor.clone(),
-                platform: descriptor.platform(),
+                platform,
                 root,
                 through: through.to_vec(),
             });
-            if leaves.len() > MOST_DESCRIPTORS {
-                let cause = format!("more than {MOST_DESCRIPTORS} manifests in the indexes");
+            if leaves.len() > MOST_MANIFESTS {
+                let cause = format!("more than {MOST_MANIFESTS} manifests in the indexes");
                 return Err(Error::new(file(), cause));
             }
         }

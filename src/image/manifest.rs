@@ -10,6 +10,9 @@ use super::digest::Digest;
 use super::platform::Platform;
 use crate::error::{Error, Result, quote};
 
+/// The most manifests that an index may list.
+pub(super) const MOST_MANIFESTS: usize = 4096;
+
 /// How a blob is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -197,7 +200,7 @@ impl Document {
     /// # Errors
     /// `"FILE": FIELD: cause`: not strict JSON; a schema version other than 2; both `manifests` and `layers` or
     /// `config` (CVE-2021-41190), or neither; a `mediaType` that is not the descriptor's or not one of the document's
-    /// kind.
+    /// kind; more than 4096 manifests.
     pub fn parse(text: &[u8], file: &str, media_type: Option<&str>) -> Result<Self> {
         let (tree, written) = crate::spec::typed::<Written>(text, file)?;
         exact_case(&tree, &KEYS, file)?;
@@ -246,6 +249,10 @@ impl Written {
         match (self.manifests, self.config, self.layers) {
             (Some(_), _, Some(_)) => wrong("has both manifests and layers"),
             (Some(_), Some(_), None) => wrong("has both manifests and config"),
+            (Some(manifests), None, None) if manifests.len() > MOST_MANIFESTS => wrong(&format!(
+                "lists {} manifests, {MOST_MANIFESTS} allowed",
+                manifests.len()
+            )),
             (Some(manifests), None, None) => Ok(Document::Index(Index { manifests })),
             (None, Some(config), Some(layers)) => Ok(Document::Manifest(Box::new(Manifest {
                 config,

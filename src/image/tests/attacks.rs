@@ -284,6 +284,12 @@ fn index_that_repeats_itself_does_not_take_for_ever() {
     let scratch = tempfile::tempdir().unwrap();
     let image = open(&files.write_archive(scratch.path())).unwrap();
     assert_eq!(image.layers.len(), 0);
+    let manifest = files.image("amd64", &[]);
+    files.index(&vec![manifest; 4097]);
+    assert_eq!(
+        error_of_both(&files),
+        "\"IMAGE: index.json\": lists 4097 manifests, 4096 allowed"
+    );
 }
 
 #[test]
