@@ -15,6 +15,6 @@ pub use bundle::Bundle;
 pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use read::{check_runnable, parse};
+pub use read::{check_runnable, parse, typed};
 pub use resources::*;
 pub use seccomp::*;

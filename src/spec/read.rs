@@ -33,7 +33,12 @@ pub fn check_runnable(config: &Config, file: &str) -> Result<()> {
     check::runnable(config, &At::top(file))
 }
 
-fn typed<T: DeserializeOwned + Serialize>(text: &[u8], file: &str) -> Result<(Value, T)> {
+/// Any document as a tree and as a type: without duplicate keys, NUL, or arrays in the place of objects. `file` is its
+/// name for messages.
+///
+/// # Errors
+/// `"FILE": FIELD: cause` for the first thing that is wrong.
+pub fn typed<T: DeserializeOwned + Serialize>(text: &[u8], file: &str) -> Result<(Value, T)> {
     let text = utf8(text, file)?;
     let Document(raw) = deserialize(text, file)?;
     let typed: T = deserialize(text, file)?;
