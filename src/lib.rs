@@ -14,6 +14,7 @@
 //! init
 //! link
 //! plan
+//! image
 //! cgroup
 //! seccomp
 //! profile
@@ -29,6 +30,7 @@ pub mod cmd;
 pub mod container;
 pub mod error;
 pub mod host;
+pub mod image;
 pub mod init;
 pub mod link;
 pub mod names;

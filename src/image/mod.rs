@@ -1,0 +1,4 @@
+//! Images: what they are made of and how they become a root directory.
+//! Not their execution: see `container`.
+
+pub mod layer;
