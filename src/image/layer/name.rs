@@ -39,7 +39,7 @@ impl Name {
         }
         let mut components: Vec<&[u8]> = components(path).collect();
         if components.contains(&&b".."[..]) {
-            return Err(Cause::new("\"..\" in the path"));
+            return Err(Cause::new("a path with \"..\""));
         }
         if components.len() > limits.depth {
             return Err(over("depth", "components in a path", limits.depth));

@@ -3,7 +3,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, FileType};
+use rustix::fs::{AtFlags, Dir, FileType, Mode};
 
 use super::attributes::change_mode_at;
 use super::budget::over;
@@ -152,7 +152,8 @@ struct Names(Dir);
 
 impl Names {
     fn of(directory: BorrowedFd<'_>) -> Step<Self> {
-        Dir::read_from(directory).called("open").map(Self)
+        let fd = rustix::fs::openat(directory, c".", READABLE, Mode::empty()).called("openat")?;
+        Dir::new(fd).called("fdopendir").map(Self)
     }
 }
 
