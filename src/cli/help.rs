@@ -11,6 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Containers (OCI)",
         &["create", "start", "state", "kill", "delete", "list", "run"],
     ),
+    ("Images", &["unpack"]),
     ("Configuration", &["spec", "plan", "features"]),
 ];
 

@@ -63,6 +63,8 @@ pub enum Verb {
     Launch(Box<cmd::launch::Launch>),
     /// Print what create and start would do, step by step
     Plan(cmd::plan::Plan),
+    /// Turn an image into a bundle
+    Unpack(cmd::unpack::Unpack),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
     /// Print what this runtime supports
@@ -96,6 +98,7 @@ impl Verb {
             Self::Kill(args) => cmd::kill::run(global, args),
             Self::Delete(args) => cmd::delete::run(global, args),
             Self::List(args) => cmd::list::run(global, args),
+            Self::Unpack(args) => cmd::unpack::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),

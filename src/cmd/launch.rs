@@ -8,16 +8,24 @@ use clap::{Args, ValueEnum};
 use super::plan::Format;
 use super::values::{Access, Bind, User, Who, bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
-use crate::container::{self, Identity};
+use crate::container;
 use crate::error::{Error, Result};
+use crate::image::Platform;
 use crate::profile::{self, Face};
 
 /// Arguments of `launch`.
 #[derive(Debug, Clone, Args)]
 pub struct Launch {
-    /// Root filesystem [default: an embedded one that reports what it finds inside]
-    #[arg(value_name = "DIR")]
-    pub directory: Option<PathBuf>,
+    /// Image or root filesystem: an image layout, an archive of one, a docker save archive, a tar archive or a directory
+    /// [default: an embedded one that reports what it finds inside]
+    #[arg(value_name = "IMAGE|DIR")]
+    pub source: Option<PathBuf>,
+    /// Which image, of several in one archive or layout
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the image was built for, such as linux/arm64 [default: this machine]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
     /// Memory limit in bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<i64>,
@@ -65,7 +73,11 @@ pub enum Network {
 /// # Errors
 /// Whatever keeps the program from running; nothing is left of the sandbox then.
 pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
-    if arguments.directory.is_some() && arguments.command.is_empty() {
+    let is_directory = arguments
+        .source
+        .as_deref()
+        .is_some_and(|source| source.is_dir() && !source.join("oci-layout").exists());
+    if is_directory && arguments.command.is_empty() {
         return Err(Error::new("launch", "a directory needs a command")
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
@@ -82,17 +94,20 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
 impl Launch {
     fn request(&self) -> Result<container::Launch> {
         Ok(container::Launch {
-            directory: self.directory.clone(),
+            source: self.source.clone(),
+            name: self.name.clone(),
+            platform: self.platform.clone().unwrap_or_else(Platform::host),
             command: self.command.clone(),
             environment: self.env.clone(),
             binds: self.bind.iter().map(request_bind).collect::<Result<_>>()?,
             workdir: self.workdir.clone(),
             user: self.user.as_ref().map(|user| {
-                let identity = |who: &Who| match who {
-                    Who::Number(number) => Identity::Number(*number),
-                    Who::Name(name) => Identity::Name(name.clone()),
+                let word = |who: &Who| match who {
+                    Who::Number(number) => number.to_string(),
+                    Who::Name(name) => name.clone(),
                 };
-                (identity(&user.user), user.group.as_ref().map(identity))
+                let group = user.group.as_ref().map(|group| format!(":{}", word(group)));
+                word(&user.user) + &group.unwrap_or_default()
             }),
             network: match self.network {
                 Network::None => container::Network::None,

@@ -16,6 +16,7 @@ pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod unpack;
 pub mod values;
 
 pub use exit::ExitCode;

@@ -12,8 +12,8 @@ use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::id_map;
-use super::prepare::open_in_image;
 use crate::error::{Doing, Error, Result, quote};
+use crate::image::open_inside;
 use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
 use crate::plan::{Call, Failure, Plan, Step};
@@ -244,7 +244,7 @@ pub(super) fn interpreter(failure: &Failure, root: &Path, program: &CStr) -> Opt
         return None;
     }
     let mut text = [0; 256];
-    let length = open_in_image(root, program)?.read(&mut text).ok()?;
+    let length = open_inside(root, program)?.read(&mut text).ok()?;
     let line = text[..length]
         .split(|byte| *byte == b'\n')
         .next()?

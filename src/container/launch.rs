@@ -3,31 +3,36 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
-use super::prepare::{self, prepare};
+use super::prepare::prepare;
 use super::{destroy, keeper};
 use crate::error::{Doing, Error, Result, quote};
+use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::Profile;
 use crate::spec::{
     self, Bundle, Capabilities, Config, Cpu, IdMapping, Linux, Memory, Mount, Namespace,
-    NamespaceType, Pids, Process, Resources, Root, User,
+    NamespaceType, Pids, Process, Resources, Root,
 };
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
 
 /// What a launch is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Launch {
-    /// The root filesystem; none for the embedded default.
-    pub directory: Option<PathBuf>,
-    /// The command; empty only with the embedded default.
+    /// An image, or a root filesystem's directory; none for the embedded default.
+    pub source: Option<PathBuf>,
+    /// Which of the images that the source holds.
+    pub name: Option<String>,
+    /// What it was built for.
+    pub platform: Platform,
+    /// The command; an image has its own, and so has the embedded default.
     pub command: Vec<String>,
     /// `K=V`.
     pub environment: Vec<String>,
@@ -35,8 +40,8 @@ pub struct Launch {
     pub binds: Vec<Bind>,
     /// Working directory; `/` by default.
     pub workdir: Option<String>,
-    /// User inside, and group where it is not the user's own.
-    pub user: Option<(Identity, Option<Identity>)>,
+    /// `USER` or `USER:GROUP` inside, by number or by name; an image has its own.
+    pub user: Option<String>,
     /// Which network there is.
     pub network: Network,
     /// Bytes.
@@ -75,18 +80,32 @@ pub enum Network {
 /// # Errors
 /// What cannot be launched; the exit code of the program otherwise.
 pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32> {
-    let scratch = Scratch::make(store)?;
-    let root = match &request.directory {
-        Some(directory) => fs::canonicalize(directory).doing(|| {
-            format!(
-                "open the root filesystem {}",
-                quote(directory.to_string_lossy().as_bytes())
-            )
-        })?,
+    let image = match &request.source {
+        Some(source) => Some(Image::open_named(
+            source,
+            &request.platform,
+            request.name.as_deref(),
+        )?),
+        None => None,
+    };
+    let scratch = match &image {
+        Some(image) if image.form != Form::Directory => Scratch::make(Path::new("/var/tmp"))?,
+        _ => Scratch::make(store.path())?,
+    };
+    let root = match &image {
         None => scratch.embedded_root()?,
+        Some(image) if image.form == Form::Directory => {
+            fs::canonicalize(&image.path).doing(|| {
+                format!(
+                    "open the root filesystem {}",
+                    quote(image.path.as_os_str().as_encoded_bytes())
+                )
+            })?
+        }
+        Some(image) => scratch.unpacked_root(image)?,
     };
     let privileged = rustix::process::geteuid().is_root();
-    let config = config(request, &root, ids(request, &root)?, privileged);
+    let config = config(request, image.as_ref(), &root, privileged)?;
     let bundle = bundle(&scratch, &config)?;
     let id = scratch.id.clone();
     let mut profile = profile.clone();
@@ -103,7 +122,17 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
             .require
             .retain(|kind| *kind != NamespaceType::Network);
     }
-    let prepared = prepare(bundle, &id, &profile, Options::default())?;
+    let prepared = prepare(bundle, &id, &profile, Options::default()).map_err(|error| {
+        let is_root = config
+            .process
+            .as_ref()
+            .is_some_and(|process| process.user.uid == 0);
+        if is_root && request.user.is_none() {
+            error.hint("the image asks for root: choose another user by --user UID:GID")
+        } else {
+            error
+        }
+    })?;
     let request = Request {
         id: id.clone(),
         profile: profile.name.clone(),
@@ -135,15 +164,29 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn make(store: &Store) -> Result<Self> {
+    fn make(parent: &Path) -> Result<Self> {
         let random = rustix_random()?;
         let id = format!("launch-{random:016x}");
-        let path = store.path().join(format!(".{id}"));
+        let path = parent.join(format!(".stockade-{id}"));
         fs::DirBuilder::new()
-            .mode(0o711)
+            .mode(0o700)
             .create(&path)
             .doing(|| "make a scratch directory")?;
         Ok(Self { id, path })
+    }
+
+    /// The layers of an image.
+    fn unpacked_root(&self, image: &Image) -> Result<PathBuf> {
+        let root = self.path.join("rootfs");
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(&root)
+            .doing(|| "make a root filesystem")?;
+        let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+        for warning in &unpacked.warnings {
+            log::debug!("{warning}");
+        }
+        Ok(root)
     }
 
     /// A root filesystem that holds this very program and nothing else.
@@ -202,23 +245,16 @@ fn bundle(scratch: &Scratch, config: &Config) -> Result<Bundle> {
     })
 }
 
-fn config(request: &Launch, root: &Path, (uid, gid): (u32, u32), privileged: bool) -> Config {
-    let (command, environment) = command_and_environment(request);
-    Config {
+fn config(
+    request: &Launch,
+    image: Option<&Image>,
+    root: &Path,
+    privileged: bool,
+) -> Result<Config> {
+    let ids = ids(request, image, root)?;
+    let config = Config {
         oci_version: "1.3.0".into(),
-        process: Some(Process {
-            user: User {
-                uid,
-                gid,
-                ..User::default()
-            },
-            args: command,
-            env: environment,
-            cwd: request.workdir.clone().unwrap_or_else(|| "/".into()),
-            capabilities: Some(Capabilities::default()),
-            no_new_privileges: true,
-            ..process()
-        }),
+        process: Some(process()),
         root: Some(Root {
             path: root.to_string_lossy().into_owned(),
             readonly: true,
@@ -228,25 +264,61 @@ fn config(request: &Launch, root: &Path, (uid, gid): (u32, u32), privileged: boo
         mounts: mounts(request, privileged),
         hooks: None,
         annotations: BTreeMap::new(),
-        linux: Some(linux(request, (uid, gid), privileged)),
+        linux: Some(linux(request, (ids.uid, ids.gid), privileged)),
+    };
+    let mut overrides = Overrides {
+        command: request.command.clone(),
+        environment: request.environment.clone(),
+        workdir: request.workdir.clone(),
+    };
+    if image.is_none() && overrides.command.is_empty() {
+        overrides.command = vec![EMBEDDED_PROGRAM.to_owned(), "inside".to_owned()];
+        overrides
+            .command
+            .extend(request.report_flags.iter().cloned());
+    }
+    let none = ImageConfig::default();
+    let config = image::convert(
+        config,
+        image.map_or(&none, |image| &image.config),
+        &ids,
+        &overrides,
+    )?;
+    Ok(with_flags(config))
+}
+
+/// Nothing that an image says changes these.
+fn with_flags(mut config: Config) -> Config {
+    if let Some(process) = &mut config.process {
+        process.capabilities = Some(Capabilities::default());
+        process.no_new_privileges = true;
+    }
+    config
+}
+
+/// The caller's choice, else the image's, else 1000. A user by number alone has a group of the same number, except that
+/// images count on group 0.
+fn ids(request: &Launch, image: Option<&Image>, root: &Path) -> Result<Ids> {
+    let users = Users::read(root);
+    match (
+        &request.user,
+        image.map(|image| (&image.config.config.user, image.form)),
+    ) {
+        (Some(words), _) => users.ids(words, |uid| uid),
+        (None, Some((words, form))) if !matches!(form, Form::Directory | Form::RootTar) => {
+            users.ids(words, |_| 0)
+        }
+        _ => Ok(Ids {
+            uid: 1000,
+            gid: 1000,
+            groups: Vec::new(),
+        }),
     }
 }
 
 fn process() -> Process {
     let hardened = spec::hardened_default(None);
     hardened.process.expect("the default config has a process")
-}
-
-fn command_and_environment(request: &Launch) -> (Vec<String>, Vec<String>) {
-    let mut environment =
-        vec!["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
-    environment.extend(request.environment.iter().cloned());
-    if request.command.is_empty() {
-        let mut command = vec![EMBEDDED_PROGRAM.to_owned(), "inside".to_owned()];
-        command.extend(request.report_flags.iter().cloned());
-        return (command, environment);
-    }
-    (request.command.clone(), environment)
 }
 
 fn linux(request: &Launch, (uid, gid): (u32, u32), privileged: bool) -> Linux {
@@ -340,60 +412,4 @@ fn mounts(request: &Launch, privileged: bool) -> Vec<Mount> {
         }
     }));
     mounts
-}
-
-/// A user or group, by number or by its name in the root filesystem.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Identity {
-    /// By number.
-    Number(u32),
-    /// By name.
-    Name(String),
-}
-
-/// The ids of the user; by default 1000, or whatever a user without privileges is.
-fn ids(request: &Launch, root: &Path) -> Result<(u32, u32)> {
-    let Some((user, group)) = &request.user else {
-        return Ok((1000, 1000));
-    };
-    let read = |path: &std::ffi::CStr| -> String {
-        let mut text = String::new();
-        let file = prepare::open_in_image(root, path);
-        // Text that is not there has no names; the error below says so.
-        drop(file.map(|file| file.take(1 << 20).read_to_string(&mut text)));
-        text
-    };
-    let missing = |what: &str, name: &str| {
-        Error::new(
-            format!("--user {}", quote(name)),
-            format!("no such {what} in the root filesystem"),
-        )
-    };
-    let line = |text: &str, name: &str| -> Option<Vec<String>> {
-        let fields = text
-            .lines()
-            .map(|line| line.split(':').map(str::to_owned).collect::<Vec<_>>());
-        fields
-            .into_iter()
-            .find(|fields| fields.first().is_some_and(|first| first == name) && fields.len() > 3)
-    };
-    let number = |text: &str| text.parse::<u32>().ok().filter(|id| *id != u32::MAX);
-    let (uid, own_group) = match user {
-        Identity::Number(number) => (*number, *number),
-        Identity::Name(name) => {
-            let fields = line(&read(c"etc/passwd"), name).ok_or_else(|| missing("user", name))?;
-            number(&fields[2])
-                .zip(number(&fields[3]))
-                .ok_or_else(|| missing("user", name))?
-        }
-    };
-    let gid = match group {
-        None => own_group,
-        Some(Identity::Number(number)) => *number,
-        Some(Identity::Name(name)) => {
-            let fields = line(&read(c"etc/group"), name).ok_or_else(|| missing("group", name))?;
-            number(&fields[2]).ok_or_else(|| missing("group", name))?
-        }
-    };
-    Ok((uid, gid))
 }

@@ -23,7 +23,7 @@ mod store;
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
 pub use kill::{Whom, kill};
-pub use launch::{Bind, Identity, Launch, Network, launch};
+pub use launch::{Bind, Launch, Network, launch};
 pub use list::{Listed, list, owner};
 pub use prepare::{Prepared, prepare};
 pub use start::start;

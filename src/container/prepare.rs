@@ -1,17 +1,13 @@
 //! From a bundle to a plan: the profile, the host's facts, the cgroup's place. Nothing is made here.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
-use std::path::Path;
 use std::rc::Rc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
-
 use crate::cgroup::{self, Layout, Location};
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result};
 use crate::host;
+use crate::image::open_inside;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
 use crate::profile::{self, Profile, Tightened};
@@ -121,36 +117,9 @@ fn home(bundle: &Bundle, config: &Config) -> Option<String> {
     }
     let root = bundle.path.join(&config.root.as_ref()?.path);
     let mut text = String::new();
-    open_in_image(&root, c"etc/passwd")?
+    open_inside(&root, c"etc/passwd")?
         .take(PASSWD_MAX)
         .read_to_string(&mut text)
         .ok()?;
     plan::home_of(process.user.uid, &text)
-}
-
-/// Opens a regular file of an image: inside it, and without waiting for the other end of a FIFO.
-pub(super) fn open_in_image(root: &Path, path: &std::ffi::CStr) -> Option<File> {
-    let root = rustix::fs::openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // A device or a FIFO must not even be opened: looked at by a descriptor that only names it.
-    let named = openat2(
-        root.as_fd(),
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )
-    .ok()?;
-    let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&named).ok()?.st_mode);
-    if kind != rustix::fs::FileType::RegularFile {
-        log::warn!(
-            "{} of the image is not a regular file and is not read",
-            quote(path.to_bytes())
-        );
-        return None;
-    }
-    openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
-        .ok()
-        .map(File::from)
 }

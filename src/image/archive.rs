@@ -380,7 +380,7 @@ fn entry_error(path: &str, name: impl AsRef<str>, cause: String) -> Error {
 
 pub(super) fn read_error(path: &str, error: &io::Error) -> Error {
     let number = error.raw_os_error();
-    let cause = number.map_or_else(|| error.to_string(), crate::names::errno_text);
+    let cause = number.map_or_else(|| error.to_string(), crate::error::errno_words);
     Error::new(format!("read {}", quote(path)), cause)
 }
 

@@ -14,8 +14,8 @@ use super::archive::{Archive, MOST_ENTRIES, Section, Walk, has_right_checksum, r
 use super::digest::{Algorithm, Digest};
 use super::layout::{Blobs, Place};
 use super::manifest::Compression;
+use crate::error::errno_words;
 use crate::error::{Error, Result, quote};
-use crate::names::errno_text;
 
 /// How many entries that no program writes into an image's archive make a root filesystem of it.
 const MOST_OTHERS: usize = 1024;
@@ -66,7 +66,7 @@ pub(super) fn open(path: &Path) -> Result<(Form, Option<Blobs>)> {
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY);
     let file = options.open(path).map_err(|e| {
         let number = e.raw_os_error();
-        let cause = number.map_or_else(|| e.to_string(), errno_text);
+        let cause = number.map_or_else(|| e.to_string(), errno_words);
         Error::new(format!("open image {}", quote(&name)), cause)
     })?;
     let metadata = file.metadata().map_err(|e| read_error(&name, &e))?;

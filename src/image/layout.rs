@@ -13,8 +13,8 @@ use super::archive::{Archive, Section, read_error};
 use super::config::field_error;
 use super::digest::Verified;
 use super::manifest::{Descriptor, Document, Index, Manifest};
+use crate::error::errno_words;
 use crate::error::{Error, Result, quote};
-use crate::names::errno_text;
 
 /// The most bytes of a JSON document: what registries allow for a manifest.
 pub const LONGEST_DOCUMENT: u64 = 4 << 20;
@@ -214,7 +214,7 @@ fn in_directory(dir: &OwnedFd, path: &str, name: &str) -> Result<Section> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     let fd = openat2(dir, name, flags, Mode::empty(), resolve).map_err(|e| match e {
         rustix::io::Errno::XDEV => refuse("leads out of the image".to_owned()),
-        e => refuse(errno_text(e.raw_os_error())),
+        e => refuse(errno_words(e.raw_os_error())),
     })?;
     let file = File::from(fd);
     let metadata = file.metadata().map_err(|e| refuse(e.to_string()))?;

@@ -9,6 +9,10 @@
 //! manifest   index, manifest, descriptor, media types
 //! docker     manifest.json of docker save
 //! config     the image configuration
+//! layer      a layer's archive onto a root filesystem
+//! unpack     all layers of an image
+//! users      names of users and groups by the root filesystem
+//! convert    the image configuration as a config.json
 //! layout     named files and blobs, of a directory or an archive
 //! archive    the index of a tar archive, reading by offset
 //! platform   linux/arm64/v8
@@ -23,14 +27,22 @@ use crate::error::{Error, Result, quote};
 mod archive;
 mod choose;
 mod config;
+mod convert;
 mod digest;
 mod docker;
 mod form;
+pub mod layer;
 mod layout;
 mod manifest;
 mod platform;
 #[cfg(test)]
 mod tests;
+mod unpack;
+mod users;
+
+pub use convert::{Overrides, convert};
+pub use unpack::{Unpacked, unpack};
+pub use users::{Ids, Users, open_inside};
 
 pub use config::{Execution, ImageConfig, MOST_LAYERS};
 pub use digest::{Algorithm, Digest, Hasher, Verified};

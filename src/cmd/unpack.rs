@@ -1,0 +1,134 @@
+//! `unpack`: an image becomes a bundle: its layers in `rootfs`, its configuration as config.json, tightened by the profile.
+//! The bundle appears whole or not at all.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{ExitCode, Global, print};
+use crate::error::{Doing, Error, Result, quote};
+use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
+use crate::profile::{self, Face, Facts};
+use crate::spec;
+
+/// Arguments of `unpack`.
+#[derive(Debug, Clone, Args)]
+pub struct Unpack {
+    /// Image: an image layout, an archive of one, a docker save archive, or a tar archive of a root filesystem
+    #[arg(value_name = "IMAGE")]
+    pub image: PathBuf,
+    /// Directory to make, with config.json and rootfs in it
+    #[arg(value_name = "BUNDLE")]
+    pub bundle: PathBuf,
+    /// Which image, of several in one archive or layout
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the image was built for, such as linux/arm64 [default: this machine]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+/// Carries `unpack` out.
+///
+/// # Errors
+/// An image that is not what it says, a limit, a bundle that exists; nothing is left then.
+pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
+    let shown = quote(arguments.bundle.as_os_str().as_encoded_bytes());
+    if fs::symlink_metadata(&arguments.bundle).is_ok() {
+        return Err(Error::new(format!("make the bundle {shown}"), "it exists"));
+    }
+    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
+    let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
+    if image.form == Form::Directory {
+        return Err(Error::new(
+            format!(
+                "unpack {}",
+                quote(arguments.image.as_os_str().as_encoded_bytes())
+            ),
+            "it is a directory",
+        )
+        .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
+    }
+    let partial = Partial::beside(&arguments.bundle)?;
+    let unpacked = fill(&partial.path, &image, global)?;
+    fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
+    for warning in &unpacked.warnings {
+        log::warn!("{warning}");
+    }
+    let Unpacked {
+        layers,
+        entries,
+        bytes,
+        ..
+    } = unpacked;
+    print(&format!(
+        "{layers} layers, {entries} entries, {bytes} bytes"
+    ))?;
+    Ok(ExitCode::Done)
+}
+
+fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
+    let root = bundle.join("rootfs");
+    fs::DirBuilder::new()
+        .mode(0o755)
+        .create(&root)
+        .doing(|| "make a root filesystem")?;
+    let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+    let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
+    let effective = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    let mut base = spec::hardened_default((effective.0 != 0).then_some(effective));
+    if let Some(root) = &mut base.root {
+        root.readonly = false;
+    }
+    let mut overrides = Overrides::default();
+    if image.form == Form::RootTar {
+        // Nothing there says what to run.
+        overrides.command = vec!["sh".into()];
+    }
+    let config = image::convert(base, &image.config, &ids, &overrides)?;
+    let profile = profile::choose(
+        global.profile.as_deref(),
+        &std::collections::BTreeMap::new(),
+        &super::program_name(),
+        Face::Oci,
+    )?;
+    let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
+    fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
+        .doing(|| "write config.json")?;
+    Ok(unpacked)
+}
+
+/// A directory beside the one to be made, which goes unless it is renamed.
+struct Partial {
+    path: PathBuf,
+}
+
+impl Partial {
+    fn beside(bundle: &Path) -> Result<Self> {
+        let name = bundle.file_name().unwrap_or_default().to_string_lossy();
+        let path = bundle.with_file_name(format!(".{name}.partial-{}", std::process::id()));
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .doing(|| format!("make {}", quote(path.as_os_str().as_encoded_bytes())))?;
+        Ok(Self { path })
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if self.path.exists()
+            && let Err(cause) = fs::remove_dir_all(&self.path)
+        {
+            log::warn!(
+                "remove {}: {cause}",
+                quote(self.path.as_os_str().as_encoded_bytes())
+            );
+        }
+    }
+}

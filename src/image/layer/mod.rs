@@ -1,0 +1,263 @@
+//! One layer of an image onto a root directory: image-spec, layer.md "Applying Changesets".
+//! Not here: which layers there are, their digests and the directory's life (it is to be a new one that is renamed when
+//! whole), which are `image`'s.
+//!
+//! The layer is hostile, and so may be whoever else writes in the directory:
+//! - Parents of an entry are resolved from the root's descriptor, symlinks followed as the container would follow them, so
+//!   never out of the root; `..` in an entry's path is refused. Its last component is never followed or reopened: it is
+//!   made anew, exclusively, on its parent's descriptor.
+//! - What readers of archives disagree on is refused, or taken as Go's archive/tar does.
+//! - Nothing is held in memory that the layer can make large, and all it may use is in [`Limits`].
+//!
+//! One thread reads, decompresses and hashes while the caller's unpacks; it has ended when [`apply`] returns.
+
+mod archive;
+mod attributes;
+mod budget;
+mod cause;
+mod decompress;
+mod header;
+mod name;
+mod overlay;
+mod pax;
+mod place;
+mod remove;
+mod sparse;
+mod stream;
+mod tree;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+
+pub use budget::{Budget, Limits};
+pub use decompress::{WINDOW, decompress, decompress_within};
+
+use crate::error::{Error, Result, quote};
+use archive::Archive;
+use cause::{Called, Cause};
+use place::Placing;
+use stream::{Stream, Whole};
+use tree::{READABLE, Tree};
+
+/// How a layer is unpacked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What errors call the layer, its digest for example; empty: nothing.
+    pub layer: String,
+    /// Whose the files are.
+    pub ids: Ids,
+    /// What happens to device and FIFO entries.
+    pub nodes: Nodes,
+    /// What happens to set-user-id, set-group-id and file capabilities.
+    pub privileges: Privileges,
+    /// What whiteouts do.
+    pub whiteouts: Whiteouts,
+}
+
+impl Options {
+    /// For root: ids as they are in the archive, devices made. For anyone else: everything the caller's, and devices
+    /// skipped, since nobody else may make them. Privileges are dropped, whiteouts remove.
+    pub fn for_caller(layer: impl Into<String>) -> Self {
+        let uid = rustix::process::geteuid();
+        let gid = rustix::process::getegid();
+        let (ids, nodes) = if uid.is_root() {
+            (Ids::Keep, Nodes::Make)
+        } else {
+            let (uid, gid) = (uid.as_raw(), gid.as_raw());
+            (Ids::Everything { uid, gid }, Nodes::Skip)
+        };
+        Self {
+            layer: layer.into(),
+            ids,
+            nodes,
+            privileges: Privileges::Drop,
+            whiteouts: Whiteouts::Remove,
+        }
+    }
+}
+
+/// The owners on this host of what is owned in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ids {
+    /// The same numbers.
+    Keep,
+    /// One owner, whatever the archive says.
+    Everything {
+        /// The user id on this host.
+        uid: u32,
+        /// The group id on this host.
+        gid: u32,
+    },
+    /// By ranges, as in a user namespace; an id in none of them is an error.
+    Ranges {
+        /// Of user ids.
+        uids: Vec<Range>,
+        /// Of group ids.
+        gids: Vec<Range>,
+    },
+}
+
+/// A range of ids, as in user_namespaces(7).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// The first id in the archive.
+    pub inside: u32,
+    /// The first id on this host.
+    pub outside: u32,
+    /// How many.
+    pub length: u32,
+}
+
+/// What happens to device and FIFO entries. Nothing is ever opened through them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nodes {
+    /// They are made.
+    Make,
+    /// They are left out and counted, and what the layers below have there goes.
+    Skip,
+    /// The layer is refused.
+    Refuse,
+}
+
+/// What happens to set-id bits of files and to file capabilities.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privileges {
+    /// They stay.
+    Keep,
+    /// They are taken off and counted. Set-group-id of directories, which is no privilege, stays.
+    Drop,
+}
+
+/// What whiteouts do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whiteouts {
+    /// Remove what the layers below have in the same directory.
+    Remove,
+    /// Stay, as overlayfs has them, in a directory that holds one layer.
+    Overlay,
+    /// The same for a mount with `userxattr`, which needs no privileges.
+    OverlayUser,
+}
+
+/// What was unpacked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// SHA-256 of the whole uncompressed stream, padding included.
+    pub diff_id: [u8; 32],
+    /// Bytes of that stream.
+    pub bytes: u64,
+    /// Entries, whiteouts included.
+    pub entries: u64,
+    /// Devices and FIFOs left out.
+    pub skipped: u64,
+    /// Set-id bits and file capabilities taken off.
+    pub stripped: u64,
+    /// Attributes of the host that made the layer, and aufs' own files, left out.
+    pub dropped: u64,
+    /// One line each, about attributes that could not be kept; the first thirty-two.
+    pub warnings: Vec<String>,
+    /// How many more there were.
+    pub more_warnings: u64,
+}
+
+const WARNINGS: usize = 32;
+
+impl Applied {
+    fn warn(&mut self, warning: String) {
+        if self.warnings.len() < WARNINGS {
+            self.warnings.push(warning);
+        } else {
+            self.more_warnings += 1;
+        }
+    }
+}
+
+/// Unpacks a layer, gzip, zstd or plain, onto what the layers below have left in `root`, and takes what it uses from
+/// `budget`. `root` is a descriptor of a directory, opened in any way.
+///
+/// # Errors
+/// The archive is damaged or wants what is refused, a limit is reached, or a call fails. Each names the entry. What was
+/// unpacked so far stays: see [`clear`].
+pub fn apply(
+    blob: impl Read + Send,
+    root: BorrowedFd<'_>,
+    options: &Options,
+    budget: &mut Budget,
+) -> Result<Applied> {
+    let (feed, stream) = stream::stream();
+    let limits = budget.limits().clone();
+    let left = budget.bytes_left();
+    let (unpacked, whole) = thread::scope(|scope| {
+        let limits = &limits;
+        let feeding = scope.spawn(move || feed.run(blob, limits, left));
+        let unpacked = unpack(stream, root, options, budget);
+        (unpacked, feeding.join())
+    });
+    let mut applied = unpacked?;
+    let Ok(Some(Whole { diff_id, bytes })) = whole else {
+        return Err(Error::new(
+            doing("the layer", options),
+            "reading it was cut short",
+        ));
+    };
+    let charged = budget.take_bytes(bytes);
+    charged.map_err(|cause| cause.while_doing(doing("the last entry", options)))?;
+    applied.diff_id = diff_id;
+    applied.bytes = bytes;
+    Ok(applied)
+}
+
+/// Removes everything in `root`, however deep: what an [`apply`] that failed has left.
+///
+/// # Errors
+/// A call fails.
+pub fn clear(root: BorrowedFd<'_>) -> Result<()> {
+    rustix::fs::openat(root, c".", READABLE, rustix::fs::Mode::empty())
+        .called("openat")
+        .and_then(remove::empty)
+        .map_err(|cause| cause.while_doing("clear the directory"))
+}
+
+fn unpack(
+    stream: Stream,
+    root: BorrowedFd<'_>,
+    options: &Options,
+    budget: &mut Budget,
+) -> Result<Applied> {
+    let limits = budget.limits().clone();
+    let mut archive = Archive::new(stream, &limits);
+    let mut placing = Placing {
+        tree: Tree::new(root.as_fd(), options, &limits),
+        root,
+        options,
+        applied: Applied::default(),
+    };
+    loop {
+        let entry = match archive.next_entry() {
+            Ok(Some(entry)) => entry,
+            Ok(None) => break,
+            Err(cause) => return Err(failed(cause, &archive, options)),
+        };
+        if let Err(cause) = placing.place(&entry, &mut archive, budget) {
+            return Err(failed(cause, &archive, options));
+        }
+    }
+    let finished = placing.tree.finish();
+    finished.map_err(|cause| cause.while_doing(doing("the directories", options)))?;
+    Ok(placing.applied)
+}
+
+fn failed(cause: Cause, archive: &Archive<'_>, options: &Options) -> Error {
+    cause.while_doing(doing(&archive.place(), options))
+}
+
+fn doing(place: &str, options: &Options) -> String {
+    match options.layer.as_str() {
+        "" => format!("unpack {place}"),
+        layer => format!("unpack {place} of layer {}", quote(layer)),
+    }
+}

@@ -1,0 +1,218 @@
+//! Names of users and groups by the files of a root filesystem (passwd(5), group(5)). Nothing of the host is asked, and a
+//! file that is not a regular one inside the root is not read.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+
+use crate::error::{Error, Result, quote};
+
+/// Largest file that is read, in bytes.
+const LARGEST: u64 = 1 << 20;
+
+/// Who the process of an image is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ids {
+    /// User id.
+    pub uid: u32,
+    /// Group id.
+    pub gid: u32,
+    /// Groups that the user is a member of, beside that one.
+    pub groups: Vec<u32>,
+}
+
+/// The texts of a root filesystem's passwd and group files; empty where there is none.
+#[derive(Debug, Clone, Default)]
+pub struct Users {
+    passwd: String,
+    group: String,
+}
+
+impl Users {
+    /// Reads the files below `root`.
+    pub fn read(root: &Path) -> Self {
+        Self {
+            passwd: text(root, c"etc/passwd"),
+            group: text(root, c"etc/group"),
+        }
+    }
+
+    /// The ids of `USER` or `USER:GROUP`, by number or by name; a number is a number even where a name looks like it
+    /// (CVE-2016-3697). A user without a group has the one of its line, or what `group_of` says where there is
+    /// none; and the groups that it is a member of.
+    ///
+    /// # Errors
+    /// A name that is not there, a number that is no id.
+    pub fn ids(&self, words: &str, group_of: impl Fn(u32) -> u32) -> Result<Ids> {
+        let (user, group) = words
+            .split_once(':')
+            .map_or((words, None), |(user, group)| (user, Some(group)));
+        let fail = |cause: String| Error::new(format!("user {}", quote(words)), cause);
+        let by_id = |uid: u32| {
+            self.passwd
+                .lines()
+                .find(|line| field(line, 2).and_then(id) == Some(uid))
+        };
+        let (uid, line) = match (user, number(user)) {
+            ("", _) => (0, by_id(0)),
+            (_, Some(Some(uid))) => (uid, by_id(uid)),
+            (_, Some(None)) => return Err(fail("is no id: ids are below 4294967295".into())),
+            (name, None) => {
+                let line = named(&self.passwd, name);
+                let uid = line.and_then(|line| field(line, 2)).and_then(id);
+                let missing = || fail(format!("the root filesystem has no user {}", quote(name)));
+                (uid.ok_or_else(missing)?, line)
+            }
+        };
+        let own = line.and_then(|line| field(line, 3)).and_then(id);
+        let own = own.unwrap_or_else(|| group_of(uid));
+        let name = line.and_then(|line| field(line, 0)).unwrap_or(user);
+        let Some(group) = group else {
+            return Ok(Ids {
+                uid,
+                gid: own,
+                groups: self.groups_of(name, own),
+            });
+        };
+        let gid = match number(group) {
+            Some(Some(gid)) => gid,
+            Some(None) => return Err(fail("is no id: ids are below 4294967295".into())),
+            None => named(&self.group, group)
+                .and_then(|line| field(line, 2))
+                .and_then(id)
+                .ok_or_else(|| {
+                    fail(format!("the root filesystem has no group {}", quote(group)))
+                })?,
+        };
+        Ok(Ids {
+            uid,
+            gid,
+            groups: Vec::new(),
+        })
+    }
+
+    fn groups_of(&self, name: &str, own: u32) -> Vec<u32> {
+        let is_member = |line: &&str| {
+            field(line, 3).is_some_and(|members| members.split(',').any(|member| member == name))
+        };
+        let mut groups: Vec<u32> = self
+            .group
+            .lines()
+            .filter(is_member)
+            .filter_map(|line| field(line, 2).and_then(id))
+            .filter(|gid| *gid != own)
+            .collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+    }
+}
+
+fn field(line: &str, index: usize) -> Option<&str> {
+    line.split(':').nth(index)
+}
+
+fn named<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines()
+        .find(|line| !name.is_empty() && field(line, 0) == Some(name))
+}
+
+/// All digits: a number, which may still be no id.
+fn number(word: &str) -> Option<Option<u32>> {
+    (!word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())).then(|| id(word))
+}
+
+fn id(word: &str) -> Option<u32> {
+    word.parse().ok().filter(|id| *id != u32::MAX)
+}
+
+fn text(root: &Path, path: &CStr) -> String {
+    let mut text = Vec::new();
+    // A file that cannot be read has no names; asking for one then fails by that name.
+    if let Some(file) = open_inside(root, path) {
+        let _ = file.take(LARGEST).read_to_end(&mut text);
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+/// Opens a regular file of a root filesystem: inside it, and without waiting for the other end of a FIFO.
+pub fn open_inside(root: &Path, path: &CStr) -> Option<File> {
+    let root = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    // A device or a FIFO must not even be opened: looked at by a descriptor that only names it.
+    let named = openat2(
+        root.as_fd(),
+        path,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+        resolve,
+    )
+    .ok()?;
+    if FileType::from_raw_mode(fstat(&named).ok()?.st_mode) != FileType::RegularFile {
+        log::warn!(
+            "{} of the root filesystem is not a regular file and is not read",
+            quote(path.to_bytes())
+        );
+        return None;
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+        .ok()
+        .map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn users() -> Users {
+        Users {
+            passwd:
+                "root:x:0:0::/root:/bin/sh\n1000:x:0:0::/:/bin/sh\napp:x:500:501::/app:/bin/sh\n"
+                    .into(),
+            group: "root:x:0:\napp:x:501:\nextra:x:600:app,other\nmore:x:70:app\n".into(),
+        }
+    }
+
+    #[test]
+    fn users_are_found_by_name_and_by_number() {
+        let ids = |uid, gid, groups: &[u32]| Ids {
+            uid,
+            gid,
+            groups: groups.to_vec(),
+        };
+        for (words, expected) in [
+            ("", ids(0, 0, &[])),
+            ("app", ids(500, 501, &[70, 600])),
+            ("500", ids(500, 501, &[70, 600])),
+            ("app:extra", ids(500, 600, &[])),
+            ("7", ids(7, 0, &[])),
+            ("7:8", ids(7, 8, &[])),
+            // Not the user who is called so.
+            ("1000", ids(1000, 0, &[])),
+        ] {
+            assert_eq!(users().ids(words, |_| 0).unwrap(), expected, "{words:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_user_is_refused() {
+        for words in [
+            "nobody",
+            "4294967295",
+            "4294967296",
+            "-1",
+            "0x0",
+            "1 ",
+            "app:none",
+            "app:",
+            "x\ny",
+        ] {
+            assert!(users().ids(words, |_| 0).is_err(), "{words:?}");
+        }
+    }
+}
