@@ -21,6 +21,7 @@ mod escape_paths;
 mod escape_races;
 mod harness;
 mod hooks;
+mod image;
 mod launch;
 mod layers;
 mod lifecycle;

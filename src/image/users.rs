@@ -4,7 +4,7 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
@@ -159,8 +159,10 @@ pub fn open_inside(root: &Path, path: &CStr) -> Option<File> {
         );
         return None;
     }
+    // The same file, by its descriptor: under its name another one may stand by now.
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    openat2(root.as_fd(), path, flags, Mode::empty(), resolve)
+    let by_descriptor = format!("/proc/self/fd/{}", named.as_raw_fd());
+    openat(CWD, by_descriptor, flags, Mode::empty())
         .ok()
         .map(File::from)
 }

@@ -152,9 +152,14 @@ impl<'a> Child<'a> {
         attributes::close_others(&self.fds.keep)
             .in_call(Call::CloseRange)
             .map_err(|fault| at(setup, fault))?;
-        // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come it
-        // has to wait: they are written through files of /proc that a process which is not dumpable gives to root.
-        if plan.id_maps.is_none() {
+        // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come that
+        // has to wait for a runtime without privileges: they are written through files of /proc, which belong to root
+        // when the process is not dumpable.
+        if plan
+            .id_maps
+            .as_ref()
+            .is_none_or(|maps| !maps.deny_setgroups)
+        {
             prctl::clear_dumpable()
                 .in_call(Call::Prctl)
                 .map_err(|fault| at(setup, fault))?;
