@@ -55,11 +55,11 @@ fn launch_takes_a_directory_and_a_command() {
         (args.memory, args.cpus, args.pids),
         (Some(256 << 20), Some(1500), Some(64))
     );
-    assert_eq!(args.directory, Some("/root".into()));
+    assert_eq!(args.source, Some("/root".into()));
     let Verb::Launch(args) = line("stockade launch").unwrap().verb else {
         panic!("not launch")
     };
-    assert!(args.directory.is_none() && args.command.is_empty());
+    assert!(args.source.is_none() && args.command.is_empty());
 }
 
 #[test]

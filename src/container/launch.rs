@@ -88,26 +88,62 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
         )?),
         None => None,
     };
-    let scratch = match &image {
-        Some(image) if image.form != Form::Directory => Scratch::make(Path::new("/var/tmp"))?,
-        _ => Scratch::make(store.path())?,
+    // The store may be in memory, which layers would fill.
+    let is_unpacked = image
+        .as_ref()
+        .is_some_and(|image| image.form != Form::Directory);
+    let parent = if is_unpacked {
+        Path::new("/var/tmp")
+    } else {
+        store.path()
     };
-    let root = match &image {
-        None => scratch.embedded_root()?,
-        Some(image) if image.form == Form::Directory => {
-            fs::canonicalize(&image.path).doing(|| {
-                format!(
-                    "open the root filesystem {}",
-                    quote(image.path.as_os_str().as_encoded_bytes())
-                )
-            })?
-        }
-        Some(image) => scratch.unpacked_root(image)?,
-    };
+    let scratch = Scratch::make(parent)?;
+    // If this process is killed, the keeper cleans up in its place.
+    let keeper = keeper::start(store, &scratch.id, &scratch.path)?;
+    let outcome = launch_in(&scratch, store, request, image.as_ref(), profile);
+    drop(scratch);
+    keeper.dismiss();
+    outcome
+}
+
+fn launch_in(
+    scratch: &Scratch,
+    store: &Store,
+    request: &Launch,
+    image: Option<&Image>,
+    profile: &Profile,
+) -> Result<i32> {
+    let root = scratch.root(image)?;
     let privileged = rustix::process::geteuid().is_root();
-    let config = config(request, image.as_ref(), &root, privileged)?;
-    let bundle = bundle(&scratch, &config)?;
-    let id = scratch.id.clone();
+    let config = config(request, image, &root, privileged)?;
+    let is_root = config
+        .process
+        .as_ref()
+        .is_some_and(|process| process.user.uid == 0);
+    let bundle = bundle(scratch, &config)?;
+    let profile = profile_for(request, profile, privileged);
+    let prepared = prepare(bundle, &scratch.id, &profile, Options::default()).map_err(|error| {
+        if is_root && request.user.is_none() {
+            error.hint("the image asks for root: choose another user by --user UID:GID")
+        } else {
+            error
+        }
+    })?;
+    let request = Request {
+        id: scratch.id.clone(),
+        profile: profile.name.clone(),
+        is_interactive: true,
+        ..Request::default()
+    };
+    let code = create::run(store, prepared, &request, Attachment::Keep)?;
+    let entry = store.load(&scratch.id)?;
+    let _lock = entry.lock()?;
+    destroy(&entry, &entry.state()?)?;
+    Ok(code)
+}
+
+/// The profile without what cannot be had here, and without what the caller has decided by a flag.
+fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Profile {
     let mut profile = profile.clone();
     if !privileged && !has_limits(request) {
         profile = profile.without_cgroup_limits();
@@ -117,39 +153,10 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
     }
     if request.network == Network::Host {
         // Asked for by whoever launches; a profile guards against what a config brings along.
-        profile
-            .namespaces
-            .require
-            .retain(|kind| *kind != NamespaceType::Network);
+        let required = &mut profile.namespaces.require;
+        required.retain(|kind| *kind != NamespaceType::Network);
     }
-    let prepared = prepare(bundle, &id, &profile, Options::default()).map_err(|error| {
-        let is_root = config
-            .process
-            .as_ref()
-            .is_some_and(|process| process.user.uid == 0);
-        if is_root && request.user.is_none() {
-            error.hint("the image asks for root: choose another user by --user UID:GID")
-        } else {
-            error
-        }
-    })?;
-    let request = Request {
-        id: id.clone(),
-        profile: profile.name.clone(),
-        is_interactive: true,
-        ..Request::default()
-    };
-    // If this process is killed, the keeper cleans up in its place.
-    let keeper = keeper::start(store, &id, &scratch.path)?;
-    let outcome = create::run(store, prepared, &request, Attachment::Keep);
-    if outcome.is_ok() {
-        let entry = store.load(&id)?;
-        let _lock = entry.lock()?;
-        destroy(&entry, &entry.state()?)?;
-    }
-    drop(scratch);
-    keeper.dismiss();
-    outcome
+    profile
 }
 
 fn has_limits(request: &Launch) -> bool {
@@ -173,6 +180,20 @@ impl Scratch {
             .create(&path)
             .doing(|| "make a scratch directory")?;
         Ok(Self { id, path })
+    }
+
+    /// The root filesystem: the one that was named, or one that is made here.
+    fn root(&self, image: Option<&Image>) -> Result<PathBuf> {
+        match image {
+            None => self.embedded_root(),
+            Some(image) if image.form == Form::Directory => {
+                fs::canonicalize(&image.path).doing(|| {
+                    let path = quote(image.path.as_os_str().as_encoded_bytes());
+                    format!("open the root filesystem {path}")
+                })
+            }
+            Some(image) => self.unpacked_root(image),
+        }
     }
 
     /// The layers of an image.
