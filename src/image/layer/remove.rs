@@ -23,10 +23,10 @@ pub(super) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> Step<()> {
             Err(errno) => return Err(errno).called("unlinkat"),
         }
         match open_child(directory, name, READABLE) {
-            Ok(fd) => empty(fd)?,
+            Ok(fd) => empty(fd.as_fd())?,
             Err(Errno::NOTDIR | Errno::LOOP) => continue,
             Err(Errno::NOENT) => return Ok(()),
-            Err(_) => empty(open_to_clear(directory, name)?)?,
+            Err(_) => empty(open_to_clear(directory, name)?.as_fd())?,
         }
         match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
@@ -38,11 +38,11 @@ pub(super) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> Step<()> {
 }
 
 /// Removes everything in a directory.
-pub(super) fn empty(top: OwnedFd) -> Step<()> {
+pub(super) fn empty(top: BorrowedFd<'_>) -> Step<()> {
     let mut moved = 0u64;
     loop {
         let before = moved;
-        clear(top.as_fd(), top.as_fd(), 0, &mut moved)?;
+        clear(top, top, 0, &mut moved)?;
         // What was moved up may have come after the reading began.
         if moved == before {
             return Ok(());
