@@ -225,7 +225,7 @@ fn directories_without_write_permission_fill_and_keep_their_mode() {
     let place = Place::new();
     let dir = |layer: Layer| {
         layer.entry(EntryType::Directory, "d", b"", |header| {
-            header.set_mode(0o555)
+            header.set_mode(0o555);
         })
     };
     place.apply(&dir(Layer::new()).file("d/x", "")).unwrap();
