@@ -306,7 +306,7 @@ impl<'a> Archive<'a> {
         let mut goes_on = gnu.is_extended();
         while goes_on {
             let mut more = GnuExtSparseHeader::new();
-            if !self.block(more.as_mut_bytes().try_into().expect("one block"))? {
+            if !self.block(more.as_mut_bytes())? {
                 return Err(ended());
             }
             gnu_spans(&more.sparse, &mut spans)?;

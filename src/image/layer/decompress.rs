@@ -83,14 +83,14 @@ struct Gzip<R> {
 }
 
 enum Member<R> {
-    Inside(GzDecoder<R>),
+    Inside(Box<GzDecoder<R>>),
     Ended,
 }
 
 impl<R: BufRead> Gzip<R> {
     fn new(reader: R) -> Self {
         Self {
-            state: Member::Inside(GzDecoder::new(reader)),
+            state: Member::Inside(Box::new(GzDecoder::new(reader))),
         }
     }
 }
@@ -113,7 +113,7 @@ impl<R: BufRead> Read for Gzip<R> {
             };
             let mut reader = decoder.into_inner();
             if reader.fill_buf()?.first() == Some(&0x1f) {
-                self.state = Member::Inside(GzDecoder::new(reader));
+                self.state = Member::Inside(Box::new(GzDecoder::new(reader)));
             } else {
                 only_padding(&mut reader, "bytes after the end of the gzip data")?;
             }

@@ -218,7 +218,7 @@ pub fn apply(
 pub fn clear(root: BorrowedFd<'_>) -> Result<()> {
     rustix::fs::openat(root, c".", READABLE, rustix::fs::Mode::empty())
         .called("openat")
-        .and_then(remove::empty)
+        .and_then(|fd| remove::empty(fd.as_fd()))
         .map_err(|cause| cause.while_doing("clear the directory"))
 }
 

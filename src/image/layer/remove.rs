@@ -22,12 +22,11 @@ pub(super) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> Step<()> {
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(errno) => return Err(errno).called("unlinkat"),
         }
-        match open_child(directory, name, READABLE) {
-            Ok(fd) => empty(fd)?,
-            Err(Errno::NOTDIR | Errno::LOOP) => continue,
-            Err(Errno::NOENT) => return Ok(()),
-            Err(_) => empty(open_to_clear(directory, name)?)?,
-        }
+        // Gone, or no directory any more: the next round sees.
+        let Some(fd) = open_to_clear(directory, name)? else {
+            continue;
+        };
+        empty(fd.as_fd())?;
         match rustix::fs::unlinkat(directory, name, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             Err(Errno::NOTDIR | Errno::NOTEMPTY) => {}
@@ -38,11 +37,11 @@ pub(super) fn remove(directory: BorrowedFd<'_>, name: &[u8]) -> Step<()> {
 }
 
 /// Removes everything in a directory.
-pub(super) fn empty(top: OwnedFd) -> Step<()> {
+pub(super) fn empty(top: BorrowedFd<'_>) -> Step<()> {
     let mut moved = 0u64;
     loop {
         let before = moved;
-        clear(top.as_fd(), top.as_fd(), 0, &mut moved)?;
+        clear(top, top, 0, &mut moved)?;
         // What was moved up may have come after the reading began.
         if moved == before {
             return Ok(());
@@ -59,7 +58,10 @@ fn clear(here: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: usize, moved: &mut u6
             Err(Errno::ISDIR | Errno::PERM) => {}
             Err(errno) => return Err(errno).called("unlinkat"),
         }
-        let child = open_to_clear(here, &name)?;
+        let Some(child) = open_to_clear(here, &name)? else {
+            *moved += 1;
+            continue;
+        };
         if depth == HELD {
             *moved += 1;
             let to = format!(".removed-{}-{moved}", std::process::id());
@@ -72,12 +74,22 @@ fn clear(here: BorrowedFd<'_>, top: BorrowedFd<'_>, depth: usize, moved: &mut u6
     Ok(())
 }
 
-/// Opens a directory to be cleared; a caller without privileges may have to let itself in first.
-fn open_to_clear(here: BorrowedFd<'_>, name: &[u8]) -> Step<OwnedFd> {
-    if !rustix::process::geteuid().is_root() {
+/// Opens a directory to be cleared; a caller without privileges may have to let itself in first. None if there is none.
+fn open_to_clear(here: BorrowedFd<'_>, name: &[u8]) -> Step<Option<OwnedFd>> {
+    let mut opened = open_child(here, name, READABLE);
+    if matches!(opened, Err(Errno::ACCESS)) {
         change_mode_at(here, name, 0o700)?;
+        opened = open_child(here, name, READABLE);
     }
-    open_child(here, name, READABLE).called("openat2")
+    let fd = match opened {
+        Ok(fd) => fd,
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
+        Err(errno) => return Err(errno).called("openat2"),
+    };
+    if !rustix::process::geteuid().is_root() {
+        rustix::fs::fchmod(&fd, Mode::RWXU).called("fchmod")?;
+    }
+    Ok(Some(fd))
 }
 
 /// What a pruning has left of an object.
@@ -137,9 +149,15 @@ impl Tree<'_> {
             remove(here, name)?;
             return Ok(Left::Nothing);
         }
-        let child = open_child(here, name, READABLE).called("openat2")?;
+        let Some(child) = open_to_clear(here, name)? else {
+            return Err(Cause::new("what is to be removed keeps changing"));
+        };
         let left = self.prune_below(child.as_fd(), depth + 1)?;
         if is_own || left == Left::Something {
+            if !rustix::process::geteuid().is_root() {
+                let mode = Mode::from_raw_mode(stat.st_mode & 0o7777);
+                rustix::fs::fchmod(&child, mode).called("fchmod")?;
+            }
             return Ok(Left::Something);
         }
         remove(here, name)?;

@@ -33,7 +33,7 @@ fn pax_size_after_a_value_with_newlines_is_seen() {
             ("size", b"5"),
         ])
         .entry(EntryType::Regular, "a", b"hello", |header| {
-            header.set_size(0)
+            header.set_size(0);
         })
         .file("b", "");
     place.apply(&layer).unwrap();
@@ -59,7 +59,7 @@ fn pax_size_is_not_the_size_of_a_long_name() {
     let layer = pax_size("5")
         .entry(EntryType::GNULongName, "././@LongLink", b"long\0", |_| {})
         .entry(EntryType::Regular, "short", b"hello", |header| {
-            header.set_size(0)
+            header.set_size(0);
         });
     place.apply(&layer.file("b", "")).unwrap();
     assert_eq!(place.text("long"), "hello");
@@ -72,7 +72,7 @@ fn directories_and_links_have_no_body() {
     let place = Place::new();
     let layer = Layer::new()
         .entry(EntryType::Directory, "d", b"", |header| {
-            header.set_size(512)
+            header.set_size(512);
         })
         .file("f", "x")
         .entry(EntryType::Link, "l", b"", |header| {
@@ -178,7 +178,7 @@ fn numbers_that_are_none_are_refused() {
     let place = Place::new();
     let size = |field: [u8; 12]| {
         Layer::new().entry(EntryType::Regular, "a", b"", |header| {
-            header.as_old_mut().size = field
+            header.as_old_mut().size = field;
         })
     };
     assert!(

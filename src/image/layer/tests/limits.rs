@@ -134,7 +134,7 @@ fn extension_headers_have_an_end() {
     let expected = "unpack the first entry: more than 1048576 bytes in an extension header (limit `extension`)";
     fails(&layer.end(), Budget::default(), expected);
     let endless = Layer::new().entry(EntryType::GNULongName, "x", b"", |header| {
-        header.set_size(1 << 40)
+        header.set_size(1 << 40);
     });
     fails(&endless.end(), Budget::default(), expected);
 }

@@ -220,6 +220,31 @@ fn directories_have_their_times_though_later_entries_are_in_them() {
 }
 
 #[test]
+fn directories_without_write_permission_fill_and_keep_their_mode() {
+    // Also for a caller without privileges, as Fedora's /usr/bin is.
+    let place = Place::new();
+    let dir = |layer: Layer| {
+        layer.entry(EntryType::Directory, "d", b"", |header| {
+            header.set_mode(0o555);
+        })
+    };
+    place.apply(&dir(Layer::new()).file("d/x", "")).unwrap();
+    let mode = || fs::metadata(place.path("d")).unwrap().mode() & 0o7777;
+    assert_eq!(mode(), 0o555);
+    place
+        .apply(&Layer::new().file("d/y", "").file("d/.wh.x", ""))
+        .unwrap();
+    assert_eq!((mode(), place.names("d")), (0o555, vec!["y".to_owned()]));
+    place.apply(&dir(Layer::new()).file("d/z", "")).unwrap();
+    assert_eq!(mode(), 0o555);
+    place.apply(&Layer::new().file(".wh.d", "")).unwrap();
+    assert!(!place.exists("d"));
+    place.apply(&dir(Layer::new()).file("d/x", "")).unwrap();
+    place.apply(&Layer::new().file("d", "")).unwrap();
+    assert_eq!(place.text("d"), "");
+}
+
+#[test]
 fn devices_are_made_skipped_or_refused_and_never_opened() {
     // [U9]
     let device = |kind, major, minor| {

@@ -121,7 +121,7 @@ impl Layer {
 
     fn dir(self, path: impl AsRef<Path>) -> Self {
         self.entry(EntryType::Directory, path, b"", |header| {
-            header.set_mode(0o755)
+            header.set_mode(0o755);
         })
     }
 
@@ -249,12 +249,16 @@ fn each_type_replaces_each_other() {
         |layer| layer.symlink("x", "other"),
         |layer| layer.entry(EntryType::Fifo, "x", b"", |_| {}),
     ];
+    let options = Options {
+        nodes: Nodes::Make,
+        ..Options::for_caller("")
+    };
     for first in types {
         for second in types {
             let (place, alone) = (Place::new(), Place::new());
-            place.apply(&first(Layer::new())).unwrap();
-            place.apply(&second(Layer::new())).unwrap();
-            alone.apply(&second(Layer::new())).unwrap();
+            place.apply_as(&first(Layer::new()), &options).unwrap();
+            place.apply_as(&second(Layer::new()), &options).unwrap();
+            alone.apply_as(&second(Layer::new()), &options).unwrap();
             let kind = |place: &Place| fs::symlink_metadata(place.path("x")).unwrap().file_type();
             assert_eq!(kind(&place), kind(&alone));
         }

@@ -179,48 +179,7 @@ fn layers_come_out_as_umoci_unpacks_them() {
         return;
     }
     let place = Place::new();
-    let layers = [
-        Layer::new()
-            .dir("d")
-            .file("d/old", "1")
-            .dir("d/sub")
-            .file("d/sub/old", "2")
-            .file("f", "3")
-            .hard_link("d/g", "f")
-            .symlink("s", "d")
-            .symlink("abs", "/d/sub")
-            .dir("gone")
-            .file("gone/x", "")
-            .dir("opaque")
-            .file("opaque/lower", "")
-            .dir("type"),
-        Layer::new()
-            .dir("d")
-            .file("d/new", "4")
-            .file("d/.wh.old", "")
-            .file("s/through", "5")
-            .file(".wh.gone", "")
-            .file("abs/inside", "6")
-            .dir("opaque")
-            .file("opaque/.wh..wh..opq", "")
-            .file("opaque/upper", "")
-            .symlink("type", "f")
-            .file("f", "rewritten")
-            .pax(&[
-                ("SCHILY.xattr.user.note", b"a\nb"),
-                ("mtime", b"1234567890.5"),
-            ])
-            .entry(EntryType::Regular, "odd", b"x", |header| {
-                header.set_uid(3_000_000_000);
-                header.set_gid(7);
-                header.set_mode(0o4711);
-            })
-            .entry(EntryType::Char, "null", b"", |header| {
-                header.set_device_major(1).unwrap();
-                header.set_device_minor(3).unwrap();
-            })
-            .entry(EntryType::Fifo, "fifo", b"", |_| {}),
-    ];
+    let layers = [lower(), upper()];
     let image = format!("{}:t", place.dir.path().join("image").display());
     let umoci = |args: &[&str]| run(Command::new("umoci").args(args));
     umoci(&["init", "--layout", image.strip_suffix(":t").unwrap()]);
@@ -240,4 +199,50 @@ fn layers_come_out_as_umoci_unpacks_them() {
     let bundle = place.dir.path().join("bundle");
     umoci(&["unpack", "--image", &image, bundle.to_str().unwrap()]);
     assert_same(&place.root(), &bundle.join("rootfs"));
+}
+
+fn lower() -> Layer {
+    Layer::new()
+        .dir("d")
+        .file("d/old", "1")
+        .dir("d/sub")
+        .file("d/sub/old", "2")
+        .file("f", "3")
+        .hard_link("d/g", "f")
+        .symlink("s", "d")
+        .symlink("abs", "/d/sub")
+        .dir("gone")
+        .file("gone/x", "")
+        .dir("opaque")
+        .file("opaque/lower", "")
+        .dir("type")
+}
+
+fn upper() -> Layer {
+    Layer::new()
+        .dir("d")
+        .file("d/new", "4")
+        .file("d/.wh.old", "")
+        .file("s/through", "5")
+        .file(".wh.gone", "")
+        .file("abs/inside", "6")
+        .dir("opaque")
+        .file("opaque/.wh..wh..opq", "")
+        .file("opaque/upper", "")
+        .symlink("type", "f")
+        .file("f", "rewritten")
+        .pax(&[
+            ("SCHILY.xattr.user.note", b"a\nb"),
+            ("mtime", b"1234567890.5"),
+        ])
+        .entry(EntryType::Regular, "odd", b"x", |header| {
+            header.set_uid(3_000_000_000);
+            header.set_gid(7);
+            header.set_mode(0o4711);
+        })
+        .entry(EntryType::Char, "null", b"", |header| {
+            header.set_device_major(1).unwrap();
+            header.set_device_minor(3).unwrap();
+        })
+        .entry(EntryType::Fifo, "fifo", b"", |_| {})
 }

@@ -19,7 +19,7 @@ fn swapped_directories_lead_nowhere_outside() {
             .file("d/.wh.v", "")
             .file("d/e/.wh..wh..opq", "")
             .entry(EntryType::Directory, "d", b"", |header| {
-                header.set_mode(0o777)
+                header.set_mode(0o777);
             })
     });
     let blob = layer.end();
