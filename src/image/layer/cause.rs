@@ -57,7 +57,7 @@ impl From<io::Error> for Cause {
 
 /// Names the call that an errno came from.
 pub(super) trait Called<T> {
-    /// The errno as a cause: `mkdirat: Permission denied (EACCES)`.
+    /// The errno as a cause: `mkdirat: permission denied (EACCES)`.
     fn called(self, call: &str) -> Step<T>;
 }
 

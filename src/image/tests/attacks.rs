@@ -311,7 +311,7 @@ fn layout_leads_nowhere_outside_and_to_regular_files_only() {
             format!("read \"IMAGE: {name}\": leads out of the image")
         );
         let error = at(name, &|path| {
-            symlink("../../../../../../etc/passwd", path).unwrap()
+            symlink("../../../../../../etc/passwd", path).unwrap();
         });
         assert_eq!(
             error,

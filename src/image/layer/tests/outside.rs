@@ -69,7 +69,7 @@ fn symlink_loops_are_an_error() {
     );
     assert_eq!(
         error,
-        "unpack \"a/x\": openat2: Too many symbolic links encountered (ELOOP)"
+        "unpack \"a/x\": openat2: too many levels of symbolic links (ELOOP)"
     );
 }
 
