@@ -363,10 +363,7 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
 
 /// A clone of a shared mount is its peer: what the container mounts on it would appear on the host.
 fn cut_off(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
-    let cut = Change {
-        propagation,
-        ..Change::default()
-    };
+    let cut = Change::propagation(propagation);
     change(tree, cut, Reach::Tree)
 }
 

@@ -74,14 +74,7 @@ fn is_sealed() -> SysResult<bool> {
 fn readonly_clone() -> SysResult<OwnedFd> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     let tree = open_tree(CWD, OWN_FILE, flags)?;
-    change(
-        tree.as_fd(),
-        Change {
-            set: RDONLY,
-            ..Change::default()
-        },
-        Reach::Mount,
-    )?;
+    change(tree.as_fd(), Change::set(RDONLY), Reach::Mount)?;
     Ok(tree)
 }
 

@@ -30,15 +30,8 @@ impl<'a> Child<'a> {
     pub(super) fn isolate(propagation: u64) -> Outcome {
         let slash =
             open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
-        change(
-            slash.as_fd(),
-            Change {
-                propagation,
-                ..Change::default()
-            },
-            Reach::Tree,
-        )
-        .in_call(Call::MountSetattr)
+        change(slash.as_fd(), Change::propagation(propagation), Reach::Tree)
+            .in_call(Call::MountSetattr)
     }
 
     /// Attaches a clone of the root filesystem, over itself or over `/`, which makes it a mount to pivot to.
@@ -182,15 +175,7 @@ impl<'a> Child<'a> {
     /// Makes a kept mount read-only, now that everything in it is made.
     pub(super) fn seal(&mut self, slot: usize) -> Outcome {
         let tree = self.sealed[slot].take().expect("a plan seals what it kept");
-        change(
-            tree.as_fd(),
-            Change {
-                set: RDONLY,
-                ..Change::default()
-            },
-            Reach::Mount,
-        )
-        .in_call(Call::MountSetattr)?;
+        change(tree.as_fd(), Change::set(RDONLY), Reach::Mount).in_call(Call::MountSetattr)?;
         confirm(tree.as_fd(), RDONLY)
     }
 
@@ -201,15 +186,7 @@ impl<'a> Child<'a> {
         };
         let flags = CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::AT_EMPTY_PATH;
         let tree = open_tree(&place, c"", flags).in_call(Call::OpenTree)?;
-        change(
-            tree.as_fd(),
-            Change {
-                set: RDONLY,
-                ..Change::default()
-            },
-            Reach::Tree,
-        )
-        .in_call(Call::MountSetattr)?;
+        change(tree.as_fd(), Change::set(RDONLY), Reach::Tree).in_call(Call::MountSetattr)?;
         attach(tree.as_fd(), place.as_fd()).in_call(Call::MoveMount)?;
         confirm(tree.as_fd(), RDONLY)
     }
@@ -354,15 +331,7 @@ fn propagate(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
         } else {
             Reach::Mount
         };
-        change(
-            tree,
-            Change {
-                propagation: *propagation,
-                ..Change::default()
-            },
-            reach,
-        )
-        .in_call(Call::MountSetattr)?;
+        change(tree, Change::propagation(*propagation), reach).in_call(Call::MountSetattr)?;
     }
     Ok(())
 }

@@ -25,10 +25,7 @@ impl Child<'_> {
         pivot_root(c".", c".").in_call(Call::PivotRoot)?;
         fchdir(&old).in_call(Call::Chdir)?;
         // What is unmounted here must stay mounted in the runtime's namespace.
-        let slave = Change {
-            propagation: libc::MS_SLAVE,
-            ..Change::default()
-        };
+        let slave = Change::propagation(libc::MS_SLAVE);
         change(old.as_fd(), slave, Reach::Tree).in_call(Call::MountSetattr)?;
         unmount(c".", UnmountFlags::DETACH).in_call(Call::Umount)?;
         chdir(c"/").in_call(Call::Chdir)

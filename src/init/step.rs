@@ -65,15 +65,9 @@ impl<'a> Child<'a> {
             Step::ReadonlyPath(path) => self.readonly_path(path),
             Step::MaskedPath(path) => self.masked_path(path),
             Step::Directory(path) => root::make(self.root(), path, Missing::Directory).map(drop),
-            Step::ReadonlyRoot => change(
-                self.root(),
-                Change {
-                    set: RDONLY,
-                    ..Change::default()
-                },
-                Reach::Mount,
-            )
-            .in_call(Call::MountSetattr),
+            Step::ReadonlyRoot => {
+                change(self.root(), Change::set(RDONLY), Reach::Mount).in_call(Call::MountSetattr)
+            }
             Step::PivotRoot => self.pivot_root(),
             Step::MoveRoot => self.move_root(),
             Step::ChangeRoot => self.change_root(),
@@ -86,10 +80,7 @@ impl<'a> Child<'a> {
                 } else {
                     Reach::Mount
                 };
-                let wanted = Change {
-                    propagation: *propagation,
-                    ..Change::default()
-                };
+                let wanted = Change::propagation(*propagation);
                 change(self.root(), wanted, reach).in_call(Call::MountSetattr)
             }
             _ => Self::set_attribute(step),

@@ -22,6 +22,26 @@ pub struct Change {
     pub propagation: u64,
 }
 
+impl Change {
+    /// Sets attributes and nothing else.
+    pub const fn set(set: u64) -> Self {
+        Self {
+            set,
+            clear: 0,
+            propagation: 0,
+        }
+    }
+
+    /// Sets the propagation type and nothing else.
+    pub const fn propagation(propagation: u64) -> Self {
+        Self {
+            set: 0,
+            clear: 0,
+            propagation,
+        }
+    }
+}
+
 /// How far a change of attributes reaches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
