@@ -35,8 +35,8 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
 /// Attaching a device program takes privileges in the initial user namespace. Without them the default rules have no
 /// one to hold back: in another user namespace nobody can make a device node or mount one that opens (mknod(2)).
 fn may_restrict_devices(inputs: &Inputs<'_>) -> bool {
-    let (host, sys_admin) = (inputs.host, 21);
-    let is_privileged = host.capabilities >> sys_admin & 1 == 1 && !host.user_namespace;
+    let host = inputs.host;
+    let is_privileged = host.has_capability("CAP_SYS_ADMIN") && !host.user_namespace;
     is_privileged || inputs.layout.holds("devices").is_some()
 }
 
