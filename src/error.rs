@@ -1,6 +1,7 @@
 //! One error type, `doing: cause`, the kernel's error numbers in words, and the quoting of text that came from outside.
 //! Which exit code an error becomes is `cmd::exit`'s.
 
+use std::path::Path;
 use std::{fmt, io};
 
 /// The result of everything that can fail.
@@ -111,6 +112,11 @@ fn with_errno_words(cause: String) -> String {
         Some(before) => format!("{before}{}", errno_words(number)),
         None => cause,
     }
+}
+
+/// A path in quotes, as [`quote`] has them.
+pub fn quote_path(path: impl AsRef<Path>) -> String {
+    quote(path.as_ref().as_os_str().as_encoded_bytes())
 }
 
 /// Puts untrusted text in double quotes, escaped, so that it can neither reach a terminal raw nor span a line.

@@ -10,13 +10,8 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Uid, chownat, mkdirat, openat, unlinkat,
 };
 
-use crate::error::{Error, quote};
+use crate::error::Error;
 use crate::sys::{Errno, SysResult};
-
-/// A path for an error message.
-pub(super) fn shown(path: &Path) -> String {
-    quote(path.to_string_lossy().as_ref())
-}
 
 /// `doing: cause`, with what the user can do about the usual causes.
 pub(super) fn error(doing: impl Into<String>, errno: Errno) -> Error {

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::filesystem::{self, error, shown};
+use super::filesystem::{self, error};
 use super::location::{Group, Location};
 use super::settings::Write;
 use super::{devices, make};
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, quote, quote_path};
 use crate::spec::DeviceRule;
 use crate::sys::{Errno, bpf};
 
@@ -82,7 +82,10 @@ impl Cgroup {
         let open = |group: &Group| match filesystem::directory(&group.directory()) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::NOENT) => Ok(None),
-            Err(errno) => Err(error(format!("open {}", shown(&group.directory())), errno)),
+            Err(errno) => Err(error(
+                format!("open {}", quote_path(&group.directory())),
+                errno,
+            )),
         };
         Ok(Self {
             location: location.clone(),
@@ -108,7 +111,7 @@ impl Cgroup {
                 });
                 open.map_err(|errno| {
                     error(
-                        format!("open {}", shown(&group.directory().join("tasks"))),
+                        format!("open {}", quote_path(&group.directory().join("tasks"))),
                         errno,
                     )
                 })
@@ -124,7 +127,7 @@ impl Cgroup {
         let Some(at) = self.location.groups.iter().position(|group| group.v2) else {
             return Ok(None);
         };
-        let doing = || format!("open {}", shown(&self.location.groups[at].directory()));
+        let doing = || format!("open {}", quote_path(&self.location.groups[at].directory()));
         let directory = self.directories[at]
             .as_ref()
             .ok_or_else(|| error(doing(), Errno::NOENT))?;
@@ -149,7 +152,7 @@ impl Cgroup {
             match filesystem::change_owner(directory, file, uid) {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(errno) => {
-                    let path = shown(&group.directory().join(file));
+                    let path = quote_path(&group.directory().join(file));
                     return Err(error(format!("give {path} to user {uid}"), errno));
                 }
             }
@@ -188,7 +191,7 @@ impl Cgroup {
     fn check_fit(&self) -> Result<()> {
         for (group, directory) in self.location.groups.iter().zip(&self.directories) {
             let Some(directory) = directory else { continue };
-            let name = shown(&group.directory());
+            let name = quote_path(&group.directory());
             let processes = filesystem::processes(directory.as_fd())
                 .map_err(|errno| error(format!("read the processes of {name}"), errno))?;
             if !processes.is_empty() {
@@ -218,7 +221,7 @@ impl Cgroup {
         };
         let program = devices::device_program(rules)?;
         attach(directory, &program).map_err(|errno| {
-            let path = shown(&group.directory());
+            let path = quote_path(&group.directory());
             error(
                 format!("linux.resources.devices: attach the device program to {path}"),
                 errno,
@@ -231,7 +234,7 @@ fn apply_list(group: &Group, directory: BorrowedFd<'_>, rules: &[DeviceRule]) ->
     let list = devices::device_list(rules)?;
     for (file, line) in &list {
         filesystem::write(directory, file, line).map_err(|errno| {
-            let path = shown(&group.directory().join(file));
+            let path = quote_path(&group.directory().join(file));
             error(
                 format!("linux.resources.devices: write {} to {path}", quote(line)),
                 errno,
@@ -240,7 +243,10 @@ fn apply_list(group: &Group, directory: BorrowedFd<'_>, rules: &[DeviceRule]) ->
     }
     let text = filesystem::read(directory, "devices.list").map_err(|errno| {
         error(
-            format!("read {}", shown(&group.directory().join("devices.list"))),
+            format!(
+                "read {}",
+                quote_path(&group.directory().join("devices.list"))
+            ),
             errno,
         )
     })?;

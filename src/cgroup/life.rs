@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::filesystem::{self, error, shown, value_of};
+use super::filesystem::{self, error, value_of};
 use super::group::Cgroup;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote_path};
 use crate::sys::{Errno, SysResult};
 
 /// How long processes get to die or to freeze.
@@ -28,7 +28,7 @@ impl Cgroup {
             let Some(directory) = directory else { continue };
             let found = filesystem::processes(directory.as_fd()).map_err(|errno| {
                 error(
-                    format!("read the processes of {}", shown(&group.directory())),
+                    format!("read the processes of {}", quote_path(&group.directory())),
                     errno,
                 )
             })?;
@@ -47,7 +47,7 @@ impl Cgroup {
                 // Gone meanwhile.
                 Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
                 Err(errno) => {
-                    let path = shown(&group.directory().join("cgroup.kill"));
+                    let path = quote_path(&group.directory().join("cgroup.kill"));
                     return Err(error(format!("write {path}"), errno));
                 }
             }
@@ -175,7 +175,7 @@ impl Cgroup {
                 Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
                 Err(errno) => {
                     return Err(error(
-                        format!("write {}", shown(&group.directory().join(file))),
+                        format!("write {}", quote_path(&group.directory().join(file))),
                         errno,
                     ));
                 }
@@ -201,7 +201,7 @@ impl Cgroup {
                 Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
                 Err(errno) => {
                     return Err(error(
-                        format!("read {}", shown(&group.directory().join(file))),
+                        format!("read {}", quote_path(&group.directory().join(file))),
                         errno,
                     ));
                 }
@@ -228,7 +228,7 @@ impl Cgroup {
             // v2: the controller is not enabled for it.
             Err(Errno::NOENT | Errno::NODEV) => Ok(false),
             Err(errno) => Err(error(
-                format!("read {}", shown(&group.directory().join(file))),
+                format!("read {}", quote_path(&group.directory().join(file))),
                 errno,
             )),
         }
@@ -264,7 +264,7 @@ impl Cgroup {
         for parent in self.location.made.iter().rev() {
             match filesystem::remove(parent) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-                Err(errno) => return Err(error(format!("remove {}", shown(parent)), errno)),
+                Err(errno) => return Err(error(format!("remove {}", quote_path(parent)), errno)),
             }
         }
         Ok(())
@@ -283,7 +283,7 @@ impl Cgroup {
             match removed {
                 Ok(()) | Err(Errno::NOENT) => {}
                 Err(Errno::BUSY | Errno::NOTEMPTY) => is_held_up = true,
-                Err(errno) => return Err(error(format!("remove {}", shown(&path)), errno)),
+                Err(errno) => return Err(error(format!("remove {}", quote_path(&path)), errno)),
             }
         }
         Ok(is_held_up)

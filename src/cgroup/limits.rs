@@ -1,11 +1,11 @@
 //! Writing a cgroup's limits and reading them back.
 //! Which files and values is `settings`; how a file prints its value is `readback`.
 
-use super::filesystem::{self, error, shown};
+use super::filesystem::{self, error};
 use super::group::Cgroup;
 use super::readback;
 use super::settings::Write;
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, quote, quote_path};
 use crate::sys::Errno;
 
 impl Cgroup {
@@ -54,7 +54,7 @@ impl Cgroup {
         let path = self
             .of(&write.controller)
             .map(|(group, _)| group.directory().join(file));
-        let path = path.map_or_else(|| quote(file), |path| shown(&path));
+        let path = path.map_or_else(|| quote(file), |path| quote_path(&path));
         if errno == Errno::NOENT {
             return Error::new(&write.field, format!("this kernel has no {path}"))
                 .hint("leave the field out, or enable the feature in the kernel");

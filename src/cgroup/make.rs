@@ -4,10 +4,10 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::filesystem::{self, error, shown};
+use super::filesystem::{self, error};
 use super::location::{Group, Location};
 use super::settings::Write;
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, quote, quote_path};
 use crate::sys::Errno;
 
 /// What was made so far; dropped before it is cleared, it removes that again, last first.
@@ -22,7 +22,9 @@ impl Drop for Made {
             match filesystem::remove(path) {
                 // Busy: another container uses the parent by now.
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-                Err(errno) => log::warn!("{}", error(format!("remove {}", shown(path)), errno)),
+                Err(errno) => {
+                    log::warn!("{}", error(format!("remove {}", quote_path(path)), errno))
+                }
             }
         }
     }
@@ -56,9 +58,9 @@ pub(super) fn enabled_for<'a>(
 
 /// Makes one group's directory and its missing parents, each ready for what is below it.
 pub(super) fn make(group: &Group, enabled: &Enabled<'_>, made: &mut Made) -> Result<OwnedFd> {
-    let doing = |path: &str| format!("make cgroup {}", shown(&group.mountpoint.join(path)));
+    let doing = |path: &str| format!("make cgroup {}", quote_path(&group.mountpoint.join(path)));
     let mount = filesystem::directory(&group.mountpoint)
-        .map_err(|errno| error(format!("open {}", shown(&group.mountpoint)), errno))?;
+        .map_err(|errno| error(format!("open {}", quote_path(&group.mountpoint)), errno))?;
     let names: Vec<&str> = group.path.split('/').collect();
     // A parent that is there can vanish with the container it was made for: then start again.
     for _ in 0..16 {
@@ -88,7 +90,7 @@ fn make_path(
     for depth in 1..=names.len() {
         let path = names[..depth].join("/");
         let failed = |doing: &str, errno| {
-            let path = shown(&group.mountpoint.join(&path));
+            let path = quote_path(&group.mountpoint.join(&path));
             (error(format!("{doing} {path}"), errno), errno)
         };
         if group.v2 {

@@ -11,7 +11,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::cmd::LogFormat;
 use crate::container::timestamp;
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote, quote_path};
 
 /// Sets up the log of this process, once.
 ///
@@ -43,7 +43,7 @@ fn append_to(path: &Path) -> Result<File> {
         .custom_flags(libc::O_NONBLOCK);
     options
         .open(path)
-        .doing(|| format!("open log {}", quote(path.as_os_str().as_encoded_bytes())))
+        .doing(|| format!("open log {}", quote_path(path)))
 }
 
 /// Writes the error that ends the program: one line, and a second one, `try: …`, for what the user can do.

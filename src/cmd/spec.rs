@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExitCode, Global, output};
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote_path};
 use crate::spec::hardened_default;
 
 /// Arguments of `spec`.
@@ -32,7 +32,7 @@ pub fn run(_global: &Global, args: &Spec) -> Result<ExitCode> {
     );
     let config = hardened_default(args.rootless.then_some(ids));
     let path = args.bundle.join("config.json");
-    let doing = || format!("write {}", quote(path.as_os_str().as_encoded_bytes()));
+    let doing = || format!("write {}", quote_path(&path));
     let text = output::pretty(&config, "\t")? + "\n";
     let mut file = OpenOptions::new()
         .write(true)

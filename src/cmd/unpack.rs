@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{ExitCode, Global, print};
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
 use crate::spec;
@@ -35,7 +35,7 @@ pub struct Unpack {
 /// # Errors
 /// An image that is not what it says, a limit, a bundle that exists; nothing is left then.
 pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
-    let shown = quote(arguments.bundle.as_os_str().as_encoded_bytes());
+    let shown = quote_path(&arguments.bundle);
     if fs::symlink_metadata(&arguments.bundle).is_ok() {
         return Err(Error::new(format!("make the bundle {shown}"), "it exists"));
     }
@@ -43,10 +43,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
     if image.form == Form::Directory {
         return Err(Error::new(
-            format!(
-                "unpack {}",
-                quote(arguments.image.as_os_str().as_encoded_bytes())
-            ),
+            format!("unpack {}", quote_path(&arguments.image)),
             "it is a directory",
         )
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
@@ -115,7 +112,7 @@ impl Partial {
         fs::DirBuilder::new()
             .mode(0o700)
             .create(&path)
-            .doing(|| format!("make {}", quote(path.as_os_str().as_encoded_bytes())))?;
+            .doing(|| format!("make {}", quote_path(&path)))?;
         Ok(Self { path })
     }
 }
@@ -125,10 +122,7 @@ impl Drop for Partial {
         if self.path.exists()
             && let Err(cause) = fs::remove_dir_all(&self.path)
         {
-            log::warn!(
-                "remove {}: {cause}",
-                quote(self.path.as_os_str().as_encoded_bytes())
-            );
+            log::warn!("remove {}: {cause}", quote_path(&self.path));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
     Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
 };
 use crate::cgroup::{Cgroup, Location};
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::init::Release;
 use crate::seccomp::notify;
 use crate::spec::Hooks;
@@ -359,12 +359,7 @@ pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
 fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let doing = || {
-        format!(
-            "write the pid file {}",
-            quote(path.to_string_lossy().as_bytes())
-        )
-    };
+    let doing = || format!("write the pid file {}", quote_path(path));
     // One that a killed create left.
     drop(std::fs::remove_file(&temporary));
     std::fs::File::create_new(&temporary)

@@ -11,7 +11,7 @@ use super::Store;
 use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::{destroy, keeper};
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::Profile;
@@ -188,7 +188,7 @@ impl Scratch {
             None => self.embedded_root(),
             Some(image) if image.form == Form::Directory => {
                 fs::canonicalize(&image.path).doing(|| {
-                    let path = quote(image.path.as_os_str().as_encoded_bytes());
+                    let path = quote_path(&image.path);
                     format!("open the root filesystem {path}")
                 })
             }
@@ -241,7 +241,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(cause) = fs::remove_dir_all(&self.path) {
-            let doing = format!("remove {}", quote(self.path.to_string_lossy().as_bytes()));
+            let doing = format!("remove {}", quote_path(&self.path));
             log::warn!("{}", Error::new(doing, cause));
         }
     }

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{State, id};
 use crate::cgroup::Location;
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::host::Facts;
 
 const STATE: &str = "state.json";
@@ -56,7 +56,7 @@ impl Store {
     /// # Errors
     /// The root is a link, belongs to someone else, or others may write to it.
     pub fn open(root: &Path) -> Result<Self> {
-        let doing = || format!("open state directory {}", path_text(root));
+        let doing = || format!("open state directory {}", quote_path(root));
         let path = std::path::absolute(root).doing(doing)?;
         let open = || rustix::fs::open(&path, DIRECTORY, Mode::empty());
         let root = match open() {
@@ -80,7 +80,7 @@ impl Store {
             return Err(Error::new(doing(), cause).hint("choose a directory of your own by --root"));
         }
         if found.st_mode & 0o022 != 0 {
-            let hint = format!("chmod go-w {}", path_text(&path));
+            let hint = format!("chmod go-w {}", quote_path(&path));
             return Err(Error::new(doing(), "others may write to it").hint(hint));
         }
         Ok(Self {
@@ -151,7 +151,7 @@ impl Store {
     /// # Errors
     /// The root cannot be read.
     pub fn list(&self) -> Result<Vec<Entry>> {
-        let doing = || format!("read state directory {}", path_text(&self.path));
+        let doing = || format!("read state directory {}", quote_path(&self.path));
         let mut entries = Vec::new();
         for name in names(self.root.as_fd()).doing(doing)? {
             let Some(name) = name.to_str().filter(|name| id::check(name).is_ok()) else {
@@ -427,10 +427,6 @@ fn missing(id: &str) -> Error {
         format!("find container {}", quote(id)),
         "container does not exist",
     )
-}
-
-fn path_text(path: &Path) -> String {
-    quote(path.as_os_str().as_encoded_bytes())
 }
 
 fn exists(directory: BorrowedFd<'_>, name: &str) -> bool {

@@ -22,7 +22,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, quote, quote_path};
 
 mod archive;
 mod choose;
@@ -134,7 +134,7 @@ impl Image {
     pub fn read_layer(&self, index: usize) -> Result<Box<dyn Read + Send>> {
         let layer = self.layers.get(index);
         let (Some(layer), Some(blobs)) = (layer, &self.blobs) else {
-            let image = format!("image {}", quote(self.path.as_os_str().as_encoded_bytes()));
+            let image = format!("image {}", quote_path(&self.path));
             return Err(Error::new(image, format!("has no layer {index}")));
         };
         let stored = blobs.stored(&layer.entry)?;
@@ -200,7 +200,7 @@ impl Image {
 
     fn bare(path: &Path, form: Form, blobs: Option<Blobs>, name: Option<&str>) -> Result<Self> {
         if let Some(name) = name {
-            let image = format!("image {}", quote(path.as_os_str().as_encoded_bytes()));
+            let image = format!("image {}", quote_path(&path));
             let cause = format!("a {} has no {}", form.name(), quote(name));
             return Err(Error::new(image, cause));
         }

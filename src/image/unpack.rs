@@ -7,7 +7,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use super::layer::{self, Budget, Limits, Options};
 use super::{Digest, Image};
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote_path};
 
 /// What was unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub struct Unpacked {
 /// caller unpacks to a place that it can throw away.
 pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root = openat(CWD, root, flags, Mode::empty())
-        .doing(|| format!("open {}", quote(root.as_os_str().as_encoded_bytes())))?;
+    let root =
+        openat(CWD, root, flags, Mode::empty()).doing(|| format!("open {}", quote_path(root)))?;
     let mut budget = Budget::new(limits);
     let mut all = Unpacked::default();
     for (index, described) in image.layers.iter().enumerate() {

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::words;
-use crate::error::quote;
+use crate::error::quote_path;
 use crate::report::{Body, Section};
 
 /// Something that was seen, or why it was not.
@@ -34,10 +34,7 @@ pub(super) fn unreadable(path: &Path, error: &std::io::Error) -> String {
     let reason = error
         .raw_os_error()
         .map_or_else(|| error.to_string(), words::errno);
-    format!(
-        "{} cannot be read: {reason}",
-        quote(path.as_os_str().as_encoded_bytes())
-    )
+    format!("{} cannot be read: {reason}", quote_path(path))
 }
 
 /// A section with what was seen, or with the reason.

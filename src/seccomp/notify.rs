@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 
-use crate::error::{Doing, Error, Result, quote};
+use crate::error::{Doing, Error, Result, quote_path};
 
 /// Connects to the agent's socket and sends one container process state (JSON) with the listener beside it; the
 /// descriptor goes with the first message only, and the connection is closed afterwards.
@@ -18,7 +18,7 @@ use crate::error::{Doing, Error, Result, quote};
 /// When the socket cannot be reached or the agent does not take the whole document.
 pub fn deliver(listener_path: &Path, state: &str, listener: BorrowedFd<'_>) -> Result<()> {
     let doing = || {
-        let path = quote(listener_path.as_os_str().as_encoded_bytes());
+        let path = quote_path(listener_path);
         format!("send the seccomp listener to {path} (linux.seccomp.listenerPath)")
     };
     let mut agent = UnixStream::connect(listener_path).doing(doing)?;

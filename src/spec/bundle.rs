@@ -8,7 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::{Config, check_runnable, parse};
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, quote_path};
 
 /// The most that a config.json may be long, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -48,7 +48,7 @@ impl Bundle {
 }
 
 fn directory(dir: &Path) -> Result<PathBuf> {
-    let name = quote(dir.as_os_str().as_encoded_bytes());
+    let name = quote_path(dir);
     let failed = |e: &io::Error| {
         Error::new(format!("open bundle {name}"), e)
             .hint("give the directory that holds config.json with --bundle")
@@ -61,7 +61,7 @@ fn directory(dir: &Path) -> Result<PathBuf> {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {
-    let name = quote(file.as_os_str().as_encoded_bytes());
+    let name = quote_path(file);
     let failed = |cause: &dyn Display| Error::new(format!("read {name}"), cause);
     let mut options = File::options();
     // A FIFO or a device must not block the open.
