@@ -8,7 +8,7 @@ use super::{ExitCode, Global};
 use crate::container::{self, Prepared, Request, Store};
 use crate::error::{Error, Result};
 use crate::plan::{ChangeOfRoot, Keyring, Options};
-use crate::profile::{self, Face};
+use crate::profile::Face;
 use crate::spec::Bundle;
 
 /// Flags of `create`, which `run` takes too.
@@ -60,12 +60,7 @@ impl Creation {
         for warning in &bundle.warnings {
             log::warn!("{warning}");
         }
-        let profile = profile::choose(
-            global.profile.as_deref(),
-            &bundle.config.annotations,
-            &super::program_name(),
-            Face::Oci,
-        )?;
+        let profile = global.profile(&bundle.config.annotations, Face::Oci)?;
         let options = Options {
             root: if self.no_pivot {
                 ChangeOfRoot::Move

@@ -1,6 +1,7 @@
 //! The flags that every verb takes.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
@@ -8,6 +9,7 @@ use clap::{Args, ValueEnum};
 use crate::container::{Store, default_root};
 use crate::error::{Error, Result};
 use crate::host::Facts;
+use crate::profile::{self, Face, Profile};
 
 /// Flags before or after any verb.
 #[derive(Debug, Clone, Default, Args)]
@@ -83,6 +85,25 @@ impl Global {
             return Err(error.hint("let the client use the driver \"cgroupfs\""));
         }
         Ok(())
+    }
+
+    /// The profile for a verb of this face and a config with these annotations.
+    ///
+    /// # Errors
+    /// As [`profile::choose`].
+    pub(super) fn profile(
+        &self,
+        annotations: &BTreeMap<String, String>,
+        face: Face,
+    ) -> Result<Profile> {
+        let program = std::env::args_os().next().unwrap_or_default();
+        let program = Path::new(&program).file_name().unwrap_or_default();
+        profile::choose(
+            self.profile.as_deref(),
+            annotations,
+            &program.to_string_lossy(),
+            face,
+        )
     }
 
     /// Opens the state directory.

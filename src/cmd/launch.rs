@@ -11,7 +11,7 @@ use super::{ExitCode, Global};
 use crate::container;
 use crate::error::{Error, Result};
 use crate::image::Platform;
-use crate::profile::{self, Face};
+use crate::profile::Face;
 
 /// Arguments of `launch`.
 #[derive(Debug, Clone, Args)]
@@ -81,12 +81,7 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
         return Err(Error::new("launch", "a directory needs a command")
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
-    let profile = profile::choose(
-        global.profile.as_deref(),
-        &BTreeMap::new(),
-        &super::program_name(),
-        Face::Launch,
-    )?;
+    let profile = global.profile(&BTreeMap::new(), Face::Launch)?;
     let code = container::launch(&global.store()?, &arguments.request()?, &profile)?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }

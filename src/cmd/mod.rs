@@ -22,13 +22,3 @@ pub mod values;
 pub use exit::ExitCode;
 pub use global::{Global, LogFormat, Rootless};
 pub use output::print;
-
-/// The name that this program was called by, which can choose a profile.
-fn program_name() -> String {
-    let name = std::env::args_os().next().unwrap_or_default();
-    std::path::Path::new(&name)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned()
-}

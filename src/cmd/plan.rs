@@ -8,7 +8,7 @@ use super::{ExitCode, Global, print};
 use crate::container;
 use crate::error::Result;
 use crate::plan::{Line, Options};
-use crate::profile::{self, Face};
+use crate::profile::Face;
 use crate::spec::Bundle;
 
 /// Arguments of `plan`.
@@ -39,12 +39,7 @@ pub enum Format {
 pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
     let bundle = Bundle::load(&arguments.bundle)?;
     let annotations = &bundle.config.annotations;
-    let profile = profile::choose(
-        global.profile.as_deref(),
-        annotations,
-        &super::program_name(),
-        Face::Oci,
-    )?;
+    let profile = global.profile(annotations, Face::Oci)?;
     let prepared = container::prepare(bundle, "plan", &profile, Options::default())?;
     let lines = prepared.plan.lines();
     match arguments.format {

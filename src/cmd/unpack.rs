@@ -88,12 +88,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         overrides.command = vec!["sh".into()];
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
-    let profile = profile::choose(
-        global.profile.as_deref(),
-        &std::collections::BTreeMap::new(),
-        &super::program_name(),
-        Face::Oci,
-    )?;
+    let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
     fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
         .doing(|| "write config.json")?;
