@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::plan::Format;
-use super::values::{Access, Bind, User, Who, bind, bytes, cpus, user, variable};
+use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
-use crate::container;
+use crate::container::{self, Bind};
 use crate::error::{Error, Result};
 use crate::image::Platform;
 use crate::profile::Face;
@@ -46,7 +46,7 @@ pub struct Launch {
     pub workdir: Option<String>,
     /// User and group, by number or by name inside
     #[arg(long, short, value_name = "USER[:GROUP]", value_parser = user)]
-    pub user: Option<User>,
+    pub user: Option<String>,
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
@@ -82,28 +82,21 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
     let profile = global.profile(&BTreeMap::new(), Face::Launch)?;
-    let code = container::launch(&global.store()?, &arguments.request()?, &profile)?;
+    let code = container::launch(&global.store()?, &arguments.request(), &profile)?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 impl Launch {
-    fn request(&self) -> Result<container::Launch> {
-        Ok(container::Launch {
+    fn request(&self) -> container::Launch {
+        container::Launch {
             source: self.source.clone(),
             name: self.name.clone(),
             platform: self.platform.clone().unwrap_or_else(Platform::host),
             command: self.command.clone(),
             environment: self.env.clone(),
-            binds: self.bind.iter().map(request_bind).collect::<Result<_>>()?,
+            binds: self.bind.clone(),
             workdir: self.workdir.clone(),
-            user: self.user.as_ref().map(|user| {
-                let word = |who: &Who| match who {
-                    Who::Number(number) => number.to_string(),
-                    Who::Name(name) => name.clone(),
-                };
-                let group = user.group.as_ref().map(|group| format!(":{}", word(group)));
-                word(&user.user) + &group.unwrap_or_default()
-            }),
+            user: self.user.clone(),
             network: match self.network {
                 Network::None => container::Network::None,
                 Network::Host => container::Network::Host,
@@ -116,15 +109,6 @@ impl Launch {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],
             },
-        })
+        }
     }
-}
-
-fn request_bind(bind: &Bind) -> Result<container::Bind> {
-    let source = std::path::absolute(&bind.source).map_err(|cause| Error::new("--bind", cause))?;
-    Ok(container::Bind {
-        source,
-        destination: bind.destination.to_string_lossy().into_owned(),
-        is_readonly: bind.access == Access::Read,
-    })
 }

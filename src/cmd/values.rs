@@ -1,44 +1,6 @@
 //! Values of flags that are more than a word or a number; an error says what is accepted.
 
-use std::path::PathBuf;
-
-/// A user or group as a number or by its name in the container.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
-    /// By number, below 4294967295.
-    Number(u32),
-    /// By name, to be looked up in the container's passwd(5) or group(5).
-    Name(String),
-}
-
-/// The value of `--user`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct User {
-    /// The user.
-    pub user: Who,
-    /// The group, if it is not the user's own.
-    pub group: Option<Who>,
-}
-
-/// The value of `--bind`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Bind {
-    /// On the host; made absolute.
-    pub source: PathBuf,
-    /// In the container, absolute.
-    pub destination: PathBuf,
-    /// Whether it can be written to.
-    pub access: Access,
-}
-
-/// How a bind mount can be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Read only, recursively.
-    Read,
-    /// Read and write.
-    Write,
-}
+use crate::container::Bind;
 
 /// Bytes: a number with an optional K, M, G or T (powers of 1024).
 pub fn bytes(text: &str) -> Result<i64, String> {
@@ -87,9 +49,9 @@ pub fn bind(text: &str) -> Result<Bind, String> {
     let (Some(source), Some(destination)) = (parts.next(), parts.next()) else {
         return Err("a bind mount is SOURCE:DESTINATION[:ro]".to_owned());
     };
-    let access = match (parts.next(), parts.next()) {
-        (None | Some("rw"), None) => Access::Write,
-        (Some("ro"), None) => Access::Read,
+    let is_readonly = match (parts.next(), parts.next()) {
+        (None | Some("rw"), None) => false,
+        (Some("ro"), None) => true,
         _ => return Err("after SOURCE:DESTINATION comes \"ro\", \"rw\" or nothing".to_owned()),
     };
     if !destination.starts_with('/') {
@@ -99,24 +61,21 @@ pub fn bind(text: &str) -> Result<Bind, String> {
         .map_err(|_| "the source of a bind mount is a path".to_owned())?;
     Ok(Bind {
         source,
-        destination: destination.into(),
-        access,
+        destination: destination.to_owned(),
+        is_readonly,
     })
 }
 
-/// `USER` or `USER:GROUP`, each a number or a name.
-pub fn user(text: &str) -> Result<User, String> {
-    let (user, group) = match text.split_once(':') {
-        Some((user, group)) => (user, Some(group)),
-        None => (text, None),
-    };
-    Ok(User {
-        user: who(user)?,
-        group: group.map(who).transpose()?,
-    })
+/// `USER` or `USER:GROUP`, each a number or a name; numbers without leading zeros. What a name means, the root filesystem
+/// says.
+pub fn user(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some((user, group)) => Ok(format!("{}:{}", who(user)?, who(group)?)),
+        None => who(text),
+    }
 }
 
-fn who(text: &str) -> Result<Who, String> {
+fn who(text: &str) -> Result<String, String> {
     let wrong = || {
         "a user or group is a number below 4294967295 or a name, as in 1000:100 or www".to_owned()
     };
@@ -124,14 +83,14 @@ fn who(text: &str) -> Result<Who, String> {
         let id = number(text).and_then(|id| u32::try_from(id).ok());
         return id
             .filter(|&id| id != u32::MAX)
-            .map(Who::Number)
+            .map(|id| id.to_string())
             .ok_or_else(wrong);
     }
     let fits = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
     if text.is_empty() || text.starts_with('-') || !text.chars().all(fits) {
         return Err(wrong());
     }
-    Ok(Who::Name(text.to_owned()))
+    Ok(text.to_owned())
 }
 
 /// Decimal digits alone: `parse` would take a plus sign too.
@@ -188,19 +147,9 @@ mod tests {
 
     #[test]
     fn users_never_wrap_around() {
-        let number = |user, group| User {
-            user: Who::Number(user),
-            group,
-        };
-        assert_eq!(user("1"), Ok(number(1, None)));
-        assert_eq!(user("1:2"), Ok(number(1, Some(Who::Number(2)))));
-        assert_eq!(
-            user("nobody"),
-            Ok(User {
-                user: Who::Name("nobody".into()),
-                group: None
-            })
-        );
+        assert_eq!(user("1"), Ok("1".into()));
+        assert_eq!(user("1:2"), Ok("1:2".into()));
+        assert_eq!(user("nobody"), Ok("nobody".into()));
         let wrong = "4294967296 1000:4294967296 99999999999 4294967295 1000: :5 0x0 -1 +1 1x";
         for text in wrong.split(' ').chain(["", "1 ", "a\nb"]) {
             assert!(user(text).is_err(), "{text}");
@@ -211,10 +160,10 @@ mod tests {
     fn binds_say_how_they_are_used() {
         let bound = bind("/a:/b:ro").unwrap();
         assert_eq!(
-            (bound.source, bound.destination, bound.access),
-            ("/a".into(), "/b".into(), Access::Read)
+            (bound.source, bound.destination, bound.is_readonly),
+            ("/a".into(), "/b".into(), true)
         );
-        assert_eq!(bind("a:/b").unwrap().access, Access::Write);
+        assert!(!bind("a:/b").unwrap().is_readonly);
         for text in ["", "/a", "/a:b", "/a:/b:rx", "/a:/b:ro:x", ":/b"] {
             assert!(bind(text).is_err(), "{text}");
         }
