@@ -1,7 +1,6 @@
 //! `launch`: a directory's root filesystem, or none, becomes a bundle; the bundle runs and everything goes again.
 //! How it runs is `create`'s business; nothing here is a second way to start a container.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
@@ -16,8 +15,7 @@ use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Use
 use crate::plan::Options;
 use crate::profile::Profile;
 use crate::spec::{
-    self, Bundle, Capabilities, Config, Cpu, IdMapping, Linux, Memory, Mount, Namespace,
-    NamespaceType, Pids, Process, Resources, Root,
+    self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
 
 /// Where the embedded root filesystem has its only program.
@@ -172,7 +170,7 @@ struct Scratch {
 
 impl Scratch {
     fn make(parent: &Path) -> Result<Self> {
-        let random = rustix_random()?;
+        let random = random()?;
         let id = format!("launch-{random:016x}");
         let path = parent.join(format!(".stockade-{id}"));
         fs::DirBuilder::new()
@@ -247,7 +245,7 @@ impl Drop for Scratch {
     }
 }
 
-fn rustix_random() -> Result<u64> {
+fn random() -> Result<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .doing(|| "draw a random id")?;
@@ -273,20 +271,18 @@ fn config(
     privileged: bool,
 ) -> Result<Config> {
     let ids = ids(request, image, root)?;
-    let config = Config {
-        oci_version: "1.3.0".into(),
-        process: Some(process()),
-        root: Some(Root {
-            path: root.to_string_lossy().into_owned(),
-            readonly: true,
-        }),
-        hostname: Some("stockade".into()),
-        domainname: None,
-        mounts: mounts(request, privileged),
-        hooks: None,
-        annotations: BTreeMap::new(),
-        linux: Some(linux(request, (ids.uid, ids.gid), privileged)),
-    };
+    let own = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    let mut config = spec::hardened_default((!privileged).then_some(own));
+    if let Some(root_of) = &mut config.root {
+        root_of.path = root.to_string_lossy().into_owned();
+    }
+    if let Some(linux) = &mut config.linux {
+        adapt_linux(linux, request, &ids);
+    }
+    adapt_mounts(&mut config.mounts, request, privileged);
     let mut overrides = Overrides {
         command: request.command.clone(),
         environment: request.environment.clone(),
@@ -299,22 +295,12 @@ fn config(
             .extend(request.report_flags.iter().cloned());
     }
     let none = ImageConfig::default();
-    let config = image::convert(
+    image::convert(
         config,
         image.map_or(&none, |image| &image.config),
         &ids,
         &overrides,
-    )?;
-    Ok(with_flags(config))
-}
-
-/// Nothing that an image says changes these.
-fn with_flags(mut config: Config) -> Config {
-    if let Some(process) = &mut config.process {
-        process.capabilities = Some(Capabilities::default());
-        process.no_new_privileges = true;
-    }
-    config
+    )
 }
 
 /// The caller's choice, else the image's, else 1000. A user by number alone has a group of the same number, except that
@@ -337,52 +323,19 @@ fn ids(request: &Launch, image: Option<&Image>, root: &Path) -> Result<Ids> {
     }
 }
 
-fn process() -> Process {
-    let hardened = spec::hardened_default(None);
-    hardened.process.expect("the default config has a process")
-}
-
-fn linux(request: &Launch, (uid, gid): (u32, u32), privileged: bool) -> Linux {
-    let kinds = [
-        NamespaceType::Mount,
-        NamespaceType::Pid,
-        NamespaceType::Ipc,
-        NamespaceType::Uts,
-        NamespaceType::Cgroup,
-    ];
-    let mut namespaces: Vec<Namespace> = kinds.map(|kind| Namespace { kind, path: None }).to_vec();
-    if request.network == Network::None {
-        namespaces.push(Namespace {
-            kind: NamespaceType::Network,
-            path: None,
-        });
+/// The caller's network and limits; of a user namespace, the one id that the program has.
+fn adapt_linux(linux: &mut Linux, request: &Launch, ids: &Ids) {
+    if request.network == Network::Host {
+        let namespaces = &mut linux.namespaces;
+        namespaces.retain(|namespace| namespace.kind != NamespaceType::Network);
     }
-    let (mut uid_mappings, mut gid_mappings) = (Vec::new(), Vec::new());
-    if !privileged {
-        namespaces.push(Namespace {
-            kind: NamespaceType::User,
-            path: None,
-        });
-        let map = |inside: u32, outside: u32| {
-            vec![IdMapping {
-                container_id: inside,
-                host_id: outside,
-                size: 1,
-            }]
-        };
-        uid_mappings = map(uid, rustix::process::geteuid().as_raw());
-        gid_mappings = map(gid, rustix::process::getegid().as_raw());
+    for (maps, id) in [
+        (&mut linux.uid_mappings, ids.uid),
+        (&mut linux.gid_mappings, ids.gid),
+    ] {
+        maps.iter_mut().for_each(|map| map.container_id = id);
     }
-    let hardened = spec::hardened_default(None).linux.unwrap_or_default();
-    Linux {
-        namespaces,
-        uid_mappings,
-        gid_mappings,
-        resources: resources(request),
-        masked_paths: hardened.masked_paths,
-        readonly_paths: hardened.readonly_paths,
-        ..Linux::default()
-    }
+    linux.resources = resources(request);
 }
 
 fn resources(request: &Launch) -> Option<Resources> {
@@ -407,9 +360,8 @@ fn resources(request: &Launch) -> Option<Resources> {
     })
 }
 
-/// Those of the hardened config, and the binds.
-fn mounts(request: &Launch, privileged: bool) -> Vec<Mount> {
-    let mut mounts = spec::hardened_default((!privileged).then_some((0, 0))).mounts;
+/// A /dev that nothing is added to, and the binds.
+fn adapt_mounts(mounts: &mut Vec<Mount>, request: &Launch, privileged: bool) {
     // sysfs shows the network namespace it is mounted in, and only its owner may mount it.
     if !privileged && request.network == Network::Host {
         mounts.retain(|mount| mount.kind.as_deref() != Some("sysfs"));
@@ -432,5 +384,4 @@ fn mounts(request: &Launch, privileged: bool) -> Vec<Mount> {
             ..Mount::default()
         }
     }));
-    mounts
 }
