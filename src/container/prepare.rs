@@ -1,13 +1,12 @@
 //! From a bundle to a plan: the profile, the host's facts, the cgroup's place. Nothing is made here.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::rc::Rc;
 
 use crate::cgroup::{self, Layout, Location};
 use crate::error::{Error, Result};
 use crate::host;
-use crate::image::open_inside;
+use crate::image::read_inside;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
 use crate::profile::{self, Profile, Tightened};
@@ -102,9 +101,6 @@ fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
         .collect()
 }
 
-/// Largest passwd file that is read.
-const PASSWD_MAX: u64 = 1 << 20;
-
 /// HOME of the user by the image's passwd(5), where the config has none. Nothing in an image is worth failing for.
 fn home(bundle: &Bundle, config: &Config) -> Option<String> {
     let process = config.process.as_ref()?;
@@ -116,10 +112,6 @@ fn home(bundle: &Bundle, config: &Config) -> Option<String> {
         return None;
     }
     let root = bundle.path.join(&config.root.as_ref()?.path);
-    let mut text = String::new();
-    open_inside(&root, c"etc/passwd")?
-        .take(PASSWD_MAX)
-        .read_to_string(&mut text)
-        .ok()?;
+    let text = String::from_utf8(read_inside(&root, c"etc/passwd")?).ok()?;
     plan::home_of(process.user.uid, &text)
 }

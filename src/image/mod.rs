@@ -42,7 +42,7 @@ mod users;
 
 pub use convert::{Overrides, convert};
 pub use unpack::{Unpacked, unpack};
-pub use users::{Ids, Users, open_inside};
+pub use users::{Ids, Users, open_inside, read_inside};
 
 pub use config::{Execution, ImageConfig, MOST_LAYERS};
 pub use digest::{Algorithm, Digest, Hasher, Verified};

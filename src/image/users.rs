@@ -131,12 +131,16 @@ fn id(word: &str) -> Option<u32> {
 }
 
 fn text(root: &Path, path: &CStr) -> String {
-    let mut text = Vec::new();
     // A file that cannot be read has no names; asking for one then fails by that name.
-    if let Some(file) = open_inside(root, path) {
-        let _ = file.take(LARGEST).read_to_end(&mut text);
-    }
-    String::from_utf8_lossy(&text).into_owned()
+    String::from_utf8_lossy(&read_inside(root, path).unwrap_or_default()).into_owned()
+}
+
+/// The beginning of a regular file of a root filesystem, a mebibyte at most; none where there is none to read.
+pub fn read_inside(root: &Path, path: &CStr) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = open_inside(root, path)?;
+    file.take(LARGEST).read_to_end(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 /// Opens a regular file of a root filesystem: inside it, and without waiting for the other end of a FIFO.
