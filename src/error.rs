@@ -115,8 +115,8 @@ fn with_errno_words(cause: String) -> String {
 }
 
 /// A path in quotes, as [`quote`] has them.
-pub fn quote_path(path: impl AsRef<Path>) -> String {
-    quote(path.as_ref().as_os_str().as_encoded_bytes())
+pub fn quote_path(path: &Path) -> String {
+    quote(path.as_os_str().as_encoded_bytes())
 }
 
 /// Puts untrusted text in double quotes, escaped, so that it can neither reach a terminal raw nor span a line.

@@ -23,7 +23,7 @@ impl Drop for Made {
                 // Busy: another container uses the parent by now.
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
                 Err(errno) => {
-                    log::warn!("{}", error(format!("remove {}", quote_path(path)), errno))
+                    log::warn!("{}", error(format!("remove {}", quote_path(path)), errno));
                 }
             }
         }

@@ -200,7 +200,7 @@ impl Image {
 
     fn bare(path: &Path, form: Form, blobs: Option<Blobs>, name: Option<&str>) -> Result<Self> {
         if let Some(name) = name {
-            let image = format!("image {}", quote_path(&path));
+            let image = format!("image {}", quote_path(path));
             let cause = format!("a {} has no {}", form.name(), quote(name));
             return Err(Error::new(image, cause));
         }
