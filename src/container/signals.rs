@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::child::{exit_code, reap};
+use super::console::Relay;
 use crate::error::{Doing, Result};
 use crate::sys::signal;
 
@@ -51,24 +52,41 @@ impl Forwarded {
         })
     }
 
-    /// Passes signals on until the process behind `pidfd` ends; its exit code.
-    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> Result<i32> {
+    /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
+    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>, mut relay: Option<Relay>) -> Result<i32> {
         let mut requests = 0;
         loop {
-            let mut fds = [
+            let mut fds = vec![
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
+            let mut streams = Vec::new();
+            if let Some(relay) = &relay {
+                relay.watch(&mut fds, &mut streams);
+            }
             rustix::io::retry_on_intr(|| poll(&mut fds, None))
                 .doing(|| "wait for the container")?;
-            if !fds[0].revents().is_empty() {
+            let has_ended = !fds[0].revents().is_empty();
+            let mut events = fds.iter().skip(2).map(|fd| !fd.revents().is_empty());
+            streams.retain(|_| events.next() == Some(true));
+            drop(fds);
+            if has_ended {
+                relay.map(Relay::finish);
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
             }
-            self.forward(pidfd, &mut requests)?;
+            self.forward(pidfd, &mut requests, relay.as_mut())?;
+            if let Some(relay) = &mut relay {
+                streams.into_iter().for_each(|stream| relay.carry(stream));
+            }
         }
     }
 
-    fn forward(&self, pidfd: BorrowedFd<'_>, requests: &mut u32) -> Result<()> {
+    fn forward(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        requests: &mut u32,
+        mut relay: Option<&mut Relay>,
+    ) -> Result<()> {
         while let Some(received) = self
             .signals
             .read_signal()
@@ -79,6 +97,15 @@ impl Forwarded {
             // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
             if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {
                 continue;
+            }
+            match (&mut relay, number) {
+                // The kernel tells the container's processes, once their terminal has the new size.
+                (Some(relay), libc::SIGWINCH) => {
+                    relay.resize();
+                    continue;
+                }
+                (Some(relay), libc::SIGCONT) => relay.resume(),
+                _ => {}
             }
             *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
             let is_over = self.patience == Patience::Once && *requests > 1;

@@ -20,8 +20,8 @@ pub use environment::home_of;
 pub use explain::explain;
 pub use show::Line;
 pub use step::{
-    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount,
-    Node, Source, Step,
+    Attributes, Console, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind,
+    Mount, Node, Source, Step, Terminal,
 };
 
 use std::ffi::CString;
