@@ -24,7 +24,7 @@ mod store;
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
 pub use kill::{Whom, kill};
-pub use launch::{Bind, Launch, Network, launch};
+pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};
 pub use prepare::{Prepared, prepare};
 pub use start::start;

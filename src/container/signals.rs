@@ -71,7 +71,9 @@ impl Forwarded {
             streams.retain(|_| events.next() == Some(true));
             drop(fds);
             if has_ended {
-                relay.map(Relay::finish);
+                if let Some(relay) = relay {
+                    relay.finish();
+                }
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
             }
             self.forward(pidfd, &mut requests, relay.as_mut())?;

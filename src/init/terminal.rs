@@ -51,7 +51,7 @@ impl Child<'_> {
         let kind = rustix::fs::fstatfs(&directory)
             .in_call(Call::Fstatfs)?
             .f_type;
-        if i64::from(kind) != DEVPTS {
+        if kind != DEVPTS {
             return Err(Fault::differs(Difference::NoDevpts, kind as u64));
         }
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
