@@ -294,6 +294,23 @@ fn launch_gives_no_terminal_where_it_is_not_wanted() {
 }
 
 #[test]
+fn interrupt_key_twice_ends_a_launch_that_could_not_be_interrupted() {
+    let mut pty = Pty::new();
+    let bundle = Bundle::new();
+    let call = bundle.call(&["launch"]).arg(bundle.rootfs());
+    let script = "echo ready; exec sleep 100";
+    let call = call.args(["--", "/bin/sh", "-c", script]);
+    let running = call.terminal(&pty.end).spawn();
+    pty.says("ready");
+    eventually("it ends", || {
+        pty.types("\x03");
+        pty.all();
+        running.has_ended()
+    });
+    assert_eq!(running.wait().code, 137);
+}
+
+#[test]
 fn launch_without_root_gives_a_terminal() {
     let bundle = Bundle::new();
     let state = bundle.outside("state-of-user");

@@ -11,6 +11,7 @@
 //! signals.wait(pidfd, relay) passes bytes, sizes and signals on until the process ends
 //! ```
 
+mod interrupt;
 mod own;
 mod relay;
 mod socket;
@@ -19,7 +20,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 pub(super) use own::Own;
-pub(super) use relay::Relay;
+pub(super) use relay::{Relay, Stream};
 
 use crate::error::{Doing, Error, Result};
 use crate::spec::Process;

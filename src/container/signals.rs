@@ -8,7 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::child::{exit_code, reap};
-use super::console::Relay;
+use super::console::{Relay, Stream};
 use crate::error::{Doing, Result};
 use crate::sys::signal;
 
@@ -78,7 +78,15 @@ impl Forwarded {
             }
             self.forward(pidfd, &mut requests, relay.as_mut())?;
             if let Some(relay) = &mut relay {
-                streams.into_iter().for_each(|stream| relay.carry(stream));
+                for stream in streams {
+                    relay.carry(stream);
+                    if stream == Stream::Input && relay.lost_an_interrupt() {
+                        requests += 1;
+                        if self.is_over(requests) {
+                            let _ = signal::send(pidfd, libc::SIGKILL);
+                        }
+                    }
+                }
             }
         }
     }
@@ -110,10 +118,14 @@ impl Forwarded {
                 _ => {}
             }
             *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
-            let is_over = self.patience == Patience::Once && *requests > 1;
+            let is_over = self.is_over(*requests);
             // The program may have ended meanwhile.
             let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
         }
         Ok(())
+    }
+
+    fn is_over(&self, requests: u32) -> bool {
+        self.patience == Patience::Once && requests > 1
     }
 }

@@ -8,7 +8,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer};
 use rustix::termios::{SpecialCodeIndex, isatty, tcgetattr};
 
-use super::Own;
+use super::{Own, interrupt};
 use crate::error::{Doing, Result};
 use crate::sys::{Errno, SysResult};
 
@@ -27,7 +27,7 @@ pub(in crate::container) struct Relay {
     master: Option<OwnedFd>,
     /// The process's end as well, so that the master end does not report a hang-up when a program closes its streams to open
     /// the terminal again.
-    _end: OwnedFd,
+    end: OwnedFd,
     /// Standard output, by a description of our own where there can be one.
     output: OwnedFd,
     to_output: Buffer,
@@ -66,7 +66,7 @@ impl Relay {
         Ok(Self {
             own,
             master: Some(master),
-            _end: end,
+            end,
             output,
             to_output: Buffer::new(),
             to_master: Buffer::new(),
@@ -129,6 +129,14 @@ impl Relay {
             Err(_) => {}
         }
         self.input = Input::Ended;
+    }
+
+    /// Whether what was typed last asks the program to end, and the kernel keeps that from it.
+    pub(in crate::container) fn lost_an_interrupt(&self) -> bool {
+        let keys = &self.to_master.bytes[self.to_master.sent..];
+        self.master
+            .as_ref()
+            .is_some_and(|master| interrupt::is_lost(master.as_fd(), self.end.as_fd(), keys))
     }
 
     /// SIGWINCH: the size of stockade's own terminal.
