@@ -3,12 +3,14 @@
 
 pub mod devices;
 mod filesystem;
+mod freezer;
 mod group;
 mod layout;
 mod life;
 mod limits;
 mod location;
 mod make;
+mod oom;
 mod readback;
 mod settings;
 mod v1;
@@ -21,4 +23,5 @@ pub use devices::{device_program, device_rules};
 pub use group::Cgroup;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};
+pub use oom::MemoryWatch;
 pub use settings::{Write, settings};

@@ -9,7 +9,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Sandboxes", &["launch"]),
     (
         "Containers (OCI)",
-        &["create", "start", "state", "kill", "delete", "list", "run"],
+        &[
+            "create", "start", "run", "state", "list", "ps", "kill", "pause", "resume", "delete",
+        ],
     ),
     ("Images", &["unpack"]),
     ("Configuration", &["spec", "plan", "features"]),

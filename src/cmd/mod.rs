@@ -1,6 +1,7 @@
 //! One short file per verb: its flags, and what it does in the words of `container`.
 //! Not here: which verbs there are and how they are chosen (`cli`).
 
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod exit;
@@ -11,7 +12,9 @@ pub mod kill;
 pub mod launch;
 pub mod list;
 mod output;
+pub mod pause;
 pub mod plan;
+pub mod ps;
 pub mod run;
 pub mod spec;
 pub mod start;

@@ -2,7 +2,16 @@
 //! Not here: how cgroups are made and limited (`cgroup`).
 
 use crate::cgroup::{Cgroup, Location};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Opens the cgroup for a verb that is nothing without one.
+pub(super) fn open(cgroup: Option<&Location>, doing: &str) -> Result<Cgroup> {
+    match cgroup {
+        Some(location) => Cgroup::open(location),
+        None => Err(Error::new(doing, "the container has no cgroup")
+            .hint("create it as root, or with a delegated cgroup that linux.cgroupsPath names")),
+    }
+}
 
 /// Sends a signal to every process in the cgroup and below; whether there was any.
 pub(super) fn signal(cgroup: Option<&Location>, signal: i32) -> Result<bool> {
@@ -30,4 +39,12 @@ pub(super) fn is_frozen(cgroup: Option<&Location>) -> bool {
             .and_then(|cgroup| cgroup.is_frozen())
             .unwrap_or(false)
     })
+}
+
+/// Lets frozen processes go on; one that is gone already is fine.
+pub(super) fn thaw(cgroup: Option<&Location>) -> Result<()> {
+    match cgroup {
+        Some(location) => Cgroup::open(location)?.thaw(),
+        None => Ok(()),
+    }
 }

@@ -75,7 +75,7 @@ pub enum Status {
     Running,
     /// The process has ended.
     Stopped,
-    /// The program is frozen.
+    /// The process is frozen, be it the program or still waiting for `start`.
     Paused,
 }
 
@@ -101,8 +101,8 @@ impl State {
             Phase::Creating if entry.is_locked() => Status::Creating,
             Phase::Creating => Status::Stopped,
             Phase::Created if !alive => Status::Stopped,
-            Phase::Created if entry.holds(START_SOCKET) => Status::Created,
             Phase::Created if group::is_frozen(self.cgroup.as_ref()) => Status::Paused,
+            Phase::Created if entry.holds(START_SOCKET) => Status::Created,
             Phase::Created => Status::Running,
         }
     }
