@@ -13,6 +13,7 @@ mod make;
 mod oom;
 mod readback;
 mod settings;
+pub mod stats;
 mod v1;
 mod v2;
 
@@ -25,3 +26,4 @@ pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};
 pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
+pub use stats::Stats;

@@ -10,7 +10,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Containers (OCI)",
         &[
-            "create", "start", "run", "state", "list", "ps", "kill", "pause", "resume", "delete",
+            "create", "start", "run", "state", "list", "ps", "events", "kill", "pause", "resume",
+            "delete",
         ],
     ),
     ("Images", &["unpack"]),

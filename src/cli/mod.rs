@@ -57,6 +57,8 @@ pub enum Verb {
     Delete(cmd::delete::Delete),
     /// List the processes of a container
     Ps(cmd::ps::Ps),
+    /// Print what a container uses and when its memory runs out
+    Events(cmd::events::Events),
     /// Stop all processes of a container until resume
     Pause(cmd::pause::Pausing),
     /// Let a paused container go on
@@ -110,6 +112,7 @@ impl Verb {
             Self::Kill(args) => cmd::kill::run(global, args),
             Self::Delete(args) => cmd::delete::run(global, args),
             Self::Ps(args) => cmd::ps::run(global, args),
+            Self::Events(args) => cmd::events::run(global, args),
             Self::Pause(args) => cmd::pause::pause(global, args),
             Self::Resume(args) => cmd::pause::resume(global, args),
             Self::Checkpoint(args) => cmd::checkpoint::checkpoint(global, args),

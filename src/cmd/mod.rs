@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exit;
 pub mod features;
 mod global;

@@ -4,6 +4,7 @@
 mod child;
 mod create;
 mod delete;
+mod events;
 mod group;
 pub mod hooks;
 pub mod id;
@@ -24,6 +25,7 @@ mod store;
 
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
+pub use events::{Event, EventKind, stats, watch};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, launch};
 pub use list::{Listed, list, owner};
