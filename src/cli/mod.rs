@@ -53,6 +53,8 @@ pub enum Verb {
     State(cmd::state::StateOf),
     /// Send a signal to a container
     Kill(cmd::kill::Kill),
+    /// Change the limits of a container
+    Update(Box<cmd::update::Update>),
     /// Remove a stopped container
     Delete(cmd::delete::Delete),
     /// List the processes of a container
@@ -112,6 +114,7 @@ impl Verb {
             Self::Kill(args) => cmd::kill::run(global, args),
             Self::Delete(args) => cmd::delete::run(global, args),
             Self::Ps(args) => cmd::ps::run(global, args),
+            Self::Update(args) => cmd::update::run(global, args),
             Self::Events(args) => cmd::events::run(global, args),
             Self::Pause(args) => cmd::pause::pause(global, args),
             Self::Resume(args) => cmd::pause::resume(global, args),

@@ -21,6 +21,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod unpack;
+pub mod update;
 pub mod values;
 
 pub use exit::ExitCode;

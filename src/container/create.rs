@@ -279,6 +279,7 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         plan: prepared.plan.subjects(),
         filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),
+        limits: prepared.limits.clone(),
         changes: prepared
             .tightened
             .changes

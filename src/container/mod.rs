@@ -22,6 +22,7 @@ mod signals;
 mod start;
 mod state;
 mod store;
+mod update;
 
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
@@ -35,3 +36,4 @@ pub use processes::processes;
 pub use start::start;
 pub use state::{Phase, START_SOCKET, State, StateDocument, Status, timestamp};
 pub use store::{Entry, Lock, Remains, Store, default_root};
+pub use update::update;
