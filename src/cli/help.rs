@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Containers (OCI)",
         &[
             "create", "start", "run", "state", "list", "ps", "events", "kill", "pause", "resume",
-            "delete",
+            "update", "delete",
         ],
     ),
     ("Images", &["unpack"]),
