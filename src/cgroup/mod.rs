@@ -3,14 +3,17 @@
 
 pub mod devices;
 mod filesystem;
+mod freezer;
 mod group;
 mod layout;
 mod life;
 mod limits;
 mod location;
 mod make;
+mod oom;
 mod readback;
 mod settings;
+pub mod stats;
 mod v1;
 mod v2;
 
@@ -21,4 +24,6 @@ pub use devices::{device_program, device_rules};
 pub use group::Cgroup;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};
+pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
+pub use stats::Stats;

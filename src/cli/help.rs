@@ -9,7 +9,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Sandboxes", &["launch"]),
     (
         "Containers (OCI)",
-        &["create", "start", "state", "kill", "delete", "list", "run"],
+        &[
+            "create", "start", "run", "state", "list", "ps", "events", "kill", "pause", "resume",
+            "update", "delete",
+        ],
     ),
     ("Images", &["unpack"]),
     ("Configuration", &["spec", "plan", "features"]),

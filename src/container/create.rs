@@ -11,7 +11,8 @@ use super::console::{Console, Presence, Streams};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
-    Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
+    Entry, Phase, State, Status, Store, delete, group, hooks, owner, process, signals, start,
+    timestamp,
 };
 use crate::cgroup::{Cgroup, Location};
 use crate::error::{Doing, Error, Result, quote, quote_path};
@@ -70,6 +71,9 @@ pub enum Attachment {
     Detached,
 }
 
+/// The exit code of what SIGKILL ended.
+const KILLED: i32 = 128 + libc::SIGKILL;
+
 /// Makes and starts a container in one go; the exit code of its program, or 0 when detached.
 ///
 /// # Errors
@@ -97,6 +101,11 @@ pub fn run(
     let (entry, state, pidfd) = making.finish()?;
     let Some(signals) = signals else { return Ok(0) };
     let code = signals.wait(pidfd.as_fd(), relay)?;
+    if code == KILLED
+        && let Some(limit) = group::memory_that_ran_out(&state)
+    {
+        log::warn!("the memory limit{limit} was reached: killed by the kernel");
+    }
     if attachment == Attachment::Foreground {
         let _lock = entry.lock()?;
         delete::destroy(&entry, &state)?;
@@ -297,6 +306,7 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         plan: prepared.plan.subjects(),
         filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),
+        limits: prepared.limits.clone(),
         changes: prepared
             .tightened
             .changes
