@@ -10,7 +10,7 @@ use super::Store;
 use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::{destroy, keeper};
-use crate::error::{Doing, Error, Result, quote_path};
+use crate::error::{Doing, Result, quote_path};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::Profile;
@@ -238,9 +238,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(cause) = fs::remove_dir_all(&self.path) {
-            let doing = format!("remove {}", quote_path(&self.path));
-            log::warn!("{}", Error::new(doing, cause));
+        if let Err(error) = image::discard(&self.path) {
+            log::warn!("{error}");
         }
     }
 }

@@ -22,6 +22,7 @@ mod store;
 
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
+pub use keeper::{Keeper, keep_directory};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, launch};
 pub use list::{Listed, list, owner};

@@ -43,7 +43,7 @@ impl Users {
 
     /// The ids of `USER` or `USER:GROUP`, by number or by name; a number is a number even where a name looks like it
     /// (CVE-2016-3697). A user without a group has the one of its line, or what `group_of` says where there is
-    /// none; and the groups that it is a member of.
+    /// none. A user by name is in the groups that it is a member of too; by number, in no others (conversion.md).
     ///
     /// # Errors
     /// A name that is not there, a number that is no id.
@@ -72,10 +72,16 @@ impl Users {
         let own = own.unwrap_or_else(|| group_of(uid));
         let name = line.and_then(|line| field(line, 0)).unwrap_or(user);
         let Some(group) = group else {
+            // image-spec conversion.md: a number says all there is.
+            let is_number = number(user).is_some();
             return Ok(Ids {
                 uid,
                 gid: own,
-                groups: self.groups_of(name, own),
+                groups: if is_number {
+                    Vec::new()
+                } else {
+                    self.groups_of(name, own)
+                },
             });
         };
         let gid = match number(group) {
@@ -194,7 +200,7 @@ mod tests {
         for (words, expected) in [
             ("", ids(0, 0, &[])),
             ("app", ids(500, 501, &[70, 600])),
-            ("500", ids(500, 501, &[70, 600])),
+            ("500", ids(500, 501, &[])),
             ("app:extra", ids(500, 600, &[])),
             ("7", ids(7, 0, &[])),
             ("7:8", ids(7, 8, &[])),
