@@ -20,34 +20,45 @@ fn unpacked(bundle: &Bundle, image: &Path) -> (Tree, String) {
     let out = call.limit(Duration::from_secs(120)).output();
     out.ok();
     let tree = tree(&target.join("rootfs"));
+    let has_privileges = |(path, facts): (&PathBuf, &Facts)| {
+        let is_set_id = facts.kind != "directory" && facts.mode & 0o6000 != 0;
+        let has = is_set_id || facts.attributes.contains_key("security.capability");
+        has.then(|| path.clone())
+    };
+    let privileged: Vec<_> = tree.iter().filter_map(has_privileges).collect();
+    assert!(privileged.is_empty(), "{privileged:?}");
     fs::remove_dir_all(&target).unwrap();
     (tree, out.stderr)
 }
 
-/// What unpacking changes on purpose: set-id bits of what is no directory and file capabilities give privileges, so they
-/// are taken off.
-fn without_privileges(tree: &Tree) -> Tree {
-    let change = |facts: &Facts| {
-        let mut facts = facts.clone();
+/// Without the differences that are meant, and without what umoci does in its own way:
+/// - set-id bits of what is no directory and file capabilities give privileges, so that unpacking takes them off;
+/// - umoci gives a root that no layer describes the time 0, stockade leaves the time at which it was made;
+/// - umoci leaves out attributes with an empty value, since Go's reader does.
+fn comparable(mut tree: Tree) -> Tree {
+    for facts in tree.values_mut() {
         if facts.kind != "directory" {
             facts.mode &= 0o1777;
         }
-        facts.attributes.remove("security.capability");
-        facts
-    };
-    let all = tree.iter();
-    all.map(|(path, facts)| (path.clone(), change(facts)))
-        .collect()
+        let attributes = &mut facts.attributes;
+        attributes.retain(|name, value| name != "security.capability" && !value.is_empty());
+    }
+    tree
 }
 
 /// Asserts that each form of the image in the layout `image` unpacks to the tree that umoci makes of it.
 #[track_caller]
 fn assert_all_forms_unpack_alike(bundle: &Bundle, tools: &Tools, image: &str) -> Tree {
     let theirs = tools.unpacked_by_umoci(image);
-    let expected = without_privileges(&tree(&theirs));
+    let expected = comparable(tree(&theirs));
+    let is_root_described = expected[Path::new("")].mtime != (0, 0);
     let mut all = Vec::new();
     for (form, path) in forms(tools, image, &theirs) {
         let (ours, warnings) = unpacked(bundle, &path);
+        let mut ours = comparable(ours);
+        if !is_root_described {
+            ours.get_mut(Path::new("")).unwrap().mtime = (0, 0);
+        }
         let differences = differences(&ours, &expected).into_iter();
         all.extend(differences.map(|difference| format!("{form}: {difference}")));
         let only = "set-id bits and file capabilities were taken off";
@@ -161,11 +172,11 @@ fn root_filesystem_as_a_directory_runs_as_it_is_and_is_not_unpacked() {
     let target: PathBuf = bundle.temp().join("unpacked");
     let out = bundle.call(&["unpack"]).arg(&root).arg(&target).output();
     out.refused(&["it is a directory"]);
-    let out = bundle
-        .call(&["launch"])
-        .arg(&root)
-        .args(["--", "cat", "/etc/passwd"]);
-    out.output();
+    let call = bundle.call(&["launch"]).arg(&root);
+    assert_eq!(
+        call.args(["--", "echo", "it runs"]).output().ok(),
+        "it runs\n"
+    );
     assert_eq!(differences(&tree(&root), &before), Vec::<String>::new());
     bundle.assert_clean();
 }

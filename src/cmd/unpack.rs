@@ -2,7 +2,7 @@
 //! The bundle appears whole or not at all.
 
 use std::fs;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -73,6 +73,9 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     fs::DirBuilder::new()
         .mode(0o755)
         .create(&root)
+        .doing(|| "make a root filesystem")?;
+    // Whatever the umask is: the program of an image is rarely root.
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
         .doing(|| "make a root filesystem")?;
     let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;

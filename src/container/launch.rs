@@ -201,6 +201,9 @@ impl Scratch {
             .mode(0o755)
             .create(&root)
             .doing(|| "make a root filesystem")?;
+        // Whatever the umask is: the program of an image is rarely root.
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
+            .doing(|| "make a root filesystem")?;
         let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");

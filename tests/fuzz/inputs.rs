@@ -14,7 +14,7 @@ use tempfile::TempDir;
 const SECRET: &str = "not of the image";
 
 /// Unpacks `bytes` as a layer on what a first layer has left; nothing outside may change, and all of it can be removed.
-pub fn layer(bytes: &[u8]) {
+pub(super) fn layer(bytes: &[u8]) {
     thread_local! {
         static PLACE: Place = Place::new();
     }
@@ -24,7 +24,12 @@ pub fn layer(bytes: &[u8]) {
         let mut budget = Budget::new(limits());
         for _ in 0..2 {
             // Twice: an entry of the first round is in the way of the second.
-            let applied = layer::apply(bytes, root.as_fd(), &Options::for_caller("fuzz"), &mut budget);
+            let applied = layer::apply(
+                bytes,
+                root.as_fd(),
+                &Options::for_caller("fuzz"),
+                &mut budget,
+            );
             if applied.is_err() {
                 break;
             }
@@ -105,7 +110,7 @@ impl Place {
 }
 
 /// Opens `bytes` as an image in a file, reads its layers, and makes a config.json of it.
-pub fn image(bytes: &[u8]) {
+pub(super) fn image(bytes: &[u8]) {
     thread_local! {
         static FILE: TempDir = TempDir::with_prefix("stockade-fuzz-").unwrap();
     }
@@ -126,7 +131,7 @@ pub fn image(bytes: &[u8]) {
 }
 
 /// Reads `bytes` as an index, a manifest and a configuration.
-pub fn documents(bytes: &[u8]) {
+pub(super) fn documents(bytes: &[u8]) {
     for media_type in [
         None,
         Some("application/vnd.oci.image.index.v1+json"),
@@ -156,7 +161,7 @@ fn to_config(image: &ImageConfig, root: &Path) {
 }
 
 /// Gives each header of a tar archive its right checksum; leaves what is compressed as it is.
-pub fn repair(archive: &mut [u8]) {
+pub(super) fn repair(archive: &mut [u8]) {
     let is_plain = archive.get(257..262) == Some(b"ustar");
     let mut at = 0;
     while is_plain && at + 512 <= archive.len() {
@@ -169,6 +174,8 @@ pub fn repair(archive: &mut [u8]) {
         header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         let size = std::str::from_utf8(&header[124..135]).unwrap_or("0");
         let size = usize::from_str_radix(size.trim_matches(['\0', ' ']), 8).unwrap_or(0);
-        at = at.saturating_add(512).saturating_add(size.min(1 << 30).next_multiple_of(512));
+        at = at
+            .saturating_add(512)
+            .saturating_add(size.min(1 << 30).next_multiple_of(512));
     }
 }
