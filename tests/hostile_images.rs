@@ -263,7 +263,7 @@ fn no_program_is_called_to_decompress() {
 
 /// `bytes`, and as many zeros.
 fn gzip(bytes: &[u8], zeros: usize) -> Vec<u8> {
-    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     writer.write_all(bytes).unwrap();
     let chunk = vec![0; 1 << 20];
     for _ in 0..zeros >> 20 {

@@ -74,7 +74,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    // Whatever the umask is: the program of an image is rarely root.
+    // Whatever the umask is, here and below: the program of an image is rarely root.
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
         .doing(|| "make a root filesystem")?;
     let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
@@ -96,7 +96,9 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     let config = image::convert(base, &image.config, &ids, &overrides)?;
     let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
-    fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
+    let file = bundle.join("config.json");
+    fs::write(&file, spec::to_text(&tightened.config))
+        .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o644)))
         .doing(|| "write config.json")?;
     Ok(unpacked)
 }
