@@ -17,7 +17,7 @@ use tools::{Tools, forms};
 fn unpacked(bundle: &Bundle, image: &Path) -> (Tree, String) {
     let target = bundle.temp().join("unpacked");
     let call = bundle.call(&["unpack"]).arg(image).arg(&target);
-    let out = call.limit(Duration::from_secs(120)).output();
+    let out = call.limit(Duration::from_secs(300)).output();
     out.ok();
     let tree = tree(&target.join("rootfs"));
     let has_privileges = |(path, facts): (&PathBuf, &Facts)| {
@@ -143,7 +143,7 @@ fn debian_unpacks_alike_from_every_form_and_runs_confined() {
     let layout = tools.layout("debian");
     let run = |words: &[&str]| {
         let call = bundle.call(&["launch"]).arg(&layout).args(words);
-        call.limit(Duration::from_secs(120)).output()
+        call.limit(Duration::from_secs(300)).output()
     };
     let release = run(&[]);
     assert!(release.ok().contains("\nID=debian\n"), "{release:#?}");

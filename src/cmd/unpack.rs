@@ -2,10 +2,11 @@
 //! The bundle appears whole or not at all.
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::fs::Mode;
 
 use super::{ExitCode, Global, print};
 use crate::container::{self, Keeper};
@@ -49,6 +50,8 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         )
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
+    // What is made gets the modes that are meant: the program of an image is rarely root.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let partial = Partial::beside(&arguments.bundle)?;
     let unpacked = fill(&partial.path, &image, global)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
@@ -74,9 +77,6 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    // Whatever the umask is, here and below: the program of an image is rarely root.
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
-        .doing(|| "make a root filesystem")?;
     let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
@@ -96,9 +96,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     let config = image::convert(base, &image.config, &ids, &overrides)?;
     let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
-    let file = bundle.join("config.json");
-    fs::write(&file, spec::to_text(&tightened.config))
-        .and_then(|()| fs::set_permissions(&file, fs::Permissions::from_mode(0o644)))
+    fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
         .doing(|| "write config.json")?;
     Ok(unpacked)
 }
