@@ -128,6 +128,8 @@ impl Drop for Partial {
         {
             log::warn!("{error}");
         }
-        self.keeper.take().map(Keeper::dismiss);
+        if let Some(keeper) = self.keeper.take() {
+            keeper.dismiss();
+        }
     }
 }
