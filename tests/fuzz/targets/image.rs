@@ -10,8 +10,10 @@ mod inputs;
 fuzz_target!(|bytes: &[u8]| inputs::image(bytes));
 
 // A header with a wrong checksum is all that random changes would ever test.
-fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
-    let size = libfuzzer_sys::fuzzer_mutate(data, size, max_size);
-    inputs::repair(&mut data[..size]);
-    size
-});
+fuzz_mutator!(
+    |data: &mut [u8], size: usize, max_size: usize, _seed: u32| {
+        let size = libfuzzer_sys::fuzzer_mutate(data, size, max_size);
+        inputs::repair(&mut data[..size]);
+        size
+    }
+);
