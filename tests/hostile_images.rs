@@ -310,14 +310,14 @@ fn layer_that_is_not_what_the_configuration_says_is_refused() {
 #[test]
 fn tree_deeper_than_there_are_descriptors_is_removed() {
     let bundle = Bundle::new();
-    // Each symlink begins where the last tree ended.
+    // Each symlink begins where the last tree ended; so few that the kernel may count them twice.
     let mut archive = Archive::new();
     let mut start = String::new();
-    for number in 0..25 {
-        for depth in 1..=40 {
+    for number in 0..15 {
+        for depth in 1..=60 {
             archive = archive.dir(&format!("{start}{}", "x/".repeat(depth)));
         }
-        let end = format!("{start}{}", "x/".repeat(40));
+        let end = format!("{start}{}", "x/".repeat(60));
         archive = archive.symlink(&format!("s{number}"), &end);
         start = format!("s{number}/");
     }
@@ -327,7 +327,7 @@ fn tree_deeper_than_there_are_descriptors_is_removed() {
     let layout = Layout::stored(&bundle, &command(), &digest(&bytes), "", &bytes);
     let (dir, made) = target(&bundle);
     let script = "exec prlimit --nofile=256 -- \"$@\"";
-    unpack_in(&bundle, script, &layout, &made).refused(&["the entry after \"s24\""]);
+    unpack_in(&bundle, script, &layout, &made).refused(&["the entry after \"s14\""]);
     assert!(names(&dir).is_empty());
 }
 
