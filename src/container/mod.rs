@@ -28,6 +28,7 @@ mod update;
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
 pub use events::{Event, EventKind, stats, watch};
+pub use keeper::{Keeper, keep_directory};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};
