@@ -65,6 +65,8 @@ pub enum Verb {
     Plan(cmd::plan::Plan),
     /// Turn an image into a bundle
     Unpack(cmd::unpack::Unpack),
+    /// List and remove the images whose layers are kept
+    Image(cmd::image::Images),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
     /// Print what this runtime supports
@@ -99,6 +101,7 @@ impl Verb {
             Self::Delete(args) => cmd::delete::run(global, args),
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
+            Self::Image(args) => cmd::image::run(args),
             Self::Spec(args) => cmd::spec::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::image::StoreFlag;
 use super::plan::Format;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
@@ -47,6 +48,12 @@ pub struct Launch {
     /// User and group, by number or by name inside
     #[arg(long, short, value_name = "USER[:GROUP]", value_parser = user)]
     pub user: Option<String>,
+    /// Where layers are kept.
+    #[command(flatten)]
+    pub store: StoreFlag,
+    /// Unpack the image for this launch alone and keep nothing
+    #[arg(long, conflicts_with = "store")]
+    pub no_store: bool,
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
@@ -105,6 +112,7 @@ impl Launch {
             // Thousandths of a period of 100 ms, in microseconds.
             cpu_quota: self.cpus.map(|thousandths| i64::from(thousandths) * 100),
             pids: self.pids,
+            images: (!self.no_store).then(|| self.store.path()).flatten(),
             report_flags: match self.format {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],

@@ -6,6 +6,7 @@ pub mod delete;
 pub mod exit;
 pub mod features;
 mod global;
+pub mod image;
 pub mod inside;
 pub mod kill;
 pub mod launch;

@@ -90,7 +90,8 @@ impl Budget {
     /// A limit is reached.
     pub fn take_unpacked(&mut self, layer: &str, bytes: u64, entries: u64) -> Result<()> {
         let doing = || format!("take layer {layer} from the store");
-        self.take_bytes(bytes).map_err(|cause| cause.while_doing(doing()))?;
+        self.take_bytes(bytes)
+            .map_err(|cause| cause.while_doing(doing()))?;
         if entries > self.limits.entries - self.entries {
             let cause = over("entries", "entries", self.limits.entries);
             return Err(cause.while_doing(doing()));
