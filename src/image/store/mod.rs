@@ -17,8 +17,6 @@ mod fill;
 mod incoming;
 mod record;
 mod remove;
-#[cfg(test)]
-mod tests;
 mod unpacked;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
