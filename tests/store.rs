@@ -6,6 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::mount::umount;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -707,5 +708,49 @@ fn second_launch_without_root_reads_no_layer() {
     let prune = as_user(bundle.bare_call().args(["image", "prune", "--all"])).output();
     assert!(prune.ok().contains("removed image"), "{prune:?}");
     assert_eq!(names(&store.join("layers/sha256")), [""; 0]);
+    bundle.assert_clean();
+}
+
+#[test]
+fn a_bundle_of_mounted_layers_runs_and_holds_its_image() {
+    let bundle = ready();
+    let image = Image::new(&bundle, "image", vec![base().file("f", "layer\n").end()]);
+    let target = bundle.temp().join("mounted");
+    let unpack = || {
+        let call = bundle.call(&["unpack", "--overlay"]).arg(&image.path);
+        call.arg(&target).output()
+    };
+    unpack().ok();
+    let out = bundle
+        .call(&["run", "--bundle"])
+        .arg(&target)
+        .arg(bundle.id());
+    assert_eq!(out.output().ok(), "1500\n");
+    fs::write(target.join("rootfs/f"), "bundle\n").unwrap();
+    assert_eq!(
+        fs::read_to_string(target.join("upper/f")).unwrap(),
+        "bundle\n"
+    );
+    let rm = bundle.call(&["image", "rm", "image"]).output();
+    rm.refused(&["image is being used by a bundle", "umount"]);
+    bundle.call(&["image", "prune", "--all"]).output().ok();
+    assert_eq!(
+        fs::metadata(target.join("rootfs/bin/busybox"))
+            .unwrap()
+            .len(),
+        fs::metadata(installed("busybox").unwrap()).unwrap().len()
+    );
+    unpack().refused(&["it exists"]);
+    umount(&target.join("rootfs")).unwrap();
+    fs::remove_dir_all(&target).unwrap();
+    bundle.call(&["image", "rm", "image"]).output().ok();
+    image.spoil();
+    unpack().refused(&["layer"]);
+    assert!(
+        !names(bundle.temp())
+            .iter()
+            .any(|name| name.contains("mounted"))
+    );
+    assert_idle(&bundle);
     bundle.assert_clean();
 }

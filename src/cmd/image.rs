@@ -26,15 +26,19 @@ impl StoreFlag {
         self.store.clone().or_else(default_store)
     }
 
+    /// The directory.
+    ///
+    /// # Errors
+    /// Nothing says where home is.
+    pub fn find(&self) -> Result<PathBuf> {
+        self.path().ok_or_else(|| {
+            let cause = "neither HOME nor XDG_DATA_HOME is set";
+            Error::new("find the image store", cause).hint("say where it is by --store DIR")
+        })
+    }
+
     fn open(&self) -> Result<ImageStore> {
-        let path = self.path().ok_or_else(|| {
-            Error::new(
-                "find the image store",
-                "neither HOME nor XDG_DATA_HOME is set",
-            )
-            .hint("say where it is by --store DIR")
-        })?;
-        ImageStore::open(&path)
+        ImageStore::open(&self.find()?)
     }
 }
 

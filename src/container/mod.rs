@@ -27,6 +27,7 @@ pub use delete::{Unless, delete, destroy};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, launch};
 pub use list::{Listed, list, owner};
+pub use overlay::{mount_bundle, unmount_bundle};
 pub use prepare::{Prepared, prepare};
 pub use start::start;
 pub use state::{Phase, START_SOCKET, State, StateDocument, Status, timestamp};

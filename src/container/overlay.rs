@@ -1,5 +1,5 @@
 //! The root filesystem of an image in the store: its layers, with a directory for what is written over them, as an overlay
-//! mount in a mount namespace of this process. The host never has the mount, and it goes with the process.
+//! mount. That of a `launch` is in a mount namespace of its process: the host never has it, and it goes with the process.
 //! kernel: Documentation/filesystems/overlayfs.rst. Not which layers: see `image::store`.
 //!
 //! All directories go by descriptor, as /proc/self/fd/N: short enough for the options of mount(2), which are one page, and
@@ -13,11 +13,14 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{
     AtFlags, CWD, Mode, OFlags, Timestamps, fchmod, fchown, fstat, mkdirat, openat, utimensat,
 };
-use rustix::mount::MountFlags;
+use rustix::io::Errno;
+use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
 use super::scratch::Scratch;
-use crate::error::{Doing, Error, Result};
-use crate::image::store::Held;
+use crate::error::{Doing, Error, Result, quote_path};
+use crate::image::Image;
+use crate::image::layer::Limits;
+use crate::image::store::{Held, ImageStore, Record, mount_source};
 use crate::sys::clone::unshare;
 use crate::sys::mount::{Change, Reach, change};
 
@@ -70,7 +73,7 @@ fn write_map(file: &str, text: &str) -> Result<()> {
 pub(super) fn check(parent: &Path) -> Result<()> {
     let scratch = Scratch::make(parent)?;
     let lower = make(scratch.directory(), "lower")?;
-    mount_all(&[lower], &scratch, None).map(drop)
+    mount_all(&[lower], scratch.directory(), None, Life::Short, "stockade")
 }
 
 /// Mounts the layers of an image, highest first, below a directory in `scratch`; the path of the mount.
@@ -78,38 +81,94 @@ pub(super) fn check(parent: &Path) -> Result<()> {
 /// # Errors
 /// What the kernel said.
 pub(super) fn mount(held: &Held, scratch: &Scratch) -> Result<PathBuf> {
-    let root = held.record.root.and_then(|index| held.layers.get(index));
-    mount_all(&held.layers, scratch, root.map(AsFd::as_fd))
-}
-
-fn mount_all(
-    layers: &[OwnedFd],
-    scratch: &Scratch,
-    root: Option<BorrowedFd<'_>>,
-) -> Result<PathBuf> {
-    let upper = make(scratch.directory(), "upper")?;
-    let work = make(scratch.directory(), "work")?;
-    let target = make(scratch.directory(), "rootfs")?;
-    dress(upper.as_fd(), root)?;
-    let options = options(layers, &upper, &work);
-    let flags = MountFlags::NOSUID | MountFlags::NODEV;
-    let mounted = rustix::mount::mount(c"stockade", by_fd(&target), c"overlay", flags, &*options);
-    mounted.doing(|| "mount the layers of the image")?;
+    let root = held.root();
+    mount_all(
+        &held.layers,
+        scratch.directory(),
+        root,
+        Life::Short,
+        "stockade",
+    )?;
     Ok(scratch.rootfs())
 }
 
-fn options(layers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd) -> CString {
+/// Mounts the layers of an image on `rootfs` in the directory of a bundle, on this host; what is written goes to `upper`
+/// there. Root alone may.
+///
+/// # Errors
+/// The store cannot take the image; what the kernel said of the mount.
+pub fn mount_bundle(store: &Path, image: &Image, bundle: &Path) -> Result<Record> {
+    let images = ImageStore::open(store)?;
+    let limits = Limits::default();
+    let held = match images.find(image, &limits)? {
+        Some(held) => held,
+        None => images.fill(image, &limits)?,
+    };
+    let doing = || format!("open {}", quote_path(bundle));
+    let directory = openat(CWD, bundle, DIRECTORY, Mode::empty()).doing(doing)?;
+    let source = mount_source(&held.record.digest);
+    mount_all(
+        &held.layers,
+        directory.as_fd(),
+        held.root(),
+        Life::Long,
+        &source,
+    )?;
+    Ok(held.record)
+}
+
+/// Takes the mount of [`mount_bundle`] away; that there is none is fine.
+///
+/// # Errors
+/// umount2(2) fails.
+pub fn unmount_bundle(bundle: &Path) -> Result<()> {
+    let rootfs = bundle.join("rootfs");
+    match unmount(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+        // Nothing is mounted there, there is nothing, or nobody but root may ask.
+        Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::PERM) => Ok(()),
+        Err(errno) => Err(errno).doing(|| format!("unmount {}", quote_path(&rootfs))),
+    }
+}
+
+/// How long what is written is to stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// As long as the mount, so that none of it need reach the disk.
+    Short,
+    /// Longer.
+    Long,
+}
+
+/// Mounts `layers` on `rootfs` in `place`, and makes that with `upper` and `work` beside it.
+fn mount_all(
+    layers: &[OwnedFd],
+    place: BorrowedFd<'_>,
+    root: Option<BorrowedFd<'_>>,
+    life: Life,
+    source: &str,
+) -> Result<()> {
+    let upper = make(place, "upper")?;
+    let work = make(place, "work")?;
+    let target = make(place, "rootfs")?;
+    dress(upper.as_fd(), root)?;
+    let options = options(layers, &upper, &work, life);
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    rustix::mount::mount(source, by_fd(&target), c"overlay", flags, &*options)
+        .doing(|| "mount the layers of the image")
+}
+
+fn options(layers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, life: Life) -> CString {
     let lower: Vec<String> = layers.iter().rev().map(by_fd).collect();
-    // Nothing is kept of what is written, so that it need not reach the disk (`volatile`, Linux 5.10). No layer has a
-    // redirect or a copy without data, and none would be followed. Without root these two are off with `userxattr`.
-    let common = "volatile,index=off,metacopy=off,redirect_dir=nofollow";
+    // No layer has a redirect or a copy without data, and none would be followed. `volatile` came with Linux 5.10,
+    // `userxattr`, which is for mounts without root, with 5.11.
+    let volatile = if life == Life::Short { ",volatile" } else { "" };
     let user = if rustix::process::geteuid().is_root() {
         ""
     } else {
         ",userxattr"
     };
     let text = format!(
-        "lowerdir={},upperdir={},workdir={},{common}{user}",
+        "lowerdir={},upperdir={},workdir={},index=off,metacopy=off,redirect_dir=nofollow{volatile}{user}",
         lower.join(":"),
         by_fd(upper),
         by_fd(work)

@@ -8,8 +8,8 @@ use rustix::fs::{
     AtFlags, CWD, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, unlinkat,
 };
 use rustix::io::Errno;
-use rustix::mount::{UnmountFlags, unmount};
 
+use super::overlay;
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::layer;
 
@@ -67,13 +67,7 @@ impl Scratch {
 
     /// Removes it and what is mounted in it; nothing is fine.
     pub(super) fn remove(&self) -> Result<()> {
-        match unmount(self.rootfs(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
-            // Nothing is mounted there, there is nothing, or nobody but root may ask.
-            Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::PERM) => {}
-            Err(errno) => {
-                return Err(errno).doing(|| format!("unmount {}", quote_path(&self.rootfs())));
-            }
-        }
+        overlay::unmount_bundle(&self.path)?;
         layer::clear(self.directory.as_fd())?;
         match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -30,7 +30,7 @@ use super::{Digest, Image};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::sys::SysResult;
 
-pub use record::{Listed, Record, Unit, UnitKind};
+pub use record::{Listed, Record, Unit, UnitKind, mount_source};
 pub use remove::{Prune, Pruned};
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -71,6 +71,12 @@ pub struct Held {
 }
 
 impl Held {
+    /// The directory that says what the root is like, if a layer does.
+    pub fn root(&self) -> Option<BorrowedFd<'_>> {
+        let root = self.layers.get(self.record.root?)?;
+        Some(root.as_fd())
+    }
+
     /// The descriptor whose lock keeps the image. A process that inherits it keeps the image too.
     pub fn lease(&self) -> BorrowedFd<'_> {
         self.lease.as_fd()

@@ -118,7 +118,7 @@ pub struct Listed {
     pub record: Record,
     /// When a sandbox of it began last, in seconds since 1970.
     pub used: u64,
-    /// Whether one runs now.
+    /// Whether one runs now, or a bundle has its layers mounted.
     pub in_use: bool,
 }
 
@@ -153,7 +153,7 @@ impl ImageStore {
         Ok(Some(Listed {
             record,
             used: u64::try_from(used.st_mtime).unwrap_or(0),
-            in_use: is_leased(&directory),
+            in_use: user(&directory, digest).is_some(),
         }))
     }
 
@@ -220,12 +220,33 @@ impl ImageStore {
     }
 }
 
-/// Whether a sandbox of the image runs.
-pub(super) fn is_leased(directory: &OwnedFd) -> bool {
+/// Who needs an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum User {
+    /// A `launch` that runs.
+    Sandbox,
+    /// A bundle on whose `rootfs` its layers are mounted.
+    Bundle,
+}
+
+/// Who needs the image of which this is the directory.
+pub(super) fn user(directory: &OwnedFd, digest: &Digest) -> Option<User> {
     let open = || openat(directory, ".", DIRECTORY, Mode::empty());
-    open().is_ok_and(|other| {
+    let is_leased = open().is_ok_and(|other| {
         flock(&other, FlockOperation::NonBlockingLockExclusive) == Err(Errno::WOULDBLOCK)
-    })
+    });
+    if is_leased {
+        return Some(User::Sandbox);
+    }
+    // Who unpacked the bundle has ended, so that no lock tells of it: the mount itself does, wherever it was moved.
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let source = format!(" - overlay {} ", mount_source(digest));
+    mounts.contains(&source).then_some(User::Bundle)
+}
+
+/// What an overlay mount of a bundle has as its source.
+pub fn mount_source(digest: &Digest) -> String {
+    format!("stockade:{digest}")
 }
 
 /// Now, in seconds since 1970.

@@ -8,7 +8,7 @@ use rustix::fs::{FlockOperation, Mode, openat, renameat};
 use rustix::io::Errno;
 
 use super::incoming::remove;
-use super::record::{Unit, UnitKind, is_leased};
+use super::record::{Unit, UnitKind, User, user};
 use super::{DIRECTORY, ImageStore, names};
 use crate::error::{Doing, Error, Result, quote};
 use crate::image::Digest;
@@ -109,14 +109,20 @@ impl ImageStore {
     fn check_unused(&self, digest: &Digest) -> Result<()> {
         let doing = || format!("remove image {digest}");
         let path = format!("images/sha256/{}", digest.encoded());
-        match self.open_below(&path) {
-            Ok(directory) if is_leased(&directory) => Err(Error::new(
-                doing(),
-                "image is being used by a running sandbox",
-            )
-            .hint("end the launch that uses it first")),
-            Ok(_) | Err(Errno::NOENT) => Ok(()),
-            Err(errno) => Err(errno).doing(doing),
+        let directory = match self.open_below(&path) {
+            Err(Errno::NOENT) => return Ok(()),
+            other => other.doing(doing)?,
+        };
+        match user(&directory, digest) {
+            None => Ok(()),
+            Some(User::Sandbox) => {
+                let cause = "image is being used by a running sandbox";
+                Err(Error::new(doing(), cause).hint("end the launch that uses it first"))
+            }
+            Some(User::Bundle) => {
+                let cause = "image is being used by a bundle, as the mount on its rootfs";
+                Err(Error::new(doing(), cause).hint("umount the rootfs of that bundle first"))
+            }
         }
     }
 
