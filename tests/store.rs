@@ -754,3 +754,27 @@ fn a_bundle_of_mounted_layers_runs_and_holds_its_image() {
     assert_idle(&bundle);
     bundle.assert_clean();
 }
+
+#[test]
+fn a_store_that_cannot_hold_an_overlay_is_not_used_and_the_image_is_launched() {
+    let bundle = ready();
+    let image = Image::new(&bundle, "image", vec![base().end()]);
+    let dirs = ["lower", "upper", "work", "stacked"].map(|name| bundle.outside(name));
+    // overlayfs writes to no overlay.
+    let script = "mount -t overlay -o lowerdir=$3,upperdir=$4,workdir=$5 stacked $6 && \
+        exec \"$0\" --root \"$2\" launch --store $6/store \"$1\"";
+    let call = Call::new("unshare", &bundle.temp().join("calls"))
+        .args(["-m", "sh", "-c", script])
+        .arg(crate::harness::runtime())
+        .arg(&image.path)
+        .arg(bundle.state_dir())
+        .args(dirs);
+    let out = call.output();
+    assert_eq!(out.ok(), "1500\n");
+    assert!(
+        out.stderr
+            .starts_with("warning: the image is unpacked each time: mount"),
+        "{out:#?}"
+    );
+    bundle.assert_clean();
+}

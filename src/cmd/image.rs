@@ -225,7 +225,7 @@ mod tests {
             in_use: false,
         };
         let expected = "\
-DIGEST         NAME           PLATFORM      LAYERS   SIZE      STORED                 USED
+DIGEST         NAME          PLATFORM      LAYERS   SIZE      STORED                 USED
 0a0a0a0a0a0a   a\\u{1b}[31m   linux/amd64   1        2.0 KiB   1970-01-01T00:00:00Z   1970-01-02T00:00:00Z";
         assert_eq!(table(&[listed]), expected);
     }

@@ -31,8 +31,14 @@ impl ImageStore {
             return Ok(None);
         };
         let _lock = self.lock(FlockOperation::LockShared)?;
-        let Some(held) = self.hold(key)? else {
-            return Ok(None);
+        let held = match self.hold(key) {
+            Ok(Some(held)) => held,
+            Ok(None) => return Ok(None),
+            // Whoever fills writes it anew.
+            Err(error) => {
+                log::warn!("{error}");
+                return Ok(None);
+            }
         };
         if !held.record.layers.iter().eq(diff_ids(image)) {
             return Ok(None);

@@ -282,7 +282,7 @@ fn read<T: DeserializeOwned>(
 
 fn damaged(doing: String, cause: &str) -> Error {
     Error::new(doing, format!("it is damaged: {cause}"))
-        .hint("stockade image prune removes what is damaged")
+        .hint("stockade image prune --all removes what is damaged")
 }
 
 /// Writes a record as a whole or not at all.
