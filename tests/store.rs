@@ -123,17 +123,12 @@ struct Image {
 }
 
 impl Image {
-    fn new(bundle: &Bundle, name: &str, layers: Vec<Vec<u8>>) -> Self {
-        let diff_ids = layers.iter().map(|layer| hex(layer)).collect();
-        Self::with_diff_ids(bundle, name, layers, diff_ids)
+    fn new(bundle: &Bundle, name: &str, layers: &[Vec<u8>]) -> Self {
+        let diff_ids: Vec<String> = layers.iter().map(|layer| hex(layer)).collect();
+        Self::with_diff_ids(bundle, name, layers, &diff_ids)
     }
 
-    fn with_diff_ids(
-        bundle: &Bundle,
-        name: &str,
-        layers: Vec<Vec<u8>>,
-        diff_ids: Vec<String>,
-    ) -> Self {
+    fn with_diff_ids(bundle: &Bundle, name: &str, layers: &[Vec<u8>], diff_ids: &[String]) -> Self {
         let path = bundle.temp().join(name);
         fs::create_dir_all(path.join("blobs/sha256")).unwrap();
         let write = |bytes: &[u8], kind: &str| {
@@ -241,7 +236,7 @@ fn second_launch_reads_no_layer() {
         Layer::new().file("hello", "from the layer\n").end(),
     ];
     let diff_ids = layers.iter().map(|layer| hex(layer)).collect();
-    let image = Image::new(&bundle, "image", layers);
+    let image = Image::new(&bundle, "image", &layers);
     assert_eq!(sh(&bundle, &image, "cat /hello").ok(), "from the layer\n");
     assert_eq!(stored(&bundle), sorted(diff_ids));
     image.spoil();
@@ -259,7 +254,7 @@ const WALK: &str = "find / -path /proc -prune -o -path /sys -prune -o -path /dev
     -o -type f -exec sha256sum {} \\;";
 
 #[track_caller]
-fn shows_what_unpacking_makes(layers: Vec<Vec<u8>>) {
+fn shows_what_unpacking_makes(layers: &[Vec<u8>]) {
     let bundle = Bundle::new();
     let image = Image::new(&bundle, "image", layers);
     let walk = |flags: &[&str]| {
@@ -279,7 +274,7 @@ fn shows_what_unpacking_makes(layers: Vec<Vec<u8>>) {
 
 #[test]
 fn whiteouts_hide_in_the_overlay_what_they_remove_from_a_tree() {
-    shows_what_unpacking_makes(vec![
+    shows_what_unpacking_makes(&[
         base()
             .file("gone", "x")
             .dir("emptied")
@@ -321,7 +316,7 @@ fn whiteouts_hide_in_the_overlay_what_they_remove_from_a_tree() {
 
 #[test]
 fn a_layer_that_leaves_out_parents_shows_those_below_as_they_are() {
-    shows_what_unpacking_makes(vec![
+    shows_what_unpacking_makes(&[
         base()
             .dir_mode("mode", 0o710)
             .dir("usr")
@@ -341,7 +336,7 @@ fn a_layer_that_leaves_out_parents_shows_those_below_as_they_are() {
 #[test]
 fn equal_layers_are_mounted_once() {
     let twice = Layer::new().file(".wh.x", "").file("y", "y").end();
-    shows_what_unpacking_makes(vec![
+    shows_what_unpacking_makes(&[
         base().file("x", "x").end(),
         twice.clone(),
         Layer::new().file("x", "again").file(".wh.y", "").end(),
@@ -358,16 +353,16 @@ fn more_layers_than_fit_the_options_of_a_mount_are_shown_all_the_same() {
             .file("last", &i.to_string())
             .end()
     }));
-    shows_what_unpacking_makes(layers);
+    shows_what_unpacking_makes(&layers);
 }
 
 #[test]
 fn images_share_the_layers_that_they_have_in_common() {
     let bundle = ready();
     let (base, own) = (base().end(), Layer::new().file("own", "x").end());
-    let one = Image::new(&bundle, "one", vec![base.clone()]);
+    let one = Image::new(&bundle, "one", std::slice::from_ref(&base));
     sh(&bundle, &one, "true").ok();
-    let two = Image::new(&bundle, "two", vec![base.clone(), own.clone()]);
+    let two = Image::new(&bundle, "two", &[base.clone(), own.clone()]);
     fs::write(&two.blobs[0], vec![0; base.len()]).unwrap();
     sh(&bundle, &two, "cat /own").ok();
     assert_eq!(stored(&bundle), sorted(vec![hex(&base), hex(&own)]));
@@ -382,7 +377,7 @@ fn images_share_the_layers_that_they_have_in_common() {
 fn list_shows_digest_names_and_layers() {
     let bundle = ready();
     let layer = base().end();
-    let image = Image::new(&bundle, "name", vec![layer.clone()]);
+    let image = Image::new(&bundle, "name", std::slice::from_ref(&layer));
     sh(&bundle, &image, "true").ok();
     let list = bundle
         .call(&["image", "list", "--format", "json"])
@@ -407,11 +402,11 @@ fn list_shows_digest_names_and_layers() {
 #[test]
 fn an_image_in_use_is_neither_removed_nor_pruned() {
     let bundle = ready();
-    let image = Image::new(&bundle, "name", vec![base().end()]);
+    let image = Image::new(&bundle, "name", &[base().end()]);
     let other = Image::new(
         &bundle,
         "other",
-        vec![base().end(), Layer::new().file("o", "").end()],
+        &[base().end(), Layer::new().file("o", "").end()],
     );
     sh(&bundle, &other, "true").ok();
     let run = sleeping(&bundle, &image);
@@ -446,7 +441,7 @@ fn first_launches_at_once_unpack_each_layer_once() {
     let image = Image::new(
         &bundle,
         "image",
-        vec![base().end(), Layer::new().file("x", "x").end()],
+        &[base().end(), Layer::new().file("x", "x").end()],
     );
     let calls: Vec<Running> = (0..4)
         .map(|_| {
@@ -466,7 +461,7 @@ fn first_launches_at_once_unpack_each_layer_once() {
 #[test]
 fn a_killed_launch_leaves_no_mount_and_no_scratch() {
     let bundle = ready();
-    let image = Image::new(&bundle, "name", vec![base().end()]);
+    let image = Image::new(&bundle, "name", &[base().end()]);
     let run = sleeping(&bundle, &image);
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let store = bundle.image_store();
@@ -489,8 +484,8 @@ fn a_killed_launch_leaves_no_mount_and_no_scratch() {
 fn what_a_killed_process_left_half_unpacked_goes() {
     let bundle = ready();
     let (base, other) = (base().end(), Layer::new().file("x", "right").end());
-    let image = Image::new(&bundle, "image", vec![base.clone(), other.clone()]);
-    let one = Image::new(&bundle, "one", vec![base]);
+    let image = Image::new(&bundle, "image", &[base.clone(), other.clone()]);
+    let one = Image::new(&bundle, "one", &[base]);
     sh(&bundle, &one, "true").ok();
     let incoming = bundle.image_store().join("incoming");
     let left = [
@@ -514,14 +509,14 @@ fn a_layer_that_is_not_what_the_image_says_never_gets_in() {
     let bundle = ready();
     let (good, bad) = (base().end(), Layer::new().file("x", "bad").end());
     let claimed = hex(b"something else");
-    let diff_ids = vec![hex(&good), claimed.clone()];
-    let image = Image::with_diff_ids(&bundle, "image", vec![good.clone(), bad], diff_ids);
+    let diff_ids = [hex(&good), claimed.clone()];
+    let image = Image::with_diff_ids(&bundle, "image", &[good.clone(), bad], &diff_ids);
     let out = sh(&bundle, &image, "true");
     out.fails(125, &["unpacks to sha256:", &claimed]);
     assert!(!stored(&bundle).contains(&claimed));
     assert_idle(&bundle);
     // Right by its digest when it was opened, and damaged within.
-    let image = Image::new(&bundle, "damaged", vec![good]);
+    let image = Image::new(&bundle, "damaged", &[good]);
     let mut bytes = fs::read(&image.blobs[0]).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
@@ -537,7 +532,7 @@ fn a_layer_that_is_not_what_the_image_says_never_gets_in() {
 #[test]
 fn nobody_else_may_enter_the_store() {
     let bundle = ready();
-    let image = Image::new(&bundle, "image", vec![base().end()]);
+    let image = Image::new(&bundle, "image", &[base().end()]);
     sh(&bundle, &image, "true").ok();
     let store = bundle.image_store();
     for place in [
@@ -572,7 +567,7 @@ fn a_full_disk_leaves_nothing() {
     let image = Image::new(
         &bundle,
         "image",
-        vec![base().end(), Layer::new().file("big", &big).end()],
+        &[base().end(), Layer::new().file("big", &big).end()],
     );
     let store = bundle.outside("small");
     let script = "mount -t tmpfs -o size=4m,mode=700 small \"$1\" && \"$0\" --root \"$3\" launch --store \"$1\" \"$2\"; \
@@ -609,7 +604,7 @@ fn an_image_forges_neither_whiteouts_nor_redirects() {
     let image = Image::new(
         &bundle,
         "image",
-        vec![
+        &[
             base()
                 .dir("dir")
                 .file("dir/kept", "kept\n")
@@ -635,7 +630,7 @@ fn an_image_forges_neither_whiteouts_nor_redirects() {
     let image = Image::new(
         &bundle,
         "device",
-        vec![base().dir("dir").file("dir/kept", "").end(), forged.clone()],
+        &[base().dir("dir").file("dir/kept", "").end(), forged.clone()],
     );
     let out = sh(&bundle, &image, "true");
     out.fails(
@@ -649,7 +644,7 @@ fn an_image_forges_neither_whiteouts_nor_redirects() {
 #[test]
 fn what_a_sandbox_writes_is_not_in_the_next_one() {
     let bundle = Bundle::new();
-    let image = Image::new(&bundle, "image", vec![base().file("f", "layer\n").end()]);
+    let image = Image::new(&bundle, "image", &[base().file("f", "layer\n").end()]);
     let config = ["--user", "0:0"];
     for _ in 0..2 {
         let out = launch(&bundle, &image, &config, "cat /f; echo x > /f; true").output();
@@ -668,7 +663,7 @@ fn second_launch_without_root_reads_no_layer() {
     let image = Image::new(
         &bundle,
         "image",
-        vec![
+        &[
             base().file("gone", "").dir("d").file("d/lower", "").end(),
             Layer::new()
                 .file(".wh.gone", "")
@@ -714,7 +709,7 @@ fn second_launch_without_root_reads_no_layer() {
 #[test]
 fn a_bundle_of_mounted_layers_runs_and_holds_its_image() {
     let bundle = ready();
-    let image = Image::new(&bundle, "image", vec![base().file("f", "layer\n").end()]);
+    let image = Image::new(&bundle, "image", &[base().file("f", "layer\n").end()]);
     let target = bundle.temp().join("mounted");
     let unpack = || {
         let call = bundle.call(&["unpack", "--overlay"]).arg(&image.path);
@@ -758,7 +753,7 @@ fn a_bundle_of_mounted_layers_runs_and_holds_its_image() {
 #[test]
 fn a_store_that_cannot_hold_an_overlay_is_not_used_and_the_image_is_launched() {
     let bundle = ready();
-    let image = Image::new(&bundle, "image", vec![base().end()]);
+    let image = Image::new(&bundle, "image", &[base().end()]);
     let dirs = ["lower", "upper", "work", "stacked"].map(|name| bundle.outside(name));
     // overlayfs writes to no overlay.
     let script = "mount -t overlay -o lowerdir=$3,upperdir=$4,workdir=$5 stacked $6 && \

@@ -111,7 +111,11 @@ enum Place {
     /// Unpacked to the scratch directory. The state directory may be in memory, which layers would fill.
     Unpacked,
     /// An overlay of the image store's layers.
-    Stored(ImageStore, Held),
+    Stored {
+        /// For the scratch directory.
+        parent: PathBuf,
+        held: Box<Held>,
+    },
 }
 
 impl Place {
@@ -119,14 +123,14 @@ impl Place {
         match self {
             Self::State(path) => Scratch::make(path),
             Self::Unpacked => Scratch::make(Path::new("/var/tmp")),
-            Self::Stored(images, _) => Scratch::make(&images.scratch()),
+            Self::Stored { parent, .. } => Scratch::make(parent),
         }
     }
 
     /// What keeps the image in the store.
     fn lease(&self) -> Option<BorrowedFd<'_>> {
         match self {
-            Self::Stored(_, held) => Some(held.lease()),
+            Self::Stored { held, .. } => Some(held.lease()),
             _ => None,
         }
     }
@@ -144,15 +148,19 @@ fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place
     overlay::leave_host()?;
     let images = ImageStore::open(path)?;
     let limits = image::layer::Limits::default();
-    if let Some(held) = images.find(image, &limits)? {
-        return Ok(Place::Stored(images, held));
-    }
-    if let Err(error) = overlay::check(&images.scratch()) {
+    let parent = images.scratch();
+    let found = images.find(image, &limits)?;
+    if found.is_none()
+        && let Err(error) = overlay::check(&parent)
+    {
         log::warn!("the image is unpacked each time: {error}");
         return Ok(Place::Unpacked);
     }
-    let held = images.fill(image, &limits)?;
-    Ok(Place::Stored(images, held))
+    let held = found.map_or_else(|| images.fill(image, &limits), Ok)?;
+    Ok(Place::Stored {
+        parent,
+        held: Box::new(held),
+    })
 }
 
 fn launch_in(
@@ -222,7 +230,7 @@ impl Scratch {
                 let path = quote_path(&image.path);
                 format!("open the root filesystem {path}")
             }),
-            (Some(_), Place::Stored(_, held)) => overlay::mount(held, self),
+            (Some(_), Place::Stored { held, .. }) => overlay::mount(held, self),
             (Some(image), Place::Unpacked) => self.unpacked_root(image),
         }
     }

@@ -142,7 +142,6 @@ impl<'a> Filling<'a> {
         let incoming = match self.wish(unit)? {
             Wish::There(found) if found.needs_bottom && index > 0 => return Ok(false),
             Wish::There(found) => return self.take(unit, found).map(|()| true),
-            Wish::Busy => unreachable!("`wish` waits"),
             Wish::Ours(incoming) => incoming,
         };
         let before = self.budget.clone();
@@ -168,7 +167,6 @@ impl<'a> Filling<'a> {
         };
         let incoming = match self.wish(&unit)? {
             Wish::There(found) => return self.take(&unit, found),
-            Wish::Busy => unreachable!("`wish` waits"),
             Wish::Ours(incoming) => incoming,
         };
         let found = unpacked::together(self.image, last, &incoming, &mut self.budget)?;
@@ -180,12 +178,14 @@ impl<'a> Filling<'a> {
 
     /// Waits for others only while holding nothing that they may wait for.
     fn wish(&mut self, unit: &Unit) -> Result<Wish<'a>> {
-        match self.store.wish(unit, Patience::None)? {
-            Wish::Busy => {
-                self.place()?;
-                self.store.wish(unit, Patience::Wait)
+        loop {
+            if let Some(wish) = self.store.wish(unit, Patience::None)? {
+                return Ok(wish);
             }
-            wish => Ok(wish),
+            self.place()?;
+            if let Some(wish) = self.store.wish(unit, Patience::Wait)? {
+                return Ok(wish);
+            }
         }
     }
 

@@ -30,8 +30,6 @@ pub(super) enum Wish<'a> {
     There(UnitRecord),
     /// It is the caller's to fill.
     Ours(Incoming<'a>),
-    /// Somebody else is filling it.
-    Busy,
 }
 
 /// Whether to wait for whoever fills a unit.
@@ -44,12 +42,12 @@ pub(super) enum Patience {
 }
 
 impl ImageStore {
-    /// The unit if it is there, else a place to unpack it to.
-    pub(super) fn wish(&self, unit: &Unit, patience: Patience) -> Result<Wish<'_>> {
+    /// The unit if it is there, else a place to unpack it to; `None` while somebody else is filling it.
+    pub(super) fn wish(&self, unit: &Unit, patience: Patience) -> Result<Option<Wish<'_>>> {
         let doing = || format!("make a place for layer {}", unit.digest);
         loop {
             if let Some(found) = self.unit(unit)? {
-                return Ok(Wish::There(found));
+                return Ok(Some(Wish::There(found)));
             }
             let incoming = self.open_below("incoming").doing(doing)?;
             let name = unit.incoming();
@@ -63,7 +61,7 @@ impl ImageStore {
             };
             match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
-                Err(Errno::WOULDBLOCK) if patience == Patience::None => return Ok(Wish::Busy),
+                Err(Errno::WOULDBLOCK) if patience == Patience::None => return Ok(None),
                 Err(Errno::WOULDBLOCK) => {
                     log::info!("waiting for layer {}, which is being unpacked", unit.digest);
                     let lock = || flock(&directory, FlockOperation::LockExclusive);
@@ -77,10 +75,12 @@ impl ImageStore {
             }
             // Somebody may have begun and ended between the first look and the lock.
             let Some(found) = self.unit(unit)? else {
-                return self.ours(unit, directory).map(Wish::Ours);
+                return self
+                    .ours(unit, directory)
+                    .map(|ours| Some(Wish::Ours(ours)));
             };
             remove(incoming.as_fd(), &name, directory.as_fd())?;
-            return Ok(Wish::There(found));
+            return Ok(Some(Wish::There(found)));
         }
     }
 
