@@ -3,183 +3,22 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use nix::mount::umount;
 use rustix::process::Signal;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 use tar::EntryType;
 
 use crate::harness::{Bundle, Call, Output, Running, eventually, installed, skip};
-
-fn hex(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// A layer under construction.
-struct Layer(tar::Builder<Vec<u8>>);
-
-impl Layer {
-    fn new() -> Self {
-        Self(tar::Builder::new(Vec::new()))
-    }
-
-    fn entry(mut self, kind: EntryType, path: &str, mode: u32, target: &str, body: &[u8]) -> Self {
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(kind);
-        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
-        header.as_mut_bytes()[157..157 + target.len()].copy_from_slice(target.as_bytes());
-        header.set_mode(mode);
-        header.set_mtime(1_000_000_000);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_size(body.len() as u64);
-        header.set_device_major(0).unwrap();
-        header.set_device_minor(0).unwrap();
-        header.set_cksum();
-        self.0.append(&header, body).unwrap();
-        self
-    }
-
-    fn dir(self, path: &str) -> Self {
-        self.dir_mode(path, 0o755)
-    }
-
-    fn dir_mode(self, path: &str, mode: u32) -> Self {
-        self.entry(EntryType::Directory, path, mode, "", b"")
-    }
-
-    fn file(self, path: &str, body: &str) -> Self {
-        self.entry(EntryType::Regular, path, 0o644, "", body.as_bytes())
-    }
-
-    fn symlink(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Symlink, path, 0o777, target, b"")
-    }
-
-    fn hard_link(self, path: &str, target: &str) -> Self {
-        self.entry(EntryType::Link, path, 0o644, target, b"")
-    }
-
-    /// The next entry's extended attributes.
-    fn xattrs(mut self, all: &[(&str, &[u8])]) -> Self {
-        let mut body = Vec::new();
-        for (name, value) in all {
-            let record = [b" SCHILY.xattr.", name.as_bytes(), b"=", value, b"\n"].concat();
-            let mut length = record.len() + 1;
-            while length != record.len() + length.to_string().len() {
-                length = record.len() + length.to_string().len();
-            }
-            body.extend_from_slice(length.to_string().as_bytes());
-            body.extend_from_slice(&record);
-        }
-        let mut header = tar::Header::new_ustar();
-        header.set_entry_type(EntryType::XHeader);
-        header.set_path("pax").unwrap();
-        header.set_size(body.len() as u64);
-        header.set_cksum();
-        self.0.append(&header, &body[..]).unwrap();
-        self
-    }
-
-    fn end(self) -> Vec<u8> {
-        self.0.into_inner().unwrap()
-    }
-}
-
-/// The lowest layer of every image here: busybox with its applets.
-fn base() -> Layer {
-    let busybox = fs::read(installed("busybox").unwrap()).unwrap();
-    let mut layer = Layer::new().dir("./").dir("bin").entry(
-        EntryType::Regular,
-        "bin/busybox",
-        0o755,
-        "",
-        &busybox,
-    );
-    for applet in [
-        "sh",
-        "cat",
-        "echo",
-        "find",
-        "id",
-        "sha256sum",
-        "sleep",
-        "stat",
-        "true",
-    ] {
-        layer = layer.symlink(&format!("bin/{applet}"), "busybox");
-    }
-    layer.dir_mode("tmp", 0o1777)
-}
-
-/// An image layout.
-struct Image {
-    path: PathBuf,
-    blobs: Vec<PathBuf>,
-}
-
-impl Image {
-    fn new(bundle: &Bundle, name: &str, layers: &[Vec<u8>]) -> Self {
-        let diff_ids: Vec<String> = layers.iter().map(|layer| hex(layer)).collect();
-        Self::with_diff_ids(bundle, name, layers, &diff_ids)
-    }
-
-    fn with_diff_ids(bundle: &Bundle, name: &str, layers: &[Vec<u8>], diff_ids: &[String]) -> Self {
-        let path = bundle.temp().join(name);
-        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-        let write = |bytes: &[u8], kind: &str| {
-            let digest = hex(bytes);
-            fs::write(path.join("blobs/sha256").join(&digest), bytes).unwrap();
-            json!({"mediaType": format!("application/vnd.oci.image.{kind}"),
-                "digest": format!("sha256:{digest}"), "size": bytes.len()})
-        };
-        let diff_ids: Vec<String> = diff_ids.iter().map(|hex| format!("sha256:{hex}")).collect();
-        let config = json!({
-            "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
-            "os": "linux",
-            "config": {"User": "1500:1600", "Cmd": ["/bin/sh", "-c", "id -u"]},
-            "rootfs": {"type": "layers", "diff_ids": diff_ids},
-        });
-        let described: Vec<Value> = layers
-            .iter()
-            .map(|layer| write(layer, "layer.v1.tar"))
-            .collect();
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": "application/vnd.oci.image.manifest.v1+json",
-            "config": write(config.to_string().as_bytes(), "config.v1+json"),
-            "layers": described,
-        });
-        let mut manifest = write(manifest.to_string().as_bytes(), "manifest.v1+json");
-        manifest["annotations"] = json!({"org.opencontainers.image.ref.name": name});
-        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
-        fs::write(path.join("index.json"), index.to_string()).unwrap();
-        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-        let blobs = layers
-            .iter()
-            .map(|layer| path.join("blobs/sha256").join(hex(layer)))
-            .collect();
-        Self { path, blobs }
-    }
-
-    /// The layers' blobs become zeros of the same length.
-    fn spoil(&self) {
-        for blob in &self.blobs {
-            let length = fs::metadata(blob).unwrap().len() as usize;
-            fs::write(blob, vec![0; length]).unwrap();
-        }
-    }
-}
+use crate::layered::{Image, Layer, base, hex};
 
 fn ready() -> Bundle {
     Bundle::new().profile(None)
 }
 
-fn launch(bundle: &Bundle, image: &Image, flags: &[&str], script: &str) -> Call {
+pub(crate) fn launch(bundle: &Bundle, image: &Image, flags: &[&str], script: &str) -> Call {
     bundle
         .call(&["launch"])
         .args(flags)
@@ -222,7 +61,7 @@ fn sorted(mut all: Vec<String>) -> Vec<String> {
 
 /// Nothing is on its way in, and no sandbox has left anything.
 #[track_caller]
-fn assert_idle(bundle: &Bundle) {
+pub(crate) fn assert_idle(bundle: &Bundle) {
     for place in ["incoming", "scratch"] {
         assert_eq!(names(&bundle.image_store().join(place)), [""; 0], "{place}");
     }
@@ -245,115 +84,6 @@ fn second_launch_reads_no_layer() {
     out.fails(125, &["layer"]);
     assert_idle(&bundle);
     bundle.assert_clean();
-}
-
-/// Every object with type, mode, owner, times and target, and what is in the files.
-const WALK: &str = "find / -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /tmp -prune \
-    -o ! -path / -exec stat -c '%N %f %u %g %Y' {} \\; ; stat -c '%n %f %u %g' /; \
-    find / -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /tmp -prune \
-    -o -type f -exec sha256sum {} \\;";
-
-#[track_caller]
-fn shows_what_unpacking_makes(layers: &[Vec<u8>]) {
-    let bundle = Bundle::new();
-    let image = Image::new(&bundle, "image", layers);
-    let walk = |flags: &[&str]| {
-        let out = launch(&bundle, &image, &[&["--user", "0:0"], flags].concat(), WALK).output();
-        let lines = out.lines();
-        let mut lines: Vec<String> = lines.into_iter().map(str::to_owned).collect();
-        lines.sort();
-        lines
-    };
-    let flat = walk(&["--no-store"]);
-    assert!(flat.len() > 12, "{flat:#?}");
-    for time in ["first", "second"] {
-        assert_eq!(walk(&[]), flat, "{time}");
-    }
-    assert_idle(&bundle);
-}
-
-#[test]
-fn whiteouts_hide_in_the_overlay_what_they_remove_from_a_tree() {
-    shows_what_unpacking_makes(&[
-        base()
-            .file("gone", "x")
-            .dir("emptied")
-            .file("emptied/a", "a")
-            .dir("emptied/below")
-            .file("emptied/below/b", "b")
-            .dir("replaced")
-            .file("replaced/old", "old")
-            .file("becomes-dir", "x")
-            .dir("becomes-file")
-            .file("becomes-file/x", "x")
-            .symlink("link", "emptied")
-            .end(),
-        Layer::new()
-            .file(".wh.gone", "")
-            .dir("emptied")
-            .file("emptied/.wh..wh..opq", "")
-            .file("emptied/new", "new")
-            .file(".wh.replaced", "")
-            .dir("replaced")
-            .file("replaced/new", "new")
-            .file(".wh.becomes-dir", "")
-            .dir("becomes-dir")
-            .file("becomes-dir/y", "y")
-            .file("becomes-file", "z")
-            .dir("link")
-            .file("link/z", "z")
-            .file(".wh.never-was", "")
-            .end(),
-        Layer::new()
-            .dir_mode("./", 0o711)
-            .file("gone", "again")
-            .dir_mode("emptied", 0o700)
-            .file("emptied/.wh.new", "")
-            .hard_link("twice", "gone")
-            .end(),
-    ]);
-}
-
-#[test]
-fn a_layer_that_leaves_out_parents_shows_those_below_as_they_are() {
-    shows_what_unpacking_makes(&[
-        base()
-            .dir_mode("mode", 0o710)
-            .dir("usr")
-            .dir("usr/lib")
-            .symlink("lib", "usr/lib")
-            .file("target", "x")
-            .end(),
-        Layer::new()
-            .file("mode/inside", "a")
-            .file("lib/follows-the-link", "b")
-            .hard_link("hard", "target")
-            .end(),
-        Layer::new().dir("mode2").file("mode2/x", "c").end(),
-    ]);
-}
-
-#[test]
-fn equal_layers_are_mounted_once() {
-    let twice = Layer::new().file(".wh.x", "").file("y", "y").end();
-    shows_what_unpacking_makes(&[
-        base().file("x", "x").end(),
-        twice.clone(),
-        Layer::new().file("x", "again").file(".wh.y", "").end(),
-        twice,
-    ]);
-}
-
-#[test]
-fn more_layers_than_fit_the_options_of_a_mount_are_shown_all_the_same() {
-    let mut layers = vec![base().end()];
-    layers.extend((0..150).map(|i| {
-        Layer::new()
-            .file(&format!("f{i}"), "x")
-            .file("last", &i.to_string())
-            .end()
-    }));
-    shows_what_unpacking_makes(&layers);
 }
 
 #[test]
