@@ -14,7 +14,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "update", "delete",
         ],
     ),
-    ("Images", &["unpack"]),
+    ("Images", &["unpack", "image"]),
     ("Configuration", &["spec", "plan", "features"]),
 ];
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::image::StoreFlag;
 use super::plan::Format;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
@@ -47,6 +48,12 @@ pub struct Launch {
     /// User and group, by number or by name inside
     #[arg(long, short, value_name = "USER[:GROUP]", value_parser = user)]
     pub user: Option<String>,
+    /// Where layers are kept.
+    #[command(flatten)]
+    pub store: StoreFlag,
+    /// Unpack the image for this launch alone and keep nothing
+    #[arg(long, conflicts_with = "store")]
+    pub no_store: bool,
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
@@ -138,6 +145,7 @@ impl Launch {
                 Tty::Always => container::Tty::Always,
                 Tty::Never => container::Tty::Never,
             },
+            images: (!self.no_store).then(|| self.store.path()).flatten(),
             report_flags: match self.format {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],

@@ -8,6 +8,7 @@ pub mod events;
 pub mod exit;
 pub mod features;
 mod global;
+pub mod image;
 pub mod inside;
 pub mod kill;
 pub mod launch;

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use rustix::fs::Mode;
 
+use super::image::StoreFlag;
 use super::{ExitCode, Global, print};
 use crate::container::{self, Keeper};
 use crate::error::{Doing, Error, Result, quote_path};
+use crate::image::store::ImageStore;
 use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
 use crate::spec;
@@ -30,6 +32,12 @@ pub struct Unpack {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Mount the image's layers from the store on rootfs instead of unpacking them; umount BUNDLE/rootfs ends it
+    #[arg(long)]
+    pub overlay: bool,
+    /// Where they are kept.
+    #[command(flatten)]
+    pub store: StoreFlag,
 }
 
 /// Carries `unpack` out.
@@ -52,8 +60,19 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     }
     // What is made gets the modes that are meant: the program of an image is rarely root.
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if arguments.overlay && !rustix::process::geteuid().is_root() {
+        return Err(
+            Error::new("unpack --overlay", "only root may mount on the host")
+                .hint("`stockade launch` mounts where the host does not see it"),
+        );
+    }
     let partial = Partial::beside(&arguments.bundle)?;
-    let unpacked = fill(&partial.path, &image, global)?;
+    let unpacked = if arguments.overlay {
+        mount(&partial.path, &image, &arguments.store)?
+    } else {
+        unpack(&partial.path, &image)?
+    };
+    configure(&partial.path, &image, global)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     drop(partial);
     for warning in &unpacked.warnings {
@@ -71,13 +90,35 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
+/// The layers into `rootfs`.
+fn unpack(bundle: &Path, image: &Image) -> Result<Unpacked> {
     let root = bundle.join("rootfs");
     fs::DirBuilder::new()
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+    image::unpack(image, &root, image::layer::Limits::default())
+}
+
+/// The layers as they are in the store, on `rootfs`.
+fn mount(bundle: &Path, image: &Image, store: &StoreFlag) -> Result<Unpacked> {
+    if ImageStore::key(image).is_none() {
+        let image = format!("mount {}", quote_path(&image.path));
+        let cause = "it says no digests of its layers' content";
+        return Err(Error::new(image, cause).hint("unpack it without --overlay"));
+    }
+    let record = container::mount_bundle(&store.find()?, image, bundle)?;
+    Ok(Unpacked {
+        layers: record.layers.len(),
+        entries: record.entries,
+        bytes: record.bytes,
+        warnings: Vec::new(),
+    })
+}
+
+/// Writes config.json.
+fn configure(bundle: &Path, image: &Image, global: &Global) -> Result<()> {
+    let root = bundle.join("rootfs");
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
         rustix::process::geteuid().as_raw(),
@@ -97,8 +138,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
     fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
-        .doing(|| "write config.json")?;
-    Ok(unpacked)
+        .doing(|| "write config.json")
 }
 
 /// A directory beside the one to be made, which goes unless it is renamed, also if this process is killed.
@@ -116,7 +156,7 @@ impl Partial {
             .create(&path)
             .doing(|| format!("make {}", quote_path(&path)))?;
         let mut partial = Self { path, keeper: None };
-        partial.keeper = Some(container::keep_directory(&partial.path)?);
+        partial.keeper = Some(container::keep_bundle(&partial.path)?);
         Ok(partial)
     }
 }
@@ -124,7 +164,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if self.path.exists()
-            && let Err(error) = image::discard(&self.path)
+            && let Err(error) = container::discard_bundle(&self.path)
         {
             log::warn!("{error}");
         }

@@ -11,6 +11,7 @@
 //! config     the image configuration
 //! layer      a layer's archive onto a root filesystem
 //! unpack     all layers of an image
+//! store      layers unpacked once, for overlay mounts
 //! users      names of users and groups by the root filesystem
 //! convert    the image configuration as a config.json
 //! layout     named files and blobs, of a directory or an archive
@@ -35,6 +36,7 @@ pub mod layer;
 mod layout;
 mod manifest;
 mod platform;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod unpack;

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layer::{self, Budget, Limits, Options};
-use super::{Digest, Image};
+use super::layer::{self, Applied, Budget, Limits, Options};
+use super::{Digest, Image, Layer};
 use crate::error::{Doing, Error, Result, quote_path};
 
 /// What was unpacked.
@@ -34,8 +34,7 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
     let mut budget = Budget::new(limits);
     let mut all = Unpacked::default();
     for (index, described) in image.layers.iter().enumerate() {
-        let named = described.digest.as_ref().or(described.diff_id.as_ref());
-        let name = named.map_or_else(|| format!("{index}"), ToString::to_string);
+        let name = name_of(described, index);
         let options = Options::for_caller(name.clone());
         let applied = layer::apply(
             image.read_layer(index)?,
@@ -47,19 +46,7 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
         all.layers += 1;
         all.entries += applied.entries;
         all.bytes += applied.bytes;
-        all.warnings.extend(applied.warnings);
-        for (count, what) in [
-            (applied.skipped, "devices and FIFOs were left out"),
-            (
-                applied.stripped,
-                "set-id bits and file capabilities were taken off",
-            ),
-            (applied.more_warnings, "more warnings"),
-        ] {
-            if count > 0 {
-                all.warnings.push(format!("layer {name}: {count} {what}"));
-            }
-        }
+        all.warnings.extend(warnings(&applied, &name));
     }
     Ok(all)
 }
@@ -77,8 +64,32 @@ pub fn discard(directory: &Path) -> Result<()> {
     std::fs::remove_dir(directory).doing(doing)
 }
 
+/// What errors call a layer.
+pub(super) fn name_of(layer: &Layer, index: usize) -> String {
+    let named = layer.digest.as_ref().or(layer.diff_id.as_ref());
+    named.map_or_else(|| format!("{index}"), ToString::to_string)
+}
+
+/// What could not be kept of a layer or was left out.
+pub(super) fn warnings(applied: &Applied, layer: &str) -> Vec<String> {
+    let mut all = applied.warnings.clone();
+    for (count, what) in [
+        (applied.skipped, "devices and FIFOs were left out"),
+        (
+            applied.stripped,
+            "set-id bits and file capabilities were taken off",
+        ),
+        (applied.more_warnings, "more warnings"),
+    ] {
+        if count > 0 {
+            all.push(format!("layer {layer}: {count} {what}"));
+        }
+    }
+    all
+}
+
 /// The configuration names what a layer unpacks to; what stores it names what it is stored as.
-fn check(expected: Option<&Digest>, found: &[u8; 32], layer: &str) -> Result<()> {
+pub(super) fn check(expected: Option<&Digest>, found: &[u8; 32], layer: &str) -> Result<()> {
     let found = format!(
         "sha256:{}",
         found

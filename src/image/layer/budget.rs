@@ -2,6 +2,7 @@
 //! Not the window of a zstd frame, which the decoder holds to.
 
 use super::cause::{Cause, Step};
+use crate::error::Result;
 
 /// The limits of one image. Each is named by its field in the error that it causes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,22 @@ impl Budget {
     /// Uncompressed bytes that are left.
     pub(super) fn bytes_left(&self) -> u64 {
         self.limits.bytes - self.bytes
+    }
+
+    /// Charges a layer that was unpacked before.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn take_unpacked(&mut self, layer: &str, bytes: u64, entries: u64) -> Result<()> {
+        let doing = || format!("take layer {layer} from the store");
+        self.take_bytes(bytes)
+            .map_err(|cause| cause.while_doing(doing()))?;
+        if entries > self.limits.entries - self.entries {
+            let cause = over("entries", "entries", self.limits.entries);
+            return Err(cause.while_doing(doing()));
+        }
+        self.entries += entries;
+        Ok(())
     }
 
     pub(super) fn take_entry(&mut self) -> Step<()> {

@@ -158,6 +158,14 @@ pub struct Applied {
     pub stripped: u64,
     /// Attributes of the host that made the layer, and aufs' own files, left out.
     pub dropped: u64,
+    /// Directories made that the layer has files in and does not list. Below them there may be directories with other
+    /// attributes, or symlinks that lead elsewhere.
+    pub parents_made: u64,
+    /// Hard links left out because the layer does not hold their targets, where whiteouts stay: whoever sees one must
+    /// unpack the layer onto those below it.
+    pub links_left_out: u64,
+    /// Whether the layer says what its root is like.
+    pub describes_root: bool,
     /// One line each, about attributes that could not be kept; the first thirty-two.
     pub warnings: Vec<String>,
     /// How many more there were.
@@ -246,6 +254,7 @@ fn unpack(
             return Err(failed(cause, &archive, options));
         }
     }
+    placing.applied.parents_made = placing.tree.parents_made();
     let finished = placing.tree.finish();
     finished.map_err(|cause| cause.while_doing(doing("the directories", options)))?;
     Ok(placing.applied)

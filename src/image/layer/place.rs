@@ -67,6 +67,7 @@ impl Placing<'_> {
         if entry.kind != Kind::Directory {
             return Err(Cause::new("the root as something else than a directory"));
         }
+        self.applied.describes_root = true;
         let fd = rustix::fs::openat(self.root, c".", READABLE, Mode::empty()).called("openat")?;
         self.describe_directory(&fd, b"", entry)
     }
@@ -210,15 +211,16 @@ impl Placing<'_> {
         if target.role().map_err(wrong)? != Role::Object {
             return Err(missing());
         }
-        let from = self.tree.directory(&target.parent, Missing::Leave)?;
-        let from = from.ok_or_else(missing)?;
+        let Some(from) = self.tree.directory(&target.parent, Missing::Leave)? else {
+            return self.link_to_below(missing);
+        };
         if from.id == spot.directory.id && target.last == spot.name.last {
             return Err(Cause::new("a hard link to itself"));
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let stat = match rustix::fs::statat(&from.fd, &target.last[..], flags) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(missing()),
+            Err(Errno::NOENT) => return self.link_to_below(missing),
             Err(errno) => return Err(errno).called("fstatat"),
         };
         if overlay::is_whiteout(self.options.whiteouts, &stat) {
@@ -230,6 +232,15 @@ impl Placing<'_> {
         let (to, last) = (spot.fd(), spot.last());
         let link = || rustix::fs::linkat(&from.fd, &target.last[..], to, last, AtFlags::empty());
         self.create(spot, "linkat", link)
+    }
+
+    /// A hard link to what this layer does not hold: in a directory of one layer nobody can say whether it is right.
+    fn link_to_below(&mut self, missing: impl Fn() -> Cause) -> Step<()> {
+        if self.options.whiteouts == Whiteouts::Remove {
+            return Err(missing());
+        }
+        self.applied.links_left_out += 1;
+        Ok(())
     }
 
     fn node(&mut self, spot: &Spot<'_>, entry: &Entry) -> Step<()> {
@@ -244,7 +255,11 @@ impl Placing<'_> {
             Nodes::Skip => {
                 self.applied.skipped += 1;
                 self.tree.forget();
-                return remove(spot.fd(), spot.last());
+                remove(spot.fd(), spot.last())?;
+                return match self.options.whiteouts {
+                    Whiteouts::Remove => Ok(()),
+                    _ => overlay::make_whiteout(spot.fd(), spot.last()),
+                };
             }
         }
         let device = device(entry)?;

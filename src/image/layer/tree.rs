@@ -79,6 +79,7 @@ pub(super) struct Tree<'a> {
     keys: RandomState,
     late: HashMap<Id, Late>,
     remembered: usize,
+    parents_made: u64,
     is_root: bool,
 }
 
@@ -93,6 +94,7 @@ impl<'a> Tree<'a> {
             keys: RandomState::new(),
             late: HashMap::new(),
             remembered: 0,
+            parents_made: 0,
             is_root: rustix::process::geteuid().is_root(),
         }
     }
@@ -317,7 +319,13 @@ impl<'a> Tree<'a> {
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755)).called("fchmod")?;
         let parent = id(&rustix::fs::fstat(here).called("fstat")?);
         self.note(parent, name);
+        self.parents_made += 1;
         Ok(())
+    }
+
+    /// How many directories were made that the layer does not list.
+    pub(super) fn parents_made(&self) -> u64 {
+        self.parents_made
     }
 
     pub(super) fn limits(&self) -> &Limits {
