@@ -72,7 +72,12 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+    let unpacked = image::unpack(
+        image,
+        &root,
+        image::layer::Limits::default(),
+        &image::Progress::default(),
+    )?;
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
         rustix::process::geteuid().as_raw(),

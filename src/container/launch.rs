@@ -201,7 +201,12 @@ impl Scratch {
             .mode(0o755)
             .create(&root)
             .doing(|| "make a root filesystem")?;
-        let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+        let unpacked = image::unpack(
+            image,
+            &root,
+            image::layer::Limits::default(),
+            &image::Progress::default(),
+        )?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
         }

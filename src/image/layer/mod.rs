@@ -186,14 +186,11 @@ pub fn apply(
     blob: impl Read + Send,
     root: BorrowedFd<'_>,
     options: &Options,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<Applied> {
     let (feed, stream) = stream::stream();
-    let limits = budget.limits().clone();
-    let left = budget.bytes_left();
     let (unpacked, whole) = thread::scope(|scope| {
-        let limits = &limits;
-        let feeding = scope.spawn(move || feed.run(blob, limits, left));
+        let feeding = scope.spawn(move || feed.run(blob, budget));
         let unpacked = unpack(stream, root, options, budget);
         (unpacked, feeding.join())
     });
@@ -204,8 +201,6 @@ pub fn apply(
             "reading it was cut short",
         ));
     };
-    let charged = budget.take_bytes(bytes);
-    charged.map_err(|cause| cause.while_doing(doing("the last entry", options)))?;
     applied.diff_id = diff_id;
     applied.bytes = bytes;
     Ok(applied)
@@ -226,12 +221,12 @@ fn unpack(
     stream: Stream,
     root: BorrowedFd<'_>,
     options: &Options,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<Applied> {
-    let limits = budget.limits().clone();
-    let mut archive = Archive::new(stream, &limits);
+    let limits = budget.limits();
+    let mut archive = Archive::new(stream, limits);
     let mut placing = Placing {
-        tree: Tree::new(root.as_fd(), options, &limits),
+        tree: Tree::new(root.as_fd(), options, limits),
         root,
         options,
         applied: Applied::default(),

@@ -40,7 +40,7 @@ impl Placing<'_> {
         &mut self,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         budget.take_entry()?;
         self.applied.entries += 1;
@@ -76,7 +76,7 @@ impl Placing<'_> {
         name: &Name,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let directory = self.tree.directory(&name.parent, Missing::Make)?;
         let directory = directory.ok_or_else(|| Cause::new("its directory does not exist"))?;
@@ -100,7 +100,7 @@ impl Placing<'_> {
         spot: &Spot<'_>,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let stored = archive.body_left();
         let size = entry.sparse.as_ref().map_or(stored, |sparse| sparse.size);
@@ -184,7 +184,7 @@ impl Placing<'_> {
         if entry.target.is_empty() {
             return Err(Cause::new("a symlink to nothing"));
         }
-        if entry.target.len() > budget.limits().path {
+        if entry.target.len() as u64 > budget.limits().path {
             return Err(over("path", "bytes in a target", budget.limits().path));
         }
         let target = &entry.target[..];

@@ -7,7 +7,8 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use sha2::{Digest, Sha256};
 
-use super::budget::{Limits, over};
+use super::budget::{Budget, Limits, over};
+use super::cause::Step;
 use super::decompress::decompress_within;
 
 /// Bytes handed over at once.
@@ -43,10 +44,10 @@ pub(super) struct Whole {
 }
 
 impl Feed {
-    /// Reads `blob` to its end, or until the other end is gone, or fails, which the other end then reads. `left` is how
-    /// many uncompressed bytes there may be.
-    pub(super) fn run(self, blob: impl Read + Send, limits: &Limits, left: u64) -> Option<Whole> {
-        match self.pump(blob, limits, left) {
+    /// Reads `blob` to its end, or until the other end is gone, or fails, which the other end then reads. The uncompressed
+    /// bytes are taken from `budget`.
+    pub(super) fn run(self, blob: impl Read + Send, budget: &Budget) -> Option<Whole> {
+        match self.pump(blob, budget) {
             Ok(whole) => whole,
             Err(error) => {
                 // Nobody listens any more: the unpacking end has failed first.
@@ -56,12 +57,8 @@ impl Feed {
         }
     }
 
-    fn pump(
-        &self,
-        blob: impl Read + Send,
-        limits: &Limits,
-        left: u64,
-    ) -> io::Result<Option<Whole>> {
+    fn pump(&self, blob: impl Read + Send, budget: &Budget) -> io::Result<Option<Whole>> {
+        let limits = budget.limits();
         let compressed = AtomicU64::new(0);
         let counted = Counted {
             blob,
@@ -80,7 +77,10 @@ impl Feed {
             }
             hash.update(&chunk);
             bytes += chunk.len() as u64;
-            check(limits, left, bytes, compressed.load(Ordering::Relaxed))?;
+            let taken = budget.take_bytes(chunk.len() as u64);
+            taken
+                .and_then(|()| check_ratio(limits, bytes, compressed.load(Ordering::Relaxed)))
+                .map_err(io::Error::other)?;
             if self.full.send(Ok(chunk)).is_err() {
                 return Ok(None);
             }
@@ -88,15 +88,11 @@ impl Feed {
     }
 }
 
-fn check(limits: &Limits, left: u64, bytes: u64, compressed: u64) -> io::Result<()> {
-    let cause = if bytes > left {
-        over("bytes", "uncompressed bytes", limits.bytes)
-    } else if bytes > limits.ratio_from && bytes > compressed.saturating_mul(limits.ratio) {
-        over("ratio", "times as large as compressed", limits.ratio)
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::other(cause.to_string()))
+fn check_ratio(limits: &Limits, bytes: u64, compressed: u64) -> Step<()> {
+    if bytes > limits.ratio_from && bytes > compressed.saturating_mul(limits.ratio) {
+        return Err(over("ratio", "times as large as compressed", limits.ratio));
+    }
+    Ok(())
 }
 
 struct Counted<'a, R> {

@@ -41,7 +41,7 @@ const TRIES: usize = 1000;
 const LINKS: usize = 40;
 
 /// What a directory costs in memory besides its path.
-const REMEMBERED: usize = 128;
+const REMEMBERED: u64 = 128;
 
 /// A directory below the root, or the root.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ pub(super) struct Tree<'a> {
     placed: HashSet<u64>,
     keys: RandomState,
     late: HashMap<Id, Late>,
-    remembered: usize,
+    remembered: u64,
     is_root: bool,
 }
 
@@ -195,7 +195,7 @@ impl<'a> Tree<'a> {
     }
 
     fn remember(&mut self, path: &[u8]) -> Step<()> {
-        self.remembered += path.len() + REMEMBERED;
+        self.remembered += path.len() as u64 + REMEMBERED;
         if self.remembered > self.limits.remembered {
             let what = "bytes of memory for directories";
             return Err(over("remembered", what, self.limits.remembered));
@@ -227,7 +227,7 @@ impl<'a> Tree<'a> {
                 held.pop();
                 continue;
             }
-            if held.len() == self.limits.depth {
+            if held.len() as u64 == self.limits.depth {
                 return Err(over(
                     "depth",
                     "directories below each other",

@@ -161,7 +161,7 @@ fn archives_of_gnu_tar_come_out_as_it_unpacks_them() {
         let (ours, theirs) = (Place::new(), Place::new());
         let layer = fs::read(&file).unwrap();
         let applied = ours
-            .apply_bytes(&layer, &keep(), &mut Budget::default())
+            .apply_bytes(&layer, &keep(), &Budget::default())
             .unwrap();
         assert_eq!(applied.warnings, Vec::<String>::new());
         run(Command::new("tar")
