@@ -17,7 +17,7 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// An image layout below `directory` with one layer, the root filesystem of `bundle`.
-struct Layout {
+pub(crate) struct Layout {
     path: PathBuf,
     layer: PathBuf,
 }
@@ -58,7 +58,7 @@ impl Layout {
         Self { path, layer }
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.path.to_str().unwrap()
     }
 }
@@ -71,7 +71,7 @@ fn blob(layout: &Path, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn image(user: &str, command: &str) -> (Bundle, Layout) {
+pub(crate) fn image(user: &str, command: &str) -> (Bundle, Layout) {
     let bundle = Bundle::new().profile(None);
     fs::create_dir_all(bundle.rootfs().join("etc")).unwrap();
     fs::write(

@@ -17,6 +17,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod unpack;
+pub mod unpacking;
 pub mod values;
 
 pub use exit::ExitCode;

@@ -4,14 +4,21 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::HumanBytes;
 
+use super::output::pretty;
+use super::plan::Format;
+use super::unpacking::Unpacking;
 use super::{ExitCode, Global, print};
 use crate::error::{Doing, Error, Result, quote_path};
+use crate::image::layer::Limits;
 use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
 use crate::spec;
+use crate::terminal;
 
 /// Arguments of `unpack`.
 #[derive(Debug, Clone, Args)]
@@ -28,6 +35,12 @@ pub struct Unpack {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// What it may cost, and whether it is shown.
+    #[command(flatten)]
+    pub unpacking: Unpacking,
+    /// Format of the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Carries `unpack` out.
@@ -39,6 +52,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     if fs::symlink_metadata(&arguments.bundle).is_ok() {
         return Err(Error::new(format!("make the bundle {shown}"), "it exists"));
     }
+    let start = Instant::now();
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
     if image.form == Form::Directory {
@@ -49,35 +63,55 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
     let partial = Partial::beside(&arguments.bundle)?;
-    let unpacked = fill(&partial.path, &image, global)?;
+    let unpacked = fill(&partial.path, &image, global, arguments)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     for warning in &unpacked.warnings {
         log::warn!("{warning}");
     }
+    report(arguments, &unpacked, start.elapsed())?;
+    Ok(ExitCode::Done)
+}
+
+/// One line for people, unless they want none; an object for programs.
+fn report(arguments: &Unpack, unpacked: &Unpacked, took: Duration) -> Result<()> {
     let Unpacked {
         layers,
         entries,
         bytes,
         ..
-    } = unpacked;
-    print(&format!(
-        "{layers} layers, {entries} entries, {bytes} bytes"
-    ))?;
-    Ok(ExitCode::Done)
+    } = *unpacked;
+    let seconds = took.as_secs_f64();
+    match arguments.format {
+        Format::Json => {
+            let document = serde_json::json!({
+                "layers": layers,
+                "entries": entries,
+                "bytes": bytes,
+                "seconds": (seconds * 1000.0).round() / 1000.0,
+                "warnings": unpacked.warnings,
+            });
+            print(&pretty(&document, "  ")?)
+        }
+        Format::Text if arguments.unpacking.quiet => Ok(()),
+        Format::Text => print(&format!(
+            "{layers} {}, {entries} {}, {} in {seconds:.1} s",
+            if layers == 1 { "layer" } else { "layers" },
+            if entries == 1 { "entry" } else { "entries" },
+            HumanBytes(bytes),
+        )),
+    }
 }
 
-fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
+fn fill(bundle: &Path, image: &Image, global: &Global, arguments: &Unpack) -> Result<Unpacked> {
     let root = bundle.join("rootfs");
     fs::DirBuilder::new()
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    let unpacked = image::unpack(
-        image,
-        &root,
-        image::layer::Limits::default(),
-        &image::Progress::default(),
-    )?;
+    let limits = arguments.unpacking.limits(Limits::default());
+    let unpacked = terminal::watch(arguments.unpacking.shown(), |progress| {
+        image::unpack(image, &root, limits, progress)
+    })?;
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
         rustix::process::geteuid().as_raw(),

@@ -11,12 +11,14 @@ use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::{destroy, keeper};
 use crate::error::{Doing, Error, Result, quote_path};
+use crate::image::layer::Limits;
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::Profile;
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
+use crate::terminal::{self, Shown};
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
@@ -30,6 +32,10 @@ pub struct Launch {
     pub name: Option<String>,
     /// What it was built for.
     pub platform: Platform,
+    /// What unpacking it may cost.
+    pub limits: Limits,
+    /// Whether the unpacking shows how far it is.
+    pub shown: Shown,
     /// The command; an image has its own, and so has the embedded default.
     pub command: Vec<String>,
     /// `K=V`.
@@ -111,7 +117,7 @@ fn launch_in(
     image: Option<&Image>,
     profile: &Profile,
 ) -> Result<i32> {
-    let root = scratch.root(image)?;
+    let root = scratch.root(image, request)?;
     let privileged = rustix::process::geteuid().is_root();
     let config = config(request, image, &root, privileged)?;
     let is_root = config
@@ -181,7 +187,7 @@ impl Scratch {
     }
 
     /// The root filesystem: the one that was named, or one that is made here.
-    fn root(&self, image: Option<&Image>) -> Result<PathBuf> {
+    fn root(&self, image: Option<&Image>, request: &Launch) -> Result<PathBuf> {
         match image {
             None => self.embedded_root(),
             Some(image) if image.form == Form::Directory => {
@@ -190,23 +196,20 @@ impl Scratch {
                     format!("open the root filesystem {path}")
                 })
             }
-            Some(image) => self.unpacked_root(image),
+            Some(image) => self.unpacked_root(image, request),
         }
     }
 
     /// The layers of an image.
-    fn unpacked_root(&self, image: &Image) -> Result<PathBuf> {
+    fn unpacked_root(&self, image: &Image, request: &Launch) -> Result<PathBuf> {
         let root = self.path.join("rootfs");
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&root)
             .doing(|| "make a root filesystem")?;
-        let unpacked = image::unpack(
-            image,
-            &root,
-            image::layer::Limits::default(),
-            &image::Progress::default(),
-        )?;
+        let unpacked = terminal::watch(request.shown, |progress| {
+            image::unpack(image, &root, request.limits.clone(), progress)
+        })?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
         }

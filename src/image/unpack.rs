@@ -2,6 +2,7 @@
 //! name them.
 //! Not how one layer is unpacked: see `layer`.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -10,7 +11,7 @@ use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layer::{self, Applied, Budget, Limits, Options, Whiteouts};
+use super::layer::{self, Ahead, Applied, Budget, Limits, Options, Whiteouts};
 use super::{Digest, Image, Layer, Progress};
 use crate::error::{Doing, Error, Result, quote_path};
 
@@ -38,13 +39,34 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits, progress: &Progress) -
     for layer in &image.layers {
         progress.expect(layer.size.unwrap_or_default());
     }
+    let blobs = (0..image.layers.len()).map(|index| {
+        let blob = image.read_layer(index).map_err(io::Error::other)?;
+        Ok(progress.count(blob))
+    });
+    thread::scope(|scope| {
+        let mut ahead = Ahead::read(scope, blobs, &budget);
+        let all = unpack_all(image, &root, &mut ahead, progress);
+        ahead.end();
+        all
+    })
+}
+
+fn unpack_all(
+    image: &Image,
+    root: &OwnedFd,
+    ahead: &mut Ahead<'_>,
+    progress: &Progress,
+) -> Result<Unpacked> {
     let mut all = Unpacked::default();
     for (index, layer) in image.layers.iter().enumerate() {
-        let applied = apply(image, index, &root, Whiteouts::Remove, &budget, progress)?;
+        let name = name(layer, index);
+        let applied = ahead.apply_next(root.as_fd(), &Options::for_caller(name.clone()))?;
+        check(layer.diff_id.as_ref(), &applied.diff_id, &name)?;
+        progress.finish_layer();
         all.layers += 1;
         all.entries += applied.entries;
         all.bytes += applied.bytes;
-        all.warnings.extend(warnings(applied, &name(layer, index)));
+        all.warnings.extend(warnings(applied, &name));
     }
     Ok(all)
 }
@@ -88,10 +110,11 @@ pub fn unpack_apart(
     };
     let processors = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for _ in 1..processors.min(layers.len()) {
-            scope.spawn(work);
-        }
+        let others = 1..processors.min(layers.len());
+        let others: Vec<_> = others.map(|_| scope.spawn(work)).collect();
         work();
+        // A scope alone waits for what threads do, not until the kernel has forgotten them.
+        others.into_iter().for_each(|thread| drop(thread.join()));
     });
     match failure.into_inner() {
         Some(error) => Err(error),

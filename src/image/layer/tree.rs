@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 
 use super::Options;
+use super::archive::Entry;
 use super::attributes::timestamps_of;
 use super::budget::{Limits, over};
 use super::cause::{Called, Cause, Step};
@@ -79,7 +80,8 @@ pub(super) struct Tree<'a> {
     keys: RandomState,
     late: HashMap<Id, Late>,
     remembered: u64,
-    is_root: bool,
+    /// User and group id of what this process makes.
+    caller: (u32, u32),
 }
 
 impl<'a> Tree<'a> {
@@ -93,7 +95,10 @@ impl<'a> Tree<'a> {
             keys: RandomState::new(),
             late: HashMap::new(),
             remembered: 0,
-            is_root: rustix::process::geteuid().is_root(),
+            caller: (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+            ),
         }
     }
 
@@ -135,7 +140,18 @@ impl<'a> Tree<'a> {
 
     /// The mode that a directory gets while entries are still written into it.
     pub(super) fn early_mode(&self, mode: u32) -> u32 {
-        if self.is_root { mode } else { mode | 0o700 }
+        if self.caller.0 == 0 {
+            mode
+        } else {
+            mode | 0o700
+        }
+    }
+
+    /// The permissions that a file is made with: all of them if it is the caller's anyway, else those of its owner, so
+    /// that nobody else may read it before it has its own.
+    pub(super) fn private_mode(&self, entry: &Entry, mode: u32) -> Step<u32> {
+        let is_own = self.options.ids.map(entry.uid, entry.gid)? == self.caller;
+        Ok(mode & if is_own { 0o777 } else { 0o700 })
     }
 
     /// Gives a directory its mode and times at the end.
@@ -207,7 +223,10 @@ impl<'a> Tree<'a> {
         match open_below(self.root, path) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) if missing == Missing::Leave => Ok(None),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => self.walk(path, missing),
+            // ELOOP may come early: when the kernel starts a lookup anew, it goes on counting symlinks where it was.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP) => {
+                self.walk(path, missing)
+            }
             Err(Errno::XDEV) => Err(Cause::new("a mount is in the way of the path")),
             Err(Errno::AGAIN) => Err(Cause::new(
                 "directories are being renamed while they are unpacked",

@@ -92,8 +92,12 @@ fn sparse_files_count_with_their_holes() {
 fn zstd_windows_have_an_end() {
     // [U11] A frame that may look back 2 GiB, and an empty last block.
     let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 21 << 3, 1, 0, 0];
-    let expected = "unpack the first entry: Frame requires too much memory for decoding";
-    fails(&frame, &Budget::default(), expected);
+    let expected = |window: u64| {
+        format!(
+            "unpack the first entry: more than {window} bytes for a zstd frame to look back (limit `window`)"
+        )
+    };
+    fails(&frame, &Budget::default(), &expected(128 << 20));
     let accepted = [0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3, 1, 0, 0];
     let place = Place::new();
     let options = Options::for_caller("");
@@ -101,7 +105,7 @@ fn zstd_windows_have_an_end() {
         .apply_bytes(&accepted, &options, &Budget::default())
         .unwrap();
     let narrow = with(|limits| limits.window = 8 << 20);
-    fails(&accepted, &narrow, expected);
+    fails(&accepted, &narrow, &expected(8 << 20));
 }
 
 #[test]
@@ -198,4 +202,56 @@ fn corrupt_layers_leave_no_descriptor_and_no_thread() {
     });
     assert_eq!(open.count(), 0);
     place.assert_outside_is_untouched();
+}
+
+/// Open descriptors, threads and KiB in memory of this process.
+fn held() -> (usize, usize, u64) {
+    let count = |path: &str| fs::read_dir(path).unwrap().count();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let memory = memory.unwrap().trim().trim_end_matches(" kB");
+    (
+        count("/proc/self/fd"),
+        count("/proc/self/task"),
+        memory.parse().unwrap(),
+    )
+}
+
+#[test]
+fn ten_thousand_corrupt_layers_leave_no_descriptor_no_thread_and_no_memory() {
+    // [U14] In a process of its own: other tests have descriptors and threads too.
+    const NAME: &str = "image::layer::tests::limits::ten_thousand_corrupt_layers_leave_no_descriptor_no_thread_and_no_memory";
+    const ALONE: &str = "STOCKADE_TEST_ALONE";
+    if std::env::var_os(ALONE).is_none() {
+        let out = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME, "--test-threads=1", "--nocapture"])
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{out:?}");
+        return;
+    }
+    let place = Place::new();
+    let options = Options::for_caller("");
+    let plain = Layer::new().dir("d").file("d/a", &"x".repeat(3000)).end();
+    let blobs = [
+        gzip(&plain),
+        zstd::encode_all(&plain[..], 1).unwrap(),
+        plain,
+    ];
+    let corrupt = |count: usize| {
+        for number in 0..count {
+            let blob = &blobs[number % blobs.len()];
+            let end = 1 + number % (blob.len() / 2).min(500);
+            place
+                .apply_bytes(&blob[..end], &options, &Budget::default())
+                .unwrap_err();
+        }
+    };
+    corrupt(500);
+    let before = held();
+    corrupt(9_500);
+    let after = held();
+    assert_eq!((before.0, before.1), (after.0, after.1));
+    assert!(after.2 < before.2 + 4096, "{before:?} {after:?}");
 }

@@ -127,7 +127,7 @@ fn everything(root: &Path) {
     let mut sparse = File::create(root.join("sparse")).unwrap();
     for at in 0..40u64 {
         use std::io::Seek;
-        sparse.seek(std::io::SeekFrom::Start(at << 20)).unwrap();
+        sparse.seek(io::SeekFrom::Start(at << 20)).unwrap();
         sparse.write_all(b"data").unwrap();
     }
     sparse.set_len(50 << 20).unwrap();
