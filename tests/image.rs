@@ -23,7 +23,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn new(bundle: &Bundle, execution: &Value) -> Self {
+    pub(crate) fn new(bundle: &Bundle, execution: &Value) -> Self {
         let path = bundle.path().join("layout");
         fs::create_dir_all(path.join("blobs/sha256")).unwrap();
         let mut archive = tar::Builder::new(Vec::new());
