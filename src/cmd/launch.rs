@@ -7,11 +7,13 @@ use clap::{Args, ValueEnum};
 
 use super::image::StoreFlag;
 use super::plan::Format;
+use super::unpacking::Unpacking;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
 use crate::container::{self, Bind};
 use crate::error::{Error, Result};
 use crate::image::Platform;
+use crate::image::layer::Limits;
 use crate::profile::Face;
 
 /// Arguments of `launch`.
@@ -27,6 +29,9 @@ pub struct Launch {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// What unpacking may cost, and whether it is shown.
+    #[command(flatten)]
+    pub unpacking: Unpacking,
     /// Memory limit in bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<i64>,
@@ -127,6 +132,8 @@ impl Launch {
             source: self.source.clone(),
             name: self.name.clone(),
             platform: self.platform.clone().unwrap_or_else(Platform::host),
+            limits: self.unpacking.limits(Limits::default()),
+            shown: self.unpacking.shown(),
             command: self.command.clone(),
             environment: self.env.clone(),
             binds: self.bind.clone(),

@@ -22,6 +22,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod unpack;
+pub mod unpacking;
 pub mod update;
 pub mod values;
 

@@ -13,6 +13,7 @@ use super::prepare::prepare;
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
 use crate::error::{Doing, Result, quote_path};
+use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
@@ -20,6 +21,7 @@ use crate::profile::{Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
+use crate::terminal::{self, Shown};
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
@@ -33,6 +35,10 @@ pub struct Launch {
     pub name: Option<String>,
     /// What it was built for.
     pub platform: Platform,
+    /// What unpacking it may cost.
+    pub limits: Limits,
+    /// Whether the unpacking shows how far it is.
+    pub shown: Shown,
     /// The command; an image has its own, and so has the embedded default.
     pub command: Vec<String>,
     /// `K=V`.
@@ -125,7 +131,7 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
     let scratch = place.scratch()?;
     // If this process is killed, the keeper cleans up in its place.
     let keeper = keeper::start(store, &scratch, place.lease())?;
-    let root = scratch.root(image.as_ref(), &place);
+    let root = scratch.root(image.as_ref(), &place, request);
     let outcome =
         root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), profile));
     drop(scratch);
@@ -177,16 +183,21 @@ fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place
     // takes no directory that was opened in another mount namespace.
     overlay::leave_host()?;
     let images = ImageStore::open(path)?;
-    let limits = image::layer::Limits::default();
+    let limits = &request.limits;
     let parent = images.scratch();
-    let found = images.find(image, &limits)?;
+    let found = images.find(image, limits)?;
     if found.is_none()
         && let Err(error) = overlay::check(&parent)
     {
         log::warn!("the image is unpacked each time: {error}");
         return Ok(Place::Unpacked);
     }
-    let held = found.map_or_else(|| images.fill(image, &limits), Ok)?;
+    let held = match found {
+        Some(held) => held,
+        None => terminal::watch(request.shown, |progress| {
+            images.fill(image, limits, progress)
+        })?,
+    };
     Ok(Place::Stored {
         parent,
         held: Box::new(held),
@@ -256,7 +267,7 @@ fn has_limits(request: &Launch) -> bool {
 
 impl Scratch {
     /// The root filesystem: the one that was named, or one that is made here.
-    fn root(&self, image: Option<&Image>, place: &Place) -> Result<PathBuf> {
+    fn root(&self, image: Option<&Image>, place: &Place, request: &Launch) -> Result<PathBuf> {
         match (image, place) {
             (None, _) => self.embedded_root(),
             (Some(image), Place::State(_)) => fs::canonicalize(&image.path).doing(|| {
@@ -264,12 +275,12 @@ impl Scratch {
                 format!("open the root filesystem {path}")
             }),
             (Some(_), Place::Stored { held, .. }) => overlay::mount(held, self),
-            (Some(image), Place::Unpacked) => self.unpacked_root(image),
+            (Some(image), Place::Unpacked) => self.unpacked_root(image, request),
         }
     }
 
     /// The layers of an image.
-    fn unpacked_root(&self, image: &Image) -> Result<PathBuf> {
+    fn unpacked_root(&self, image: &Image, request: &Launch) -> Result<PathBuf> {
         let root = self.path().join("rootfs");
         fs::DirBuilder::new()
             .mode(0o755)
@@ -278,7 +289,9 @@ impl Scratch {
         // Whatever the umask is: the program of an image is rarely root.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
             .doing(|| "make a root filesystem")?;
-        let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+        let unpacked = terminal::watch(request.shown, |progress| {
+            image::unpack(image, &root, request.limits.clone(), progress)
+        })?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
         }

@@ -18,9 +18,9 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
 use super::scratch::Scratch;
 use crate::error::{Doing, Error, Result, quote_path};
-use crate::image::Image;
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore, Record, mount_source};
+use crate::image::{Image, Progress};
 use crate::sys::clone::unshare;
 use crate::sys::mount::{Change, Reach, change};
 
@@ -97,12 +97,17 @@ pub(super) fn mount(held: &Held, scratch: &Scratch) -> Result<PathBuf> {
 ///
 /// # Errors
 /// The store cannot take the image; what the kernel said of the mount.
-pub fn mount_bundle(store: &Path, image: &Image, bundle: &Path) -> Result<Record> {
+pub fn mount_bundle(
+    store: &Path,
+    image: &Image,
+    bundle: &Path,
+    limits: &Limits,
+    progress: &Progress,
+) -> Result<Record> {
     let images = ImageStore::open(store)?;
-    let limits = Limits::default();
-    let held = match images.find(image, &limits)? {
+    let held = match images.find(image, limits)? {
         Some(held) => held,
-        None => images.fill(image, &limits)?,
+        None => images.fill(image, limits, progress)?,
     };
     let doing = || format!("open {}", quote_path(bundle));
     let directory = openat(CWD, bundle, DIRECTORY, Mode::empty()).doing(doing)?;
@@ -121,7 +126,7 @@ pub fn mount_bundle(store: &Path, image: &Image, bundle: &Path) -> Result<Record
 ///
 /// # Errors
 /// umount2(2) fails.
-pub fn unmount_bundle(bundle: &Path) -> Result<()> {
+pub(super) fn unmount_bundle(bundle: &Path) -> Result<()> {
     let rootfs = bundle.join("rootfs");
     match unmount(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         // Nothing is mounted there, there is nothing, or nobody but root may ask.

@@ -13,7 +13,7 @@ use super::cause::{Called, Cause, Step};
 use super::name::{Name, Role};
 use super::overlay;
 use super::remove::remove;
-use super::tree::{Directory, Missing, READABLE, Tree, id, open_child};
+use super::tree::{Directory, Missing, READABLE, Tree, open_child};
 use super::{Applied, Nodes, Options, Whiteouts};
 use crate::error::quote;
 use crate::sys::{Errno, SysResult};
@@ -40,7 +40,7 @@ impl Placing<'_> {
         &mut self,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         budget.take_entry()?;
         self.applied.entries += 1;
@@ -69,6 +69,7 @@ impl Placing<'_> {
         }
         self.applied.describes_root = true;
         let fd = rustix::fs::openat(self.root, c".", READABLE, Mode::empty()).called("openat")?;
+        attributes::clear_xattrs(&fd, self.options)?;
         self.describe_directory(&fd, b"", entry)
     }
 
@@ -77,7 +78,7 @@ impl Placing<'_> {
         name: &Name,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let directory = self.tree.directory(&name.parent, Missing::Make)?;
         let directory = directory.ok_or_else(|| Cause::new("its directory does not exist"))?;
@@ -101,7 +102,7 @@ impl Placing<'_> {
         spot: &Spot<'_>,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let stored = archive.body_left();
         let size = entry.sparse.as_ref().map_or(stored, |sparse| sparse.size);
@@ -110,7 +111,9 @@ impl Placing<'_> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (directory, last) = (spot.fd(), spot.last());
-        let open = || rustix::fs::openat(directory, last, flags, Mode::RUSR | Mode::WUSR);
+        let mode = attributes::mode(entry, self.options, &mut self.applied);
+        let early = Mode::from_raw_mode(self.tree.private_mode(entry, mode)?);
+        let open = || rustix::fs::openat(directory, last, flags, early);
         let fd = self.create(spot, "openat", open)?;
         match &entry.sparse {
             None => write(&fd, archive, stored)?,
@@ -123,7 +126,6 @@ impl Placing<'_> {
                 rustix::fs::ftruncate(&fd, sparse.size).called("ftruncate")?;
             }
         }
-        let mode = attributes::mode(entry, self.options, &mut self.applied);
         attributes::set(fd.as_fd(), entry, mode, self.options, &mut self.applied)?;
         rustix::fs::futimens(&fd, &attributes::times(entry)).called("futimens")
     }
@@ -138,12 +140,16 @@ impl Placing<'_> {
         let (directory, last) = (spot.fd(), spot.last());
         let mut hides = false;
         for _ in 0..TRIES {
-            match rustix::fs::mkdirat(directory, last, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let is_new = match rustix::fs::mkdirat(directory, last, Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(errno) => return Err(errno).called("mkdirat"),
-            }
+            };
             match open_child(directory, last, READABLE) {
                 Ok(fd) => {
+                    if !is_new {
+                        attributes::clear_xattrs(&fd, self.options)?;
+                    }
                     if hides {
                         overlay::set_opaque(self.options.whiteouts, fd.as_fd())?;
                     }
@@ -173,9 +179,7 @@ impl Placing<'_> {
     fn describe_directory(&mut self, fd: &OwnedFd, path: &[u8], entry: &Entry) -> Step<()> {
         let mode = attributes::mode(entry, self.options, &mut self.applied);
         let early = self.tree.early_mode(mode);
-        attributes::clear_xattrs(fd, self.options)?;
-        attributes::set(fd.as_fd(), entry, early, self.options, &mut self.applied)?;
-        let id = id(&rustix::fs::fstat(fd).called("fstat")?);
+        let id = attributes::set(fd.as_fd(), entry, early, self.options, &mut self.applied)?;
         let path = path.strip_prefix(b"/").unwrap_or(path);
         self.tree
             .finish_later(path, id, mode, attributes::times(entry))
@@ -185,7 +189,7 @@ impl Placing<'_> {
         if entry.target.is_empty() {
             return Err(Cause::new("a symlink to nothing"));
         }
-        if entry.target.len() > budget.limits().path {
+        if entry.target.len() as u64 > budget.limits().path {
             return Err(over("path", "bytes in a target", budget.limits().path));
         }
         let target = &entry.target[..];

@@ -5,7 +5,7 @@
 //! does not, it and all below it are unpacked into one directory, which other images share that begin with the same
 //! layers. Not the mount: see `container`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, mkdirat, openat, syncfs};
 use rustix::io::Errno;
@@ -16,7 +16,7 @@ use super::unpacked::{self, Alone};
 use super::{DIRECTORY, Held, ImageStore};
 use crate::error::{Doing, Error, Result};
 use crate::image::layer::{Budget, Limits};
-use crate::image::{Digest, Image, Platform};
+use crate::image::{Digest, Image, Platform, Progress};
 
 /// The most directories of one mount: the options of mount(2) are one page, and each is up to 20 bytes of it.
 const MOST_UNITS: usize = 128;
@@ -43,7 +43,7 @@ impl ImageStore {
         if !held.record.layers.iter().eq(diff_ids(image)) {
             return Ok(None);
         }
-        let mut budget = Budget::new(limits.clone());
+        let budget = Budget::new(limits.clone());
         budget.take_unpacked(&key.to_string(), held.record.bytes, held.record.entries)?;
         if image
             .names
@@ -64,7 +64,7 @@ impl ImageStore {
     /// # Errors
     /// A layer that is not what its digests say, that is damaged, or that exceeds a limit; a full disk. Nothing of a layer
     /// that failed stays.
-    pub fn fill(&self, image: &Image, limits: &Limits) -> Result<Held> {
+    pub fn fill(&self, image: &Image, limits: &Limits, progress: &Progress) -> Result<Held> {
         let missing = || {
             Error::new(
                 "store the image",
@@ -78,7 +78,9 @@ impl ImageStore {
         let mut filling = Filling {
             store: self,
             image,
+            progress,
             budget: Budget::new(limits.clone()),
+            alone: HashMap::new(),
             ready: Vec::new(),
             units: Vec::new(),
         };
@@ -110,7 +112,10 @@ impl ImageStore {
 struct Filling<'a> {
     store: &'a ImageStore,
     image: &'a Image,
+    progress: &'a Progress,
     budget: Budget,
+    /// What layers turned out to be that were unpacked alone.
+    alone: HashMap<Unit, Alone>,
     /// Unpacked and checked, not yet placed.
     ready: Vec<Incoming<'a>>,
     /// From the highest down.
@@ -120,6 +125,7 @@ struct Filling<'a> {
 impl<'a> Filling<'a> {
     /// From the highest layer down: below one that leans, none is needed alone.
     fn run(&mut self) -> Result<()> {
+        self.ahead()?;
         let mut seen = HashSet::new();
         for index in (0..self.image.layers.len()).rev() {
             let unit = Unit::layer(self.diff_id(index));
@@ -128,7 +134,8 @@ impl<'a> Filling<'a> {
                 continue;
             }
             let is_full = self.units.len() == MOST_UNITS && index > 0;
-            if is_full || !self.alone(index, &unit)? {
+            if is_full || !self.stands(index, &unit)? {
+                self.forget_others();
                 self.together(index)?;
                 break;
             }
@@ -137,26 +144,69 @@ impl<'a> Filling<'a> {
         self.place()
     }
 
-    /// Whether the layer can be had in a directory of its own.
-    fn alone(&mut self, index: usize, unit: &Unit) -> Result<bool> {
-        let incoming = match self.wish(unit)? {
-            Wish::There(found) if found.needs_bottom && index > 0 => return Ok(false),
-            Wish::There(found) => return self.take(unit, found).map(|()| true),
-            Wish::Ours(incoming) => incoming,
-        };
-        let before = self.budget.clone();
-        match unpacked::alone(self.image, index, &incoming, &mut self.budget)? {
-            Alone::Stands(found) => {
-                incoming.describe(&found)?;
-                self.ready.push(incoming);
+    /// Unpacks at once, each alone, the layers that are missing and that nobody else is unpacking. Most images have none
+    /// that leans.
+    fn ahead(&mut self) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut missing = Vec::new();
+        for index in (0..self.image.layers.len()).rev().take(MOST_UNITS) {
+            let unit = Unit::layer(self.diff_id(index));
+            if seen.insert(unit.clone())
+                && let Some(Wish::Ours(incoming)) = self.store.wish(&unit, Patience::None)?
+            {
+                missing.push((index, incoming));
+            }
+        }
+        // Whoever watches expects the lowest first.
+        missing.reverse();
+        self.unpack(missing)
+    }
+
+    fn unpack(&mut self, missing: Vec<(usize, Incoming<'a>)>) -> Result<()> {
+        let found = unpacked::apart(self.image, &missing, &self.budget, self.progress)?;
+        for ((_, incoming), alone) in missing.into_iter().zip(found) {
+            let unit = incoming.unit.clone();
+            match &alone {
+                Alone::Stands(found) => {
+                    incoming.describe(found)?;
+                    self.ready.push(incoming);
+                }
+                Alone::Leans(found) => {
+                    log::debug!("layer {} is stored with those below it", unit.digest);
+                    self.budget.give_back(found.bytes, found.entries);
+                }
+            }
+            self.alone.insert(unit, alone);
+        }
+        Ok(())
+    }
+
+    /// Whether the layer is there in a directory of its own.
+    fn stands(&mut self, index: usize, unit: &Unit) -> Result<bool> {
+        if !self.alone.contains_key(unit) {
+            match self.wish(unit)? {
+                Wish::There(found) if found.needs_bottom && index > 0 => return Ok(false),
+                Wish::There(found) => return self.take(unit, found).map(|()| true),
+                // Whoever was unpacking it has failed.
+                Wish::Ours(incoming) => self.unpack(vec![(index, incoming)])?,
+            }
+        }
+        match self.alone.remove(unit) {
+            Some(Alone::Stands(found)) if index == 0 || !found.needs_bottom => {
                 self.units.push((unit.clone(), found));
                 Ok(true)
             }
-            Alone::Leans => {
-                log::debug!("layer {} is stored with those below it", unit.digest);
-                self.budget = before;
-                Ok(false)
+            _ => Ok(false),
+        }
+    }
+
+    /// Drops what was unpacked alone and is not needed so.
+    fn forget_others(&mut self) {
+        for (unit, alone) in self.alone.drain() {
+            if let Alone::Stands(found) = alone {
+                self.budget.give_back(found.bytes, found.entries);
             }
+            self.ready.retain(|incoming| incoming.unit != unit);
         }
     }
 
@@ -169,7 +219,7 @@ impl<'a> Filling<'a> {
             Wish::There(found) => return self.take(&unit, found),
             Wish::Ours(incoming) => incoming,
         };
-        let found = unpacked::together(self.image, last, &incoming, &mut self.budget)?;
+        let found = unpacked::together(self.image, last, &incoming, &self.budget, self.progress)?;
         incoming.describe(&found)?;
         self.ready.push(incoming);
         self.units.push((unit, found));
