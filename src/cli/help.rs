@@ -11,7 +11,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Containers (OCI)",
         &["create", "start", "state", "kill", "delete", "list", "run"],
     ),
-    ("Images", &["unpack"]),
+    ("Images", &["unpack", "verify"]),
     ("Configuration", &["spec", "plan", "features"]),
 ];
 

@@ -65,6 +65,8 @@ pub enum Verb {
     Plan(cmd::plan::Plan),
     /// Turn an image into a bundle
     Unpack(cmd::unpack::Unpack),
+    /// Check an image's digests and signatures
+    Verify(Box<cmd::verify::Verify>),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
     /// Print what this runtime supports
@@ -99,6 +101,7 @@ impl Verb {
             Self::Delete(args) => cmd::delete::run(global, args),
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
+            Self::Verify(args) => cmd::verify::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),

@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 use super::plan::Format;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
+use crate::configuration::{Configuration, key_authority};
 use crate::container::{self, Bind};
 use crate::error::{Error, Result};
 use crate::image::Platform;
@@ -26,6 +27,9 @@ pub struct Launch {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub key: Vec<PathBuf>,
     /// Memory limit in bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<i64>,
@@ -81,14 +85,23 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
         return Err(Error::new("launch", "a directory needs a command")
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
-    let profile = global.profile(&BTreeMap::new(), Face::Launch)?;
-    let code = container::launch(&global.store()?, &arguments.request(), &profile)?;
+    let configuration = global.configuration()?;
+    let profile = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
+    let code = container::launch(
+        &global.store()?,
+        &arguments.request(&configuration)?,
+        &profile,
+    )?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 impl Launch {
-    fn request(&self) -> container::Launch {
-        container::Launch {
+    fn request(&self, configuration: &Configuration) -> Result<container::Launch> {
+        let mut policy = configuration.policy()?;
+        for key in &self.key {
+            policy = policy.and_signed_by(key_authority(key)?);
+        }
+        Ok(container::Launch {
             source: self.source.clone(),
             name: self.name.clone(),
             platform: self.platform.clone().unwrap_or_else(Platform::host),
@@ -109,6 +122,8 @@ impl Launch {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],
             },
-        }
+            policy,
+            limits: configuration.limits.clone(),
+        })
     }
 }

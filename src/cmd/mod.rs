@@ -18,6 +18,7 @@ pub mod start;
 pub mod state;
 pub mod unpack;
 pub mod values;
+pub mod verify;
 
 pub use exit::ExitCode;
 pub use global::{Global, LogFormat, Rootless};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{ExitCode, Global, print};
+use crate::configuration::{Configuration, key_authority};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
@@ -28,6 +29,9 @@ pub struct Unpack {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
 }
 
 /// Carries `unpack` out.
@@ -48,8 +52,16 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         )
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
+    let configuration = global.configuration()?;
+    let mut policy = configuration.policy()?;
+    for key in &arguments.key {
+        policy = policy.and_signed_by(key_authority(key)?);
+    }
+    for line in policy.admit(&image)? {
+        log::debug!("{line}");
+    }
     let partial = Partial::beside(&arguments.bundle)?;
-    let unpacked = fill(&partial.path, &image, global)?;
+    let unpacked = fill(&partial.path, &image, global, &configuration)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     for warning in &unpacked.warnings {
         log::warn!("{warning}");
@@ -66,13 +78,18 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
+fn fill(
+    bundle: &Path,
+    image: &Image,
+    global: &Global,
+    configuration: &Configuration,
+) -> Result<Unpacked> {
     let root = bundle.join("rootfs");
     fs::DirBuilder::new()
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+    let unpacked = image::unpack(image, &root, configuration.limits.clone())?;
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
         rustix::process::geteuid().as_raw(),
@@ -88,7 +105,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         overrides.command = vec!["sh".into()];
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
-    let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
+    let profile = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
     fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
         .doing(|| "write config.json")?;

@@ -50,6 +50,10 @@ pub struct Launch {
     pub pids: Option<i64>,
     /// Words for the embedded report: its flags.
     pub report_flags: Vec<String>,
+    /// Which images are let in.
+    pub policy: image::Policy,
+    /// What unpacking may cost.
+    pub limits: image::layer::Limits,
 }
 
 /// A directory or file of the host in the container.
@@ -86,6 +90,11 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
         )?),
         None => None,
     };
+    if let Some(image) = &image {
+        for line in request.policy.admit(image)? {
+            log::debug!("{line}");
+        }
+    }
     // The store may be in memory, which layers would fill.
     let is_unpacked = image
         .as_ref()
@@ -111,7 +120,7 @@ fn launch_in(
     image: Option<&Image>,
     profile: &Profile,
 ) -> Result<i32> {
-    let root = scratch.root(image)?;
+    let root = scratch.root(image, &request.limits)?;
     let privileged = rustix::process::geteuid().is_root();
     let config = config(request, image, &root, privileged)?;
     let is_root = config
@@ -181,7 +190,7 @@ impl Scratch {
     }
 
     /// The root filesystem: the one that was named, or one that is made here.
-    fn root(&self, image: Option<&Image>) -> Result<PathBuf> {
+    fn root(&self, image: Option<&Image>, limits: &image::layer::Limits) -> Result<PathBuf> {
         match image {
             None => self.embedded_root(),
             Some(image) if image.form == Form::Directory => {
@@ -190,18 +199,18 @@ impl Scratch {
                     format!("open the root filesystem {path}")
                 })
             }
-            Some(image) => self.unpacked_root(image),
+            Some(image) => self.unpacked_root(image, limits),
         }
     }
 
     /// The layers of an image.
-    fn unpacked_root(&self, image: &Image) -> Result<PathBuf> {
+    fn unpacked_root(&self, image: &Image, limits: &image::layer::Limits) -> Result<PathBuf> {
         let root = self.path.join("rootfs");
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&root)
             .doing(|| "make a root filesystem")?;
-        let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+        let unpacked = image::unpack(image, &root, limits.clone())?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
         }

@@ -1,6 +1,6 @@
 //! Images as people have them: image layouts, their archives, `docker save` archives, root filesystems. Read only, without
 //! a daemon or a registry, and nothing in them is believed: every blob is checked against the digest that names it.
-//! What becomes of the configuration, and which signatures count, is not here.
+//! What becomes of the configuration is not here.
 //!
 //! ```text
 //! mod        Image::open: form, manifest, configuration, layers
@@ -17,6 +17,9 @@
 //! archive    the index of a tar archive, reading by offset
 //! platform   linux/arm64/v8
 //! digest     sha256:…, streams checked against one
+//! check      every blob of an image, without unpacking
+//! signature  who has signed an image
+//! policy     which images are let in
 //! ```
 
 use std::io::Read;
@@ -25,6 +28,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, quote, quote_path};
 
 mod archive;
+mod check;
 mod choose;
 mod config;
 mod convert;
@@ -35,11 +39,14 @@ pub mod layer;
 mod layout;
 mod manifest;
 mod platform;
+mod policy;
+pub mod signature;
 #[cfg(test)]
 mod tests;
 mod unpack;
 mod users;
 
+pub use check::{Checked, check};
 pub use convert::{Overrides, convert};
 pub use unpack::{Unpacked, unpack};
 pub use users::{Ids, Users, open_inside, read_inside};
@@ -50,6 +57,7 @@ pub use form::Form;
 pub use layout::{Blobs, LONGEST_DOCUMENT, Stored};
 pub use manifest::{Compression, Descriptor, Document, Index, Manifest, Media};
 pub use platform::Platform;
+pub use policy::{Policy, Rule};
 
 /// An image: what it says, and where its layers are.
 #[derive(Debug)]

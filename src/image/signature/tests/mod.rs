@@ -1,0 +1,1 @@
+//! Signatures, right and wrong.
