@@ -32,3 +32,4 @@ mod profiles;
 mod runc_parity;
 mod schema;
 mod seccomp;
+mod verify;
