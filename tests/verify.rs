@@ -288,7 +288,10 @@ fn verify_as_json_has_what_was_right_and_the_fault() {
     let report: Value = serde_json::from_str(out.exits(1)).unwrap();
     assert_eq!(report["checked"].as_array().unwrap().len(), 3);
     assert!(
-        report["fault"].as_str().unwrap().contains(&layout.layer),
+        report["fault"]
+            .as_str()
+            .unwrap()
+            .contains(&layout.layer["sha256:".len()..]),
         "{report}"
     );
 }
@@ -304,7 +307,8 @@ fn a_flipped_bit_is_refused_wherever_it_is() {
         let changed = digest(&fs::read(layout.blob_path(&name)).unwrap());
         let error = layout.refused(&layout.verify(&["--key", &layout.key(1)]));
         assert!(
-            error.contains(&name) && error.ends_with(&format!("its digest is {changed}")),
+            error.contains(&name["sha256:".len()..])
+                && error.ends_with(&format!("its digest is {changed}")),
             "{error}"
         );
     }
@@ -428,6 +432,65 @@ fn one_good_signature_among_bad_ones_is_enough() {
     layout
         .verify(&["--key", &layout.key(1), "--key", &layout.key(2)])
         .ok();
+}
+
+#[test]
+fn a_sigstore_bundle_counts_as_a_referrer_and_as_a_file() {
+    let mut layout = Layout::new();
+    let manifest = fs::read(layout.blob_path(&layout.manifest)).unwrap();
+    let signature: Signature = signer(1).sign(&manifest);
+    let bundle = json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": "1"}},
+        "messageSignature": {
+            "messageDigest": {
+                "algorithm": "SHA2_256",
+                "digest": Base64::encode_string(&Sha256::digest(&manifest)),
+            },
+            "signature": Base64::encode_string(signature.to_der().as_bytes()),
+        },
+    })
+    .to_string();
+    let (right, wrong) = (layout.key(1), layout.key(2));
+    let file = layout.configure(&bundle);
+    layout.verify(&["--bundle", &file, "--key", &right]).ok();
+    let cause = format!(
+        "\"DIR/config.toml\": the key {} did not",
+        fingerprint(&layout, 2)
+    );
+    let out = layout.verify(&["--bundle", &file, "--key", &wrong]);
+    let error = layout.refused(&out);
+    assert!(error.contains(&cause), "{error}");
+
+    let kind = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let layer = layout.blob(kind, bundle.as_bytes());
+    let referrer = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": kind, "layers": [layer],
+        "config": layout.blob("application/vnd.oci.empty.v1+json", b"{}"),
+        "subject": {"mediaType": MANIFEST, "digest": layout.manifest, "size": manifest.len()},
+    });
+    let mut referrer = layout.document(MANIFEST, &referrer);
+    referrer["artifactType"] = json!(kind);
+    layout.add_root(referrer);
+    layout.verify(&["--key", &right]).ok();
+    layout
+        .verify(&["--key", &wrong])
+        .refused(&["did not sign it"]);
+}
+
+#[test]
+fn more_signatures_than_are_tried_are_refused() {
+    let mut layout = Layout::new();
+    let manifest = layout.manifest.clone();
+    let (signature, _) = layout.signature(1, &manifest, None);
+    let path = layout.blob_path(signature["digest"].as_str().unwrap());
+    let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    document["layers"] = json!(vec![document["layers"][0].clone(); 257]);
+    let mut many = layout.document(MANIFEST, &document);
+    many["annotations"] = json!({NAME: format!("{}.sig", manifest.replace(':', "-"))});
+    layout.add_root(many);
+    let error = layout.refused(&layout.verify(&["--key", &layout.key(1)]));
+    assert_eq!(error, "error: \"IMAGE\": more than 256 signatures");
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn whatever_is_wrong_with_the_certificate_has_its_own_words() {
 
 #[test]
 fn whatever_is_wrong_with_the_log_entry_has_its_own_words() {
-    let cases: [(fn(&mut Signing), &str); 10] = [
+    let cases: [(fn(&mut Signing), &str); 5] = [
         (
             |s| s.promise_key = 9,
             "the log did not sign its promise for the log entry",
@@ -106,6 +106,15 @@ fn whatever_is_wrong_with_the_log_entry_has_its_own_words() {
             |s| s.entry = |body| body["kind"] = json!("rekord"),
             "the log entry is \"rekord 0.0.1\", which is not for such a signature",
         ),
+    ];
+    for (change, cause) in cases {
+        assert_eq!(error_with(change), cause);
+    }
+}
+
+#[test]
+fn whatever_a_bundle_lacks_or_has_too_much_of_has_its_own_words() {
+    let cases: [(fn(&mut Signing), &str); 5] = [
         (
             |s| {
                 s.bundle = |bundle| {
