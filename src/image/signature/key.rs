@@ -95,9 +95,9 @@ impl PublicKey {
             (EC, Some(P384)) => {
                 Kind::P384(p384::ecdsa::VerifyingKey::from_sec1_bytes(bytes).map_err(wrong)?)
             }
-            (ED25519, _) => Kind::Ed25519(
-                ed25519_dalek::VerifyingKey::try_from(bytes).map_err(|e| wrong(e.into()))?,
-            ),
+            (ED25519, _) => {
+                Kind::Ed25519(ed25519_dalek::VerifyingKey::try_from(bytes).map_err(wrong)?)
+            }
             (RSA, _) => return Err(format!("RSA keys are not supported, only {KINDS}")),
             (other, _) => {
                 return Err(format!(
@@ -149,8 +149,8 @@ impl PublicKey {
         match (&self.kind, oid.as_str()) {
             (Kind::P256(_) | Kind::P384(_), "1.2.840.10045.4.3.2") => Some(Hash::Sha256),
             (Kind::P256(_) | Kind::P384(_), "1.2.840.10045.4.3.3") => Some(Hash::Sha384),
-            (Kind::P256(_) | Kind::P384(_), "1.2.840.10045.4.3.4") => Some(Hash::Sha512),
-            (Kind::Ed25519(_), "1.3.101.112") => Some(Hash::Sha512),
+            (Kind::P256(_) | Kind::P384(_), "1.2.840.10045.4.3.4")
+            | (Kind::Ed25519(_), "1.3.101.112") => Some(Hash::Sha512),
             _ => None,
         }
     }
