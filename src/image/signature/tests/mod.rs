@@ -10,6 +10,9 @@ use instance::{IDENTITY, ISSUER, Signing, key_info, sign, trusted_root};
 
 const IMAGE: &[u8] = b"{\"schemaVersion\": 2}";
 
+/// A change of what is right, and the words for it.
+type Case<T> = (fn(&mut T), &'static str);
+
 fn subjects() -> Vec<Subject> {
     vec![Subject::new(Digest::sha256(IMAGE), IMAGE.to_vec())]
 }
@@ -46,7 +49,7 @@ fn a_right_bundle_is_the_identitys() {
 
 #[test]
 fn whatever_is_wrong_with_the_certificate_has_its_own_words() {
-    let cases: [(fn(&mut Signing), &str); 8] = [
+    let cases: &[Case<Signing>] = &[
         (
             |s| s.identity = "https://example.org/other",
             "is by \"https://example.org/other\", not by \"https://example.org/build@refs/heads/main\"",
@@ -79,13 +82,13 @@ fn whatever_is_wrong_with_the_certificate_has_its_own_words() {
         (|s| s.signer = 9, "the certificate's key did not sign it"),
     ];
     for (change, cause) in cases {
-        assert_eq!(error_with(change), cause);
+        assert_eq!(error_with(*change), *cause);
     }
 }
 
 #[test]
 fn whatever_is_wrong_with_the_log_entry_has_its_own_words() {
-    let cases: [(fn(&mut Signing), &str); 5] = [
+    let cases: &[Case<Signing>] = &[
         (
             |s| s.promise_key = 9,
             "the log did not sign its promise for the log entry",
@@ -108,13 +111,13 @@ fn whatever_is_wrong_with_the_log_entry_has_its_own_words() {
         ),
     ];
     for (change, cause) in cases {
-        assert_eq!(error_with(change), cause);
+        assert_eq!(error_with(*change), *cause);
     }
 }
 
 #[test]
 fn whatever_a_bundle_lacks_or_has_too_much_of_has_its_own_words() {
-    let cases: [(fn(&mut Signing), &str); 5] = [
+    let cases: &[Case<Signing>] = &[
         (
             |s| {
                 s.bundle = |bundle| {
@@ -157,7 +160,7 @@ fn whatever_a_bundle_lacks_or_has_too_much_of_has_its_own_words() {
         ),
     ];
     for (change, cause) in cases {
-        assert_eq!(error_with(change), cause);
+        assert_eq!(error_with(*change), *cause);
     }
 }
 
@@ -207,7 +210,7 @@ fn no_byte_of_a_bundle_can_be_changed_in_what_counts() {
 
 #[test]
 fn a_trusted_root_says_what_it_lacks() {
-    let cases: [(fn(&mut Value), &str); 4] = [
+    let cases: &[Case<Value>] = &[
         (
             |root| root["tlogs"][0]["publicKey"]["validFor"] = json!({}),
             "tlogs[0]: validFor.start is missing",
