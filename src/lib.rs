@@ -8,6 +8,7 @@
 //! main
 //! cli
 //! cmd
+//! configuration
 //! probe
 //! report
 //! container
@@ -28,6 +29,7 @@
 pub mod cgroup;
 pub mod cli;
 pub mod cmd;
+pub mod configuration;
 pub mod container;
 pub mod error;
 pub mod host;

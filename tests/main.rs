@@ -45,3 +45,4 @@ mod terminal;
 mod terminal_attacks;
 mod terminal_socket;
 mod unpack;
+mod verify;

@@ -14,7 +14,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "update", "delete",
         ],
     ),
-    ("Images", &["unpack", "image"]),
+    ("Images", &["unpack", "verify", "image"]),
     ("Configuration", &["spec", "plan", "features"]),
 ];
 

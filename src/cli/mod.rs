@@ -77,6 +77,8 @@ pub enum Verb {
     Unpack(cmd::unpack::Unpack),
     /// List and remove the images whose layers are kept
     Image(cmd::image::Images),
+    /// Check an image's digests and signatures
+    Verify(Box<cmd::verify::Verify>),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
     /// Print what this runtime supports
@@ -125,6 +127,7 @@ impl Verb {
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
             Self::Image(args) => cmd::image::run(args),
+            Self::Verify(args) => cmd::verify::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),

@@ -55,7 +55,11 @@ impl Creation {
         for warning in &bundle.warnings {
             log::warn!("{warning}");
         }
-        let profile = global.profile(&bundle.config.annotations, Face::Oci)?;
+        let profile = global.profile(
+            &global.configuration()?,
+            &bundle.config.annotations,
+            Face::Oci,
+        )?;
         let options = Options {
             root: if self.no_pivot {
                 ChangeOfRoot::Move

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::configuration::Configuration;
 use crate::container::{Store, default_root};
 use crate::error::{Error, Result};
 use crate::host::Facts;
@@ -38,6 +39,9 @@ pub struct Global {
     /// Security profile: none, baseline, restricted, or the path of a file
     #[arg(long, global = true, value_name = "PROFILE")]
     pub profile: Option<String>,
+    /// Configuration of this host [default: /etc/stockade/config.toml, if it exists]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Manage cgroups through systemd (not supported yet)
     #[arg(long, global = true)]
     pub systemd_cgroup: bool,
@@ -93,6 +97,7 @@ impl Global {
     /// As [`profile::choose`].
     pub(super) fn profile(
         &self,
+        configuration: &Configuration,
         annotations: &BTreeMap<String, String>,
         face: Face,
     ) -> Result<Profile> {
@@ -102,8 +107,17 @@ impl Global {
             self.profile.as_deref(),
             annotations,
             &program.to_string_lossy(),
+            configuration.profile.as_deref(),
             face,
         )
+    }
+
+    /// Reads the configuration of this host.
+    ///
+    /// # Errors
+    /// As [`Configuration::read`].
+    pub(super) fn configuration(&self) -> Result<Configuration> {
+        Configuration::read(self.config.as_deref())
     }
 
     /// Opens the state directory.

@@ -10,10 +10,10 @@ use super::plan::Format;
 use super::unpacking::Unpacking;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
+use crate::configuration::{Configuration, key_authority};
 use crate::container::{self, Bind};
 use crate::error::{Error, Result};
-use crate::image::Platform;
-use crate::image::layer::Limits;
+use crate::image::{Platform, Policy};
 use crate::profile::Face;
 
 /// Arguments of `launch`.
@@ -32,6 +32,9 @@ pub struct Launch {
     /// What unpacking may cost, and whether it is shown.
     #[command(flatten)]
     pub unpacking: Unpacking,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE", requires = "source")]
+    pub key: Vec<PathBuf>,
     /// Memory limit in bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<i64>,
@@ -121,18 +124,31 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
         return Err(Error::new("launch", "a directory needs a command")
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
-    let profile = global.profile(&BTreeMap::new(), Face::Launch)?;
-    let code = container::launch(&global.store()?, &arguments.request(), &profile)?;
+    let configuration = global.configuration()?;
+    let profile = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
+    let code = container::launch(
+        &global.store()?,
+        &arguments.request(&configuration)?,
+        &profile,
+    )?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 impl Launch {
-    fn request(&self) -> container::Launch {
-        container::Launch {
+    fn request(&self, configuration: &Configuration) -> Result<container::Launch> {
+        // The embedded sandbox is no image.
+        let mut policy = match self.source {
+            Some(_) => configuration.policy()?,
+            None => Policy::default(),
+        };
+        for key in &self.key {
+            policy = policy.and_signed_by(key_authority(key)?);
+        }
+        Ok(container::Launch {
             source: self.source.clone(),
             name: self.name.clone(),
             platform: self.platform.clone().unwrap_or_else(Platform::host),
-            limits: self.unpacking.limits(Limits::default()),
+            limits: self.unpacking.limits(configuration.limits.clone()),
             shown: self.unpacking.shown(),
             command: self.command.clone(),
             environment: self.env.clone(),
@@ -157,6 +173,7 @@ impl Launch {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],
             },
-        }
+            policy,
+        })
     }
 }

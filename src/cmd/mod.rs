@@ -25,6 +25,7 @@ pub mod unpack;
 pub mod unpacking;
 pub mod update;
 pub mod values;
+pub mod verify;
 
 pub use exit::ExitCode;
 pub use global::{Global, LogFormat, Rootless};

@@ -39,7 +39,7 @@ pub enum Format {
 pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
     let bundle = Bundle::load(&arguments.bundle)?;
     let annotations = &bundle.config.annotations;
-    let profile = global.profile(annotations, Face::Oci)?;
+    let profile = global.profile(&global.configuration()?, annotations, Face::Oci)?;
     let prepared = container::prepare(bundle, "plan", &profile, Options::default())?;
     let lines = prepared.plan.lines();
     match arguments.format {

@@ -15,6 +15,7 @@ use super::output::pretty;
 use super::plan::Format;
 use super::unpacking::Unpacking;
 use super::{ExitCode, Global, print};
+use crate::configuration::{Configuration, key_authority};
 use crate::container::{self, Keeper};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::layer::Limits;
@@ -51,6 +52,9 @@ pub struct Unpack {
     /// Format of the summary
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
 }
 
 /// Carries `unpack` out.
@@ -72,6 +76,14 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         )
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
+    let configuration = global.configuration()?;
+    let mut policy = configuration.policy()?;
+    for key in &arguments.key {
+        policy = policy.and_signed_by(key_authority(key)?);
+    }
+    for line in policy.admit(&image)? {
+        log::debug!("{line}");
+    }
     // What is made gets the modes that are meant: the program of an image is rarely root.
     rustix::process::umask(Mode::from_raw_mode(0o022));
     if arguments.overlay && !rustix::process::geteuid().is_root() {
@@ -81,7 +93,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         );
     }
     let partial = Partial::beside(&arguments.bundle)?;
-    let limits = arguments.unpacking.limits(Limits::default());
+    let limits = arguments.unpacking.limits(configuration.limits.clone());
     let unpacked = terminal::watch(arguments.unpacking.shown(), |progress| {
         if arguments.overlay {
             mount(&partial.path, &image, &arguments.store, &limits, progress)
@@ -89,7 +101,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
             unpack(&partial.path, &image, &limits, progress)
         }
     })?;
-    configure(&partial.path, &image, global)?;
+    configure(&partial.path, &image, global, &configuration)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     drop(partial);
     for warning in &unpacked.warnings {
@@ -162,7 +174,12 @@ fn mount(
 }
 
 /// Writes config.json.
-fn configure(bundle: &Path, image: &Image, global: &Global) -> Result<()> {
+fn configure(
+    bundle: &Path,
+    image: &Image,
+    global: &Global,
+    configuration: &Configuration,
+) -> Result<()> {
     let root = bundle.join("rootfs");
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
@@ -180,7 +197,7 @@ fn configure(bundle: &Path, image: &Image, global: &Global) -> Result<()> {
         overrides.command = vec!["sh".into()];
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
-    let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
+    let profile = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
     fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
         .doing(|| "write config.json")

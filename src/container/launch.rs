@@ -63,6 +63,8 @@ pub struct Launch {
     pub images: Option<PathBuf>,
     /// Words for the embedded report: its flags.
     pub report_flags: Vec<String>,
+    /// Which images are let in.
+    pub policy: image::Policy,
 }
 
 /// A directory or file of the host in the container.
@@ -127,6 +129,11 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
         )?),
         None => None,
     };
+    if let Some(image) = &image {
+        for line in request.policy.admit(image)? {
+            log::debug!("{line}");
+        }
+    }
     let place = place(store, request, image.as_ref())?;
     let scratch = place.scratch()?;
     // If this process is killed, the keeper cleans up in its place.

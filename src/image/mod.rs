@@ -1,6 +1,6 @@
 //! Images as people have them: image layouts, their archives, `docker save` archives, root filesystems. Read only, without
 //! a daemon or a registry, and nothing in them is believed: every blob is checked against the digest that names it.
-//! What becomes of the configuration, and which signatures count, is not here.
+//! What becomes of the configuration is not here.
 //!
 //! ```text
 //! mod        Image::open: form, manifest, configuration, layers
@@ -19,6 +19,9 @@
 //! archive    the index of a tar archive, reading by offset
 //! platform   linux/arm64/v8
 //! digest     sha256:…, streams checked against one
+//! check      every blob of an image, without unpacking
+//! signature  who has signed an image
+//! policy     which images are let in
 //! ```
 
 use std::io::Read;
@@ -27,6 +30,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result, quote, quote_path};
 
 mod archive;
+mod check;
 mod choose;
 mod config;
 mod convert;
@@ -37,13 +41,16 @@ pub mod layer;
 mod layout;
 mod manifest;
 mod platform;
+mod policy;
 mod progress;
+pub mod signature;
 pub mod store;
 #[cfg(test)]
 mod tests;
 mod unpack;
 mod users;
 
+pub use check::{Checked, check};
 pub use convert::{Overrides, convert};
 pub use unpack::{Unpacked, discard, unpack, unpack_apart};
 pub use users::{Ids, Users, open_inside, read_inside};
@@ -54,6 +61,7 @@ pub use form::Form;
 pub use layout::{Blobs, LONGEST_DOCUMENT, Stored};
 pub use manifest::{Compression, Descriptor, Document, Index, Manifest, Media};
 pub use platform::Platform;
+pub use policy::{Policy, Rule};
 pub use progress::Progress;
 
 /// An image: what it says, and where its layers are.

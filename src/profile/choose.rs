@@ -1,18 +1,13 @@
 //! Which profile applies: `--profile`, else the config's annotation, else the name of the binary, else the
-//! configuration file, else what the verb defaults to.
+//! host's configuration, else what the verb defaults to. Reading that is `configuration`'s.
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
-use super::{Profile, from_toml};
-use crate::error::{Doing, Result, quote};
+use super::Profile;
+use crate::error::{Result, quote};
 
 /// The annotation that asks for a stricter profile than the one that would apply.
 pub const ANNOTATION: &str = "org.stockade.profile";
-
-/// The host's configuration.
-const CONFIGURATION: &str = "/etc/stockade/config.toml";
 
 /// Which verbs ask.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,13 +18,8 @@ pub enum Face {
     Launch,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Configuration {
-    profile: Option<String>,
-}
-
-/// Chooses the profile; `program` is the name that the binary was called by.
+/// Chooses the profile; `program` is the name that the binary was called by, `configured` the profile of the host's
+/// configuration.
 ///
 /// # Errors
 /// A profile that does not exist or cannot be read, wherever its name came from.
@@ -37,12 +27,13 @@ pub fn choose(
     flag: Option<&str>,
     annotations: &BTreeMap<String, String>,
     program: &str,
+    configured: Option<&str>,
     face: Face,
 ) -> Result<Profile> {
     if let Some(name) = flag {
         return Profile::load(name);
     }
-    let profile = standing(program, face)?;
+    let profile = standing(program, configured, face)?;
     let Some(name) = annotations.get(ANNOTATION) else {
         return Ok(profile);
     };
@@ -65,26 +56,18 @@ pub fn choose(
 }
 
 /// What applies without a flag and an annotation.
-fn standing(program: &str, face: Face) -> Result<Profile> {
+fn standing(program: &str, configured: Option<&str>, face: Face) -> Result<Profile> {
     if let Some(profile) = program.strip_prefix("stockade-").and_then(Profile::builtin) {
         return Ok(profile);
     }
-    if let Some(name) = configured()? {
-        return Profile::load(&name);
+    if let Some(name) = configured {
+        return Profile::load(name);
     }
     let name = match face {
         Face::Oci => "baseline",
         Face::Launch => "restricted",
     };
     Ok(Profile::builtin(name).expect("built in"))
-}
-
-fn configured() -> Result<Option<String>> {
-    let text = match std::fs::read_to_string(CONFIGURATION) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        other => other.doing(|| format!("read \"{CONFIGURATION}\""))?,
-    };
-    Ok(from_toml::<Configuration>("read", CONFIGURATION, &text)?.profile)
 }
 
 #[cfg(test)]
@@ -96,7 +79,9 @@ mod tests {
             .map(|name| (ANNOTATION.to_owned(), name.to_owned()))
             .into_iter()
             .collect();
-        choose(flag, &annotations, program, face).unwrap().name
+        choose(flag, &annotations, program, None, face)
+            .unwrap()
+            .name
     }
 
     #[test]
@@ -123,6 +108,18 @@ mod tests {
             "baseline"
         );
         assert_eq!(chosen(None, None, "stockade", Face::Launch), "restricted");
+    }
+
+    #[test]
+    fn the_configuration_is_asked_after_the_name_of_the_binary() {
+        let chosen = |program: &str| {
+            let none = BTreeMap::new();
+            choose(None, &none, program, Some("none"), Face::Oci)
+                .unwrap()
+                .name
+        };
+        assert_eq!(chosen("stockade"), "none");
+        assert_eq!(chosen("stockade-restricted"), "restricted");
     }
 
     #[test]
