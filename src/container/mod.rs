@@ -3,6 +3,7 @@
 
 mod child;
 mod confinement;
+mod console;
 mod create;
 mod delete;
 mod entrant;
@@ -30,7 +31,7 @@ pub use delete::{Unless, delete, destroy};
 pub use entrant::{Overrides, Wanted};
 pub use exec::{Execution, Paused, exec};
 pub use kill::{Whom, kill};
-pub use launch::{Bind, Launch, Network, launch};
+pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};
 pub use prepare::{Prepared, prepare};
 pub use start::start;
