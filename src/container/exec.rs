@@ -278,7 +278,7 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 1 and 2, and a look at what only shows from outside.
+/// Messages 2 to 4, and a look at what only shows from outside.
 fn settle(
     child: &Child,
     plan: &Plan,
@@ -320,11 +320,14 @@ fn settle(
     verify_filters(child.pid, plan.filters.len())
 }
 
-/// The terminal is the first thing that comes.
+/// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.
 fn take_terminal(child: &Child, console: &mut Console) -> Result<()> {
     match console {
         Console::None => Ok(()),
-        _ => console.take(child.terminal()?),
+        _ => {
+            console.take(child.terminal()?)?;
+            child.send_proceed()
+        }
     }
 }
 
