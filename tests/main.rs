@@ -22,6 +22,8 @@ mod escape_devices;
 mod escape_fds;
 mod escape_paths;
 mod escape_races;
+mod exec;
+mod exec_confinement;
 mod foreign_images;
 mod fuzz_corpus;
 mod harness;

@@ -10,8 +10,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Containers (OCI)",
         &[
-            "create", "start", "run", "state", "list", "ps", "events", "kill", "pause", "resume",
-            "update", "delete",
+            "create", "start", "run", "exec", "state", "list", "ps", "events", "kill", "pause",
+            "resume", "update", "delete",
         ],
     ),
     ("Images", &["unpack", "verify", "image"]),

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod create;
 pub mod delete;
 pub mod events;
+pub mod exec;
 pub mod exit;
 pub mod features;
 mod global;

@@ -2,10 +2,13 @@
 //! The order of confinement is in `plan`, the child in `init`.
 
 mod child;
+mod confinement;
 mod console;
 mod create;
 mod delete;
+mod entrant;
 mod events;
+mod exec;
 mod group;
 pub mod hooks;
 pub mod id;
@@ -25,11 +28,15 @@ mod signals;
 mod start;
 mod state;
 mod store;
+mod target;
 mod update;
 
+pub use confinement::Confinement;
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
+pub use entrant::{Overrides, Wanted};
 pub use events::{Event, EventKind, stats, watch};
+pub use exec::{Execution, Paused, exec};
 pub use keeper::{Keeper, discard_bundle, keep_bundle};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, Tty, launch};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::Confinement;
 use crate::cgroup::{self, Layout, Location};
 use crate::error::{Error, Result};
 use crate::host;
@@ -25,6 +26,8 @@ pub struct Prepared {
     pub limits: Limits,
     /// What will be done.
     pub plan: Rc<Plan>,
+    /// What bounds those who enter the container later.
+    pub confinement: Confinement,
 }
 
 /// Tightens a config by a profile and computes its plan.
@@ -65,6 +68,10 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
         tightened,
         limits: profile.limits.clone(),
         plan: Rc::new(plan),
+        confinement: Confinement {
+            profile: profile.clone(),
+            keyring: options.keyring,
+        },
     })
 }
 
@@ -92,7 +99,7 @@ fn location(
 }
 
 /// The runtime's own values of the limits that the config sets.
-fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
+pub(super) fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
     let limits = config.process.iter().flat_map(|process| &process.rlimits);
     limits
         .filter_map(|limit| names::rlimit(&limit.kind))

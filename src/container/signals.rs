@@ -16,6 +16,17 @@ use crate::sys::signal;
 pub(super) struct Forwarded {
     signals: SignalFd,
     patience: Patience,
+    /// What came before there was a program to pass it on to.
+    early: Vec<i32>,
+}
+
+/// What came first while a program was awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// There is something to read.
+    Message,
+    /// Whoever waits is asked to end, by this signal.
+    End(i32),
 }
 
 /// What a second request to end means. The first process of a pid namespace does not get a signal that it has no handler
@@ -49,12 +60,40 @@ impl Forwarded {
         Ok(Self {
             signals: signals.map_err(io::Error::from).doing(|| "read signals")?,
             patience,
+            early: Vec::new(),
         })
+    }
+
+    /// Waits for something to read from `fd`. A frozen container may keep it waiting for ever, so a signal that asks for an
+    /// end ends that; others are kept for the program.
+    pub(super) fn wait_to_read(&mut self, fd: BorrowedFd<'_>) -> Result<First> {
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(fd, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            ];
+            rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(|| "wait for the program")?;
+            let is_readable = !fds[0].revents().is_empty();
+            while let Some(number) = self.next()? {
+                match number {
+                    libc::SIGINT | libc::SIGTERM | libc::SIGQUIT | libc::SIGHUP if !is_readable => {
+                        return Ok(First::End(number));
+                    }
+                    _ => self.early.push(number),
+                }
+            }
+            if is_readable {
+                return Ok(First::Message);
+            }
+        }
     }
 
     /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
     pub(super) fn wait(&self, pidfd: BorrowedFd<'_>, mut relay: Option<Relay>) -> Result<i32> {
         let mut requests = 0;
+        for number in &self.early {
+            self.pass_on(pidfd, *number, &mut requests, relay.as_mut());
+        }
         loop {
             let mut fds = vec![
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
@@ -97,32 +136,45 @@ impl Forwarded {
         requests: &mut u32,
         mut relay: Option<&mut Relay>,
     ) -> Result<()> {
-        while let Some(received) = self
-            .signals
-            .read_signal()
-            .map_err(io::Error::from)
-            .doing(|| "read a signal")?
-        {
-            let number = received.ssi_signo as i32;
-            // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
-            if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {
-                continue;
-            }
-            match (&mut relay, number) {
-                // The kernel tells the container's processes, once their terminal has the new size.
-                (Some(relay), libc::SIGWINCH) => {
-                    relay.resize();
-                    continue;
-                }
-                (Some(relay), libc::SIGCONT) => relay.resume(),
-                _ => {}
-            }
-            *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
-            let is_over = self.is_over(*requests);
-            // The program may have ended meanwhile.
-            let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
+        while let Some(number) = self.next()? {
+            self.pass_on(pidfd, number, requests, relay.as_deref_mut());
         }
         Ok(())
+    }
+
+    fn pass_on(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        number: i32,
+        requests: &mut u32,
+        relay: Option<&mut Relay>,
+    ) {
+        match (relay, number) {
+            // The kernel tells the container's processes, once their terminal has the new size.
+            (Some(relay), libc::SIGWINCH) => return relay.resize(),
+            (Some(relay), libc::SIGCONT) => relay.resume(),
+            _ => {}
+        }
+        *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
+        let is_over = self.is_over(*requests);
+        // The program may have ended meanwhile.
+        let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
+    }
+
+    /// The next signal that is there and is the program's: SIGCHLD is about our child, SIGPIPE and SIGURG about our own
+    /// descriptors.
+    fn next(&self) -> Result<Option<i32>> {
+        loop {
+            let received = self.signals.read_signal().map_err(io::Error::from);
+            let number = received
+                .doing(|| "read a signal")?
+                .map(|received| received.ssi_signo as i32);
+            if number.is_none_or(|number| {
+                ![libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number)
+            }) {
+                return Ok(number);
+            }
+        }
     }
 
     fn is_over(&self, requests: u32) -> bool {

@@ -7,6 +7,7 @@ mod cgroup_mounts;
 mod create;
 mod devices;
 mod environment;
+mod exec;
 mod explain;
 mod mounts;
 mod namespaces;
@@ -17,6 +18,7 @@ mod step;
 pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
+pub use exec::{Joining, RootOf, exec};
 pub use explain::explain;
 pub use show::Line;
 pub use step::{
@@ -120,6 +122,11 @@ impl Plan {
             .chain(&self.setup)
             .chain(&self.enter)
             .chain(&self.start)
+    }
+
+    /// Whether the process gets a terminal, whose other end goes to the parent.
+    pub fn has_terminal(&self) -> bool {
+        self.steps().any(|step| matches!(step, Step::Terminal(_)))
     }
 
     /// The program as the config names it.

@@ -12,11 +12,11 @@ mod resources;
 mod seccomp;
 mod update;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, load_process};
 pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use read::{check_runnable, parse, typed};
+pub use read::{check_process, check_runnable, parse, parse_process, typed};
 pub use resources::*;
 pub use seccomp::*;
 pub use update::parse_resources;

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod call;
+mod inside;
 mod leftovers;
 mod output;
 mod program;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use bundle::Bundle;
 pub(crate) use call::{Call, Running, wait_for_exit};
+pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
 pub(crate) use program::{calls, raw_calls};
