@@ -6,6 +6,8 @@
 
 mod bad_input;
 mod cell;
+mod clients;
+mod clients_containerd;
 mod confinement_cgroups;
 mod confinement_devices;
 mod confinement_hooks;

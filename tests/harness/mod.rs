@@ -3,10 +3,10 @@
 
 mod bundle;
 mod call;
-mod leftovers;
+pub(crate) mod leftovers;
 mod output;
 mod program;
-mod rootfs;
+pub(crate) mod rootfs;
 
 use std::io::Write;
 use std::path::PathBuf;
