@@ -21,6 +21,7 @@ mod escape_devices;
 mod escape_fds;
 mod escape_paths;
 mod escape_races;
+mod exec;
 mod harness;
 mod hooks;
 mod image;

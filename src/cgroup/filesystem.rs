@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Uid, chownat, mkdirat, openat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Uid, chownat, mkdirat, openat,
+    openat2, unlinkat,
 };
 
 use crate::error::Error;
@@ -39,6 +40,13 @@ pub(super) fn directory(path: &Path) -> SysResult<OwnedFd> {
 fn subdirectory(parent: BorrowedFd<'_>, name: &CStr) -> SysResult<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     openat(parent, name, flags, Mode::empty())
+}
+
+/// A directory below another one, by a path of names.
+pub(super) fn below(parent: BorrowedFd<'_>, path: &str) -> SysResult<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+    openat2(parent, path, flags, Mode::empty(), resolve)
 }
 
 pub(super) fn to_write(directory: BorrowedFd<'_>, file: &str) -> SysResult<OwnedFd> {

@@ -2,6 +2,7 @@
 //! By files on cgroup v1, hybrid and v2 (cgroups(7), config-linux.md "Control groups"); nothing here speaks to systemd.
 
 pub mod devices;
+mod entrance;
 mod filesystem;
 mod group;
 mod layout;
@@ -18,6 +19,7 @@ mod v2;
 mod tests;
 
 pub use devices::{device_program, device_rules};
+pub use entrance::{Entrance, Sub};
 pub use group::Cgroup;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};

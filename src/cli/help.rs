@@ -9,7 +9,9 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Sandboxes", &["launch"]),
     (
         "Containers (OCI)",
-        &["create", "start", "state", "kill", "delete", "list", "run"],
+        &[
+            "create", "start", "state", "kill", "delete", "list", "run", "exec",
+        ],
     ),
     ("Images", &["unpack"]),
     ("Configuration", &["spec", "plan", "features"]),

@@ -61,6 +61,8 @@ pub enum Verb {
     Run(cmd::run::Running),
     /// Run a command in a directory, confined, or look around in an embedded sandbox
     Launch(Box<cmd::launch::Launch>),
+    /// Run another process in a running container
+    Exec(Box<cmd::exec::Exec>),
     /// Print what create and start would do, step by step
     Plan(cmd::plan::Plan),
     /// Turn an image into a bundle
@@ -79,6 +81,7 @@ impl Verb {
         match self {
             Self::Launch(_) => Promise::Sandbox,
             Self::Run(_) => Promise::Program,
+            Self::Exec(_) => Promise::Entry,
             _ => Promise::Plain,
         }
     }
@@ -86,7 +89,9 @@ impl Verb {
     /// The verbs that make or enter a container seal the binary first; the others have nothing to protect it from.
     fn seal(&self) -> Result<()> {
         match self {
-            Self::Create(_) | Self::Run(_) | Self::Launch(_) => container::seal::ensure(),
+            Self::Create(_) | Self::Run(_) | Self::Launch(_) | Self::Exec(_) => {
+                container::seal::ensure()
+            }
             _ => Ok(()),
         }
     }
@@ -104,6 +109,7 @@ impl Verb {
             Self::Create(args) => cmd::create::run(global, args),
             Self::Start(args) => cmd::start::run(global, args),
             Self::Run(args) => cmd::run::run(global, args),
+            Self::Exec(args) => cmd::exec::run(global, args),
             Self::Launch(args) => cmd::launch::run(global, args),
             Self::Plan(args) => cmd::plan::run(global, args),
             Self::Inside(args) => cmd::inside::run(global, args),
@@ -174,10 +180,10 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         .iter()
         .skip(1)
         .find(|word| command().find_subcommand(word).is_some());
-    if verb.is_some_and(|verb| verb == "launch") {
-        ExitCode::NotLaunched
-    } else {
-        ExitCode::Failed
+    match verb.and_then(|verb| verb.to_str()) {
+        Some("launch") => ExitCode::NotLaunched,
+        Some("exec") => ExitCode::NotEntered,
+        _ => ExitCode::Failed,
     }
 }
 

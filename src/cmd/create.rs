@@ -55,7 +55,7 @@ impl Creation {
             }
         }
         container::id::check(&self.id)?;
-        let preserve_fds = self.preserved()?;
+        let preserve_fds = preserved(self.preserve_fds)?;
         let bundle = Bundle::load(&self.bundle)?;
         for warning in &bundle.warnings {
             log::warn!("{warning}");
@@ -93,29 +93,6 @@ impl Creation {
         };
         Ok((store, prepared, request))
     }
-
-    /// Descriptors after standard error that the program inherits: those of systemd's socket activation first
-    /// (sd_listen_fds(3)), then the flag's. Each must be open.
-    fn preserved(&self) -> Result<u32> {
-        let listen = match std::env::var("LISTEN_FDS") {
-            Err(_) => 0,
-            Ok(text) => text.parse().unwrap_or_else(|_| {
-                log::warn!("LISTEN_FDS={} is not a number", crate::error::quote(&text));
-                0
-            }),
-        };
-        let count = u32::saturating_add(listen, self.preserve_fds);
-        for fd in (3..3 + u64::from(count)).take(4096) {
-            if !std::path::Path::new(&format!("/proc/self/fd/{fd}")).exists() {
-                return Err(Error::new(
-                    "pass descriptors on",
-                    format!("descriptor {fd} is not open"),
-                )
-                .hint("--preserve-fds and $LISTEN_FDS count from descriptor 3"));
-            }
-        }
-        Ok(count)
-    }
 }
 
 /// Carries `create` out.
@@ -126,4 +103,27 @@ pub fn run(global: &Global, arguments: &Creation) -> Result<ExitCode> {
     let (store, prepared, request) = arguments.prepare(global)?;
     container::create(&store, prepared, &request)?;
     Ok(ExitCode::Done)
+}
+
+/// Descriptors after standard error that the program inherits: those of systemd's socket activation first
+/// (sd_listen_fds(3)), then the flag's. Each must be open.
+pub(super) fn preserved(preserve_fds: u32) -> Result<u32> {
+    let listen = match std::env::var("LISTEN_FDS") {
+        Err(_) => 0,
+        Ok(text) => text.parse().unwrap_or_else(|_| {
+            log::warn!("LISTEN_FDS={} is not a number", crate::error::quote(&text));
+            0
+        }),
+    };
+    let count = u32::saturating_add(listen, preserve_fds);
+    for fd in (3..3 + u64::from(count)).take(4096) {
+        if !std::path::Path::new(&format!("/proc/self/fd/{fd}")).exists() {
+            return Err(Error::new(
+                "pass descriptors on",
+                format!("descriptor {fd} is not open"),
+            )
+            .hint("--preserve-fds and $LISTEN_FDS count from descriptor 3"));
+        }
+    }
+    Ok(count)
 }

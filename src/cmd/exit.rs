@@ -11,11 +11,13 @@ pub enum ExitCode {
     Failed,
     /// 125: `launch` itself failed, or was used wrongly.
     NotLaunched,
-    /// 126: the program exists and cannot be executed (`run`, `launch`).
+    /// 255: `exec` itself failed, or was used wrongly.
+    NotEntered,
+    /// 126: the program exists and cannot be executed (`run`, `exec`, `launch`).
     NotExecutable,
-    /// 127: the program or its interpreter does not exist (`run`, `launch`).
+    /// 127: the program or its interpreter does not exist (`run`, `exec`, `launch`).
     NotFound,
-    /// The program's own: its exit code, or 128 and the signal that ended it (`run`, `launch`).
+    /// The program's own: its exit code, or 128 and the signal that ended it (`run`, `exec`, `launch`).
     Program(u8),
 }
 
@@ -26,6 +28,8 @@ pub enum Promise {
     Plain,
     /// The program's own, 126 and 127, else 1: `run`.
     Program,
+    /// The program's own, 126 and 127, else 255, as for other runtimes: `exec`.
+    Entry,
     /// The program's own, 126 and 127, else 125: `launch`.
     Sandbox,
 }
@@ -37,6 +41,7 @@ impl ExitCode {
             Self::Done => 0,
             Self::Failed => 1,
             Self::NotLaunched => 125,
+            Self::NotEntered => 255,
             Self::NotExecutable => 126,
             Self::NotFound => 127,
             Self::Program(number) => number,
@@ -48,8 +53,9 @@ impl ExitCode {
         match (promise, error.what_kind()) {
             (Promise::Plain, _) | (Promise::Program, Kind::Failed) => Self::Failed,
             (Promise::Sandbox, Kind::Failed) => Self::NotLaunched,
-            (Promise::Program | Promise::Sandbox, Kind::NotFound) => Self::NotFound,
-            (Promise::Program | Promise::Sandbox, Kind::NotExecutable) => Self::NotExecutable,
+            (Promise::Entry, Kind::Failed) => Self::NotEntered,
+            (_, Kind::NotFound) => Self::NotFound,
+            (_, Kind::NotExecutable) => Self::NotExecutable,
         }
     }
 }
@@ -67,5 +73,7 @@ mod tests {
         assert_eq!(number(Promise::Program, Kind::Failed), 1);
         assert_eq!(number(Promise::Sandbox, Kind::NotExecutable), 126);
         assert_eq!(number(Promise::Sandbox, Kind::Failed), 125);
+        assert_eq!(number(Promise::Entry, Kind::Failed), 255);
+        assert_eq!(number(Promise::Entry, Kind::NotExecutable), 126);
     }
 }

@@ -1,6 +1,7 @@
 //! Values of flags that are more than a word or a number; an error says what is accepted.
 
 use crate::container::Bind;
+use crate::names;
 
 /// Bytes: a number with an optional K, M, G or T (powers of 1024).
 pub fn bytes(text: &str) -> Result<i64, String> {
@@ -72,6 +73,21 @@ pub fn user(text: &str) -> Result<String, String> {
     match text.split_once(':') {
         Some((user, group)) => Ok(format!("{}:{}", who(user)?, who(group)?)),
         None => who(text),
+    }
+}
+
+/// A user or group id.
+pub fn id(text: &str) -> Result<u32, String> {
+    let id = number(text).and_then(|id| u32::try_from(id).ok());
+    id.filter(|&id| id != u32::MAX)
+        .ok_or_else(|| "an id is a number below 4294967295".to_owned())
+}
+
+/// The name of a capability, such as `CAP_CHOWN`.
+pub fn capability(text: &str) -> Result<String, String> {
+    match names::capability(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("a capability is a name of capabilities(7) such as CAP_CHOWN".to_owned()),
     }
 }
 

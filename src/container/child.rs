@@ -11,7 +11,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::id_map;
+use super::{id_map, process};
 use crate::error::{Doing, Error, Result, quote};
 use crate::image::open_inside;
 use crate::init::{self, Descriptors, Release};
@@ -30,6 +30,8 @@ pub(super) struct Child {
     pub(super) pidfd: OwnedFd,
     link: OwnedFd,
     plan: Rc<Plan>,
+    /// What it is about to do, for errors.
+    doing: &'static str,
     is_ours: bool,
 }
 
@@ -48,24 +50,7 @@ impl Child {
         release: Release,
         preserve: u32,
     ) -> Result<Self> {
-        let (ours, theirs) = link::pair().doing(|| "make a socket pair")?;
-        let proc = openat(
-            CWD,
-            c"/proc",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .doing(|| "open \"/proc\"")?;
-        check_proc(proc.as_fd())?;
-        let mut fds = Descriptors {
-            link: theirs,
-            release,
-            proc,
-            tasks: cgroup.tasks,
-            namespaces: open_namespaces(plan)?,
-            trees: open_trees(plan)?,
-            keep: Vec::new(),
-        };
+        let (ours, mut fds) = descriptors(plan, cgroup.tasks, release)?;
         fds.keep = kept(&fds, preserve);
         let flags = if plan.joins_first {
             0
@@ -83,12 +68,33 @@ impl Child {
             pidfd,
             link: ours,
             plan: Rc::clone(plan),
+            doing: "start the container",
             is_ours: true,
         };
         if plan.joins_first {
             child.follow_fork()?;
         }
         child.map_ids(plan)?;
+        Ok(child)
+    }
+
+    /// Takes over a process that was cloned to enter a container, and follows it where it forks once more.
+    pub(super) fn entering(
+        plan: &Rc<Plan>,
+        (pid, pidfd): (i32, OwnedFd),
+        link: OwnedFd,
+    ) -> Result<Self> {
+        let mut child = Self {
+            pid,
+            pidfd,
+            link,
+            plan: Rc::clone(plan),
+            doing: "enter the container",
+            is_ours: true,
+        };
+        if plan.joins_first {
+            child.follow_fork()?;
+        }
         Ok(child)
     }
 
@@ -148,12 +154,26 @@ impl Child {
         deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
     ) -> Result<()> {
         self.send_proceed()?;
+        self.wait_for_program(root, deliver)
+    }
+
+    /// The end of the handshake; a seccomp listener goes to `deliver`.
+    pub(super) fn wait_for_program(
+        &self,
+        root: &Path,
+        deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<()> {
         let explain = |failure: &Failure, said: Option<&str>| {
             let candidate = self.plan.candidates.get(failure.detail as usize);
             let interpreter = candidate.and_then(|program| interpreter(failure, root, program));
             self.plan.explain(failure, said.or(interpreter.as_deref()))
         };
         wait_for_program(self.link.as_fd(), explain, deliver)
+    }
+
+    /// Where the messages come from.
+    pub(super) fn link(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
     }
 
     fn send_proceed(&self) -> Result<()> {
@@ -176,8 +196,15 @@ impl Child {
             Some((other, _)) => {
                 Error::new("hear from init", format!("unexpected message {other:?}"))
             }
-            None => died(self.pidfd.as_fd()),
+            None => died(self.doing, self.pidfd.as_fd()),
         }
+    }
+
+    /// Kills the process without waiting long: in a frozen cgroup it may end only later.
+    pub(super) fn give_up(mut self) {
+        // Fails only for a process that is gone already.
+        let _ = pidfd_send_signal(&self.pidfd, Signal::KILL);
+        self.is_ours = process::wait(&self.pidfd, 1).unwrap_or(false);
     }
 
     /// From here on the process outlives this value.
@@ -254,15 +281,15 @@ pub(super) fn interpreter(failure: &Failure, root: &Path, program: &CStr) -> Opt
 }
 
 /// Why a child without a last word is gone.
-fn died(pidfd: BorrowedFd<'_>) -> Error {
+fn died(doing: &str, pidfd: BorrowedFd<'_>) -> Error {
     match reap(pidfd) {
         Ok(Some(status)) => match status.terminating_signal() {
-            Some(libc::SIGKILL) => Error::new("start the container", "init was killed (SIGKILL)")
+            Some(libc::SIGKILL) => Error::new(doing, "init was killed (SIGKILL)")
                 .hint("a memory limit below what a container needs to start does this: raise linux.resources.memory.limit"),
-            Some(signal) => Error::new("start the container", format!("init was killed by signal {signal}")),
-            None => Error::new("start the container", "init ended without a word"),
+            Some(signal) => Error::new(doing, format!("init was killed by signal {signal}")),
+            None => Error::new(doing, "init ended without a word"),
         },
-        _ => Error::new("start the container", "init is gone"),
+        _ => Error::new(doing, "init is gone"),
     }
 }
 
@@ -279,12 +306,43 @@ pub(super) fn reap(pidfd: BorrowedFd<'_>) -> Result<Option<WaitIdStatus>> {
 
 pub(super) use rustix::process::WaitIdStatus;
 
+/// Our end of a new link, and what a child by this plan is born with.
+pub(super) fn descriptors(
+    plan: &Plan,
+    tasks: Vec<OwnedFd>,
+    release: Release,
+) -> Result<(OwnedFd, Descriptors)> {
+    let (ours, theirs) = link::pair().doing(|| "make a socket pair")?;
+    let proc = openat(
+        CWD,
+        c"/proc",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .doing(|| "open \"/proc\"")?;
+    check_proc(proc.as_fd())?;
+    let fds = Descriptors {
+        link: theirs,
+        release,
+        proc,
+        tasks,
+        namespaces: open_namespaces(plan)?,
+        trees: open_trees(plan)?,
+        container: None,
+        keep: Vec::new(),
+    };
+    Ok((ours, fds))
+}
+
 /// Sorted numbers of what the child keeps.
-fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
+pub(super) fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
     let mut keep: Vec<i32> = (3..3 + preserve as i32).collect();
     keep.extend([fds.link.as_raw_fd(), fds.proc.as_raw_fd()]);
     if let Release::Connect(listener) = &fds.release {
         keep.push(listener.as_raw_fd());
+    }
+    if let Some(container) = &fds.container {
+        keep.extend([container.process.as_raw_fd(), container.root.as_raw_fd()]);
     }
     let more = [&fds.tasks, &fds.namespaces, &fds.trees];
     keep.extend(more.into_iter().flatten().map(AsRawFd::as_raw_fd));

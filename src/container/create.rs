@@ -126,6 +126,8 @@ impl Making {
         };
         // Written before anything else is made: `delete --force` finds the cgroup even if this process is killed.
         making.write_state()?;
+        let entry = making.entry.as_ref().expect("kept until finish");
+        making.prepared.confinement.write(entry)?;
         let fds = making.make_cgroup()?;
         let child = Child::spawn(&making.prepared.plan, fds, release, request.preserve_fds)?;
         making.state.pid = child.pid;
@@ -177,7 +179,7 @@ impl Making {
     fn start(&mut self) -> Result<()> {
         self.explained(|making| {
             let state = &making.state;
-            let deliver = |listener: BorrowedFd<'_>| deliver(state, listener);
+            let deliver = |listener: BorrowedFd<'_>| deliver(state, state.pid, listener);
             making.child().start(&state.root, deliver)
         })?;
         after_start(&self.state)
@@ -297,16 +299,16 @@ pub(super) fn after_start(state: &State) -> Result<()> {
         )
         .hint("a seccomp filter that kills on execve does this, and so does a memory limit"));
     }
-    verify_filters(state)?;
+    verify_filters(state.pid, state.filters)?;
     let document = state.for_hooks(Status::Running);
     let hooks = state.config.hooks.clone().unwrap_or_default();
     hooks::run(&hooks.poststart, "poststart", &document)
 }
 
 /// The last part of the read-back: that the filters are in force can only be seen from outside, once the program runs.
-fn verify_filters(state: &State) -> Result<()> {
+pub(super) fn verify_filters(pid: i32, filters: usize) -> Result<()> {
     // A program may have ended already; what it was is then no longer there to be read.
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{}/status", state.pid)) else {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
         return Ok(());
     };
     let number = |key: &str| {
@@ -317,18 +319,15 @@ fn verify_filters(state: &State) -> Result<()> {
     let has_ended = text
         .lines()
         .any(|line| line.starts_with("State:\tZ") || line.starts_with("State:\tX"));
-    if found >= state.filters || has_ended {
+    if found >= filters || has_ended {
         return Ok(());
     }
-    let cause = format!(
-        "{found} seccomp filters are in force, {} were installed",
-        state.filters
-    );
+    let cause = format!("{found} seccomp filters are in force, {filters} were installed");
     Err(Error::new("verify what the kernel says", cause))
 }
 
-/// The container process state with the listener (config-linux.md, "The Container Process State").
-pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
+/// The container process state with the listener (config-linux.md, "The Container Process State"), for the filters of `pid`.
+pub(super) fn deliver(state: &State, pid: i32, listener: BorrowedFd<'_>) -> Result<()> {
     let seccomp = state
         .config
         .linux
@@ -344,19 +343,24 @@ pub(super) fn deliver(state: &State, listener: BorrowedFd<'_>) -> Result<()> {
     let metadata = seccomp
         .and_then(|seccomp| seccomp.listener_metadata.clone())
         .unwrap_or_default();
+    let status = if pid == state.pid {
+        Status::Created
+    } else {
+        Status::Running
+    };
     let document = serde_json::json!({
         "ociVersion": state.config.oci_version,
         "fds": ["seccompFd"],
-        "pid": state.pid,
+        "pid": pid,
         "metadata": metadata,
-        "state": state.for_hooks(Status::Created),
+        "state": state.for_hooks(status),
     });
     notify::deliver(Path::new(path), &document.to_string(), listener)
 }
 
 /// Written whole or not at all: whoever waits for the file reads it at once. Never through a link: others may write to the
 /// directory.
-fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
+pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let doing = || format!("write the pid file {}", quote_path(path));

@@ -2,8 +2,11 @@
 //! The order of confinement is in `plan`, the child in `init`.
 
 mod child;
+mod confinement;
 mod create;
 mod delete;
+mod entrant;
+mod exec;
 mod group;
 pub mod hooks;
 pub mod id;
@@ -19,9 +22,13 @@ mod signals;
 mod start;
 mod state;
 mod store;
+mod target;
 
+pub use confinement::Confinement;
 pub use create::{Attachment, Request, create, run};
 pub use delete::{Unless, delete, destroy};
+pub use entrant::{Overrides, Wanted};
+pub use exec::{Execution, Paused, exec};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, launch};
 pub use list::{Listed, list, owner};

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use super::Confinement;
 use crate::cgroup::{self, Layout, Location};
 use crate::error::{Error, Result};
 use crate::host;
@@ -23,6 +24,8 @@ pub struct Prepared {
     pub tightened: Tightened,
     /// What will be done.
     pub plan: Rc<Plan>,
+    /// What bounds those who enter the container later.
+    pub confinement: Confinement,
 }
 
 /// Tightens a config by a profile and computes its plan.
@@ -62,6 +65,10 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
         bundle,
         tightened,
         plan: Rc::new(plan),
+        confinement: Confinement {
+            profile: profile.clone(),
+            keyring: options.keyring,
+        },
     })
 }
 
@@ -89,7 +96,7 @@ fn location(
 }
 
 /// The runtime's own values of the limits that the config sets.
-fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
+pub(super) fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
     let limits = config.process.iter().flat_map(|process| &process.rlimits);
     limits
         .filter_map(|limit| names::rlimit(&limit.kind))

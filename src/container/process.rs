@@ -21,6 +21,12 @@ pub fn is_alive(pid: i32, started: u64) -> bool {
     pid > 0 && start_time(pid) == Some(started)
 }
 
+/// The start time of a child that has not been waited for, ended or not.
+pub fn start_time_of_child(pid: i32) -> Option<u64> {
+    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Some(parse(&stat)?.start_time)
+}
+
 /// Whether the process is still there, be it as a zombie, and has executed nothing since it was cloned.
 pub fn never_executed(pid: i32, started: u64) -> bool {
     // `PF_FORKNOEXEC` of the kernel's sched.h, cleared by execve(2) before descriptors are closed.

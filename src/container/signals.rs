@@ -15,6 +15,17 @@ use crate::sys::signal;
 pub(super) struct Forwarded {
     signals: SignalFd,
     patience: Patience,
+    /// What came before there was a program to pass it on to.
+    early: Vec<i32>,
+}
+
+/// What came first while a program was awaited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum First {
+    /// There is something to read.
+    Message,
+    /// Whoever waits is asked to end, by this signal.
+    End(i32),
 }
 
 /// What a second request to end means. The first process of a pid namespace does not get a signal that it has no handler
@@ -48,12 +59,40 @@ impl Forwarded {
         Ok(Self {
             signals: signals.map_err(io::Error::from).doing(|| "read signals")?,
             patience,
+            early: Vec::new(),
         })
+    }
+
+    /// Waits for something to read from `fd`. A frozen container may keep it waiting for ever, so a signal that asks for an
+    /// end ends that; others are kept for the program.
+    pub(super) fn wait_to_read(&mut self, fd: BorrowedFd<'_>) -> Result<First> {
+        loop {
+            let mut fds = [
+                PollFd::from_borrowed_fd(fd, PollFlags::IN),
+                PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
+            ];
+            rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(|| "wait for the program")?;
+            let is_readable = !fds[0].revents().is_empty();
+            while let Some(number) = self.next()? {
+                match number {
+                    libc::SIGINT | libc::SIGTERM | libc::SIGQUIT | libc::SIGHUP if !is_readable => {
+                        return Ok(First::End(number));
+                    }
+                    _ => self.early.push(number),
+                }
+            }
+            if is_readable {
+                return Ok(First::Message);
+            }
+        }
     }
 
     /// Passes signals on until the process behind `pidfd` ends; its exit code.
     pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> Result<i32> {
         let mut requests = 0;
+        for number in &self.early {
+            self.pass_on(pidfd, *number, &mut requests);
+        }
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
@@ -69,22 +108,32 @@ impl Forwarded {
     }
 
     fn forward(&self, pidfd: BorrowedFd<'_>, requests: &mut u32) -> Result<()> {
-        while let Some(received) = self
-            .signals
-            .read_signal()
-            .map_err(io::Error::from)
-            .doing(|| "read a signal")?
-        {
-            let number = received.ssi_signo as i32;
-            // SIGCHLD is about our child; SIGPIPE and SIGURG are about our own descriptors.
-            if [libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number) {
-                continue;
-            }
-            *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
-            let is_over = self.patience == Patience::Once && *requests > 1;
-            // The program may have ended meanwhile.
-            let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
+        while let Some(number) = self.next()? {
+            self.pass_on(pidfd, number, requests);
         }
         Ok(())
+    }
+
+    fn pass_on(&self, pidfd: BorrowedFd<'_>, number: i32, requests: &mut u32) {
+        *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
+        let is_over = self.patience == Patience::Once && *requests > 1;
+        // The program may have ended meanwhile.
+        let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
+    }
+
+    /// The next signal that is there and is the program's: SIGCHLD is about our child, SIGPIPE and SIGURG about our own
+    /// descriptors.
+    fn next(&self) -> Result<Option<i32>> {
+        loop {
+            let received = self.signals.read_signal().map_err(io::Error::from);
+            let number = received
+                .doing(|| "read a signal")?
+                .map(|received| received.ssi_signo as i32);
+            if number.is_none_or(|number| {
+                ![libc::SIGCHLD, libc::SIGPIPE, libc::SIGURG].contains(&number)
+            }) {
+                return Ok(number);
+            }
+        }
     }
 }

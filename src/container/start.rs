@@ -54,7 +54,7 @@ pub fn start(entry: &Entry) -> Result<()> {
             said.or(interpreter.as_deref()),
         )
     };
-    let deliver = |listener: BorrowedFd<'_>| deliver(&state, listener);
+    let deliver = |listener: BorrowedFd<'_>| deliver(&state, state.pid, listener);
     let started = wait_for_program(connection.as_fd(), explain, deliver);
     started.and_then(|()| after_start(&state)).inspect_err(|_| {
         // What belongs to a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).

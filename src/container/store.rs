@@ -345,7 +345,7 @@ impl Entry {
         gone(unlinkat(&*self.root, self.id.as_str(), AtFlags::REMOVEDIR))
     }
 
-    fn read(&self, name: &str) -> rustix::io::Result<Vec<u8>> {
+    pub(super) fn read(&self, name: &str) -> rustix::io::Result<Vec<u8>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mut file = std::fs::File::from(openat(&self.directory, name, flags, Mode::empty())?);
         let mut text = Vec::new();
@@ -355,7 +355,7 @@ impl Entry {
         }
     }
 
-    fn replace(&self, name: &str, text: &[u8]) -> Result<()> {
+    pub(super) fn replace(&self, name: &str, text: &[u8]) -> Result<()> {
         let new = format!("{name}.new");
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;

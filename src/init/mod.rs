@@ -2,6 +2,7 @@
 //! No allocation, parsing, formatting, environment or logging here; what needs computing is in the plan already.
 
 mod copy;
+mod exec;
 mod hooks;
 mod mounts;
 mod nodes;
@@ -45,8 +46,19 @@ pub struct Descriptors {
     pub namespaces: Vec<OwnedFd>,
     /// Detached mount trees, by number.
     pub trees: Vec<OwnedFd>,
+    /// The container that the child enters, where it does not make one.
+    pub container: Option<Container>,
     /// The numbers of all these and of what the program inherits, sorted; everything else is closed.
     pub keep: Vec<i32>,
+}
+
+/// A running container, by its first process.
+#[derive(Debug)]
+pub struct Container {
+    /// A pidfd of that process.
+    pub process: OwnedFd,
+    /// Its root.
+    pub root: OwnedFd,
 }
 
 /// What the child knows while it works.
@@ -107,8 +119,21 @@ impl<T> In<T> for Result<T, Errno> {
     }
 }
 
-/// Runs the plan in the process that the parent has just cloned. Never returns.
+/// Runs the plan of a new container in the process that the parent has just cloned. Never returns.
 pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
+    carry_out(plan, fds, Child::phases)
+}
+
+/// Runs the plan of a process that enters a container, in the process that the parent has just cloned. Never returns.
+pub fn enter(plan: &Plan, fds: &Descriptors) -> ! {
+    carry_out(plan, fds, Child::phases_of_exec)
+}
+
+fn carry_out<'a>(
+    plan: &'a Plan,
+    fds: &'a Descriptors,
+    phases: fn(&mut Child<'a>) -> Result<Never, Failure>,
+) -> ! {
     // Room for the slots is made before allocation ends.
     let sealed = (0..plan.sealed).map(|_| None).collect();
     let systems = Vec::with_capacity(plan.setup.len());
@@ -125,7 +150,7 @@ pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
         candidate: 0,
         evidence: None,
     };
-    let failure = match child.phases() {
+    let failure = match phases(&mut child) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -186,14 +211,19 @@ impl<'a> Child<'a> {
         self.tell(Message::Done, enter)?; // 4
         self.wait_for_start(start)?; // 5
         self.steps(&plan.start, start)?; // 6
-        Err(at(
-            start + plan.start.len() - 1,
+        Err(self.not_executed(start))
+    }
+
+    /// The last step returns only by failing.
+    fn not_executed(&self, start: usize) -> Failure {
+        at(
+            start + self.plan.start.len() - 1,
             Fault {
                 call: Call::Execve,
                 errno: libc::ENOEXEC,
                 detail: 0,
             },
-        ))
+        )
     }
 
     fn steps(&mut self, steps: &'a [Step], first: usize) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
+use super::exec::set_affinity;
 use super::root::{self, Missing};
 use super::{Call, Child, In, Outcome};
 use crate::link::{self, Message};
@@ -15,6 +16,10 @@ impl<'a> Child<'a> {
     pub(super) fn carry_out(&mut self, step: &'a Step) -> Outcome {
         match step {
             Step::Join(join) => self.join(join),
+            Step::JoinContainer { namespaces } => self.join_container(*namespaces),
+            Step::FindRoot => self.find_root(),
+            Step::TakeRoot => self.take_root(),
+            Step::OomScore(score) => self.write_below_proc(c"self/oom_score_adj", score.as_bytes()),
             Step::TimeNamespace { offsets } => self.time_namespace(offsets),
             Step::EnterCgroups => self.enter_cgroups(),
             Step::NewCgroupNamespace => {
@@ -111,6 +116,8 @@ impl<'a> Child<'a> {
                 soft,
                 hard,
             } => attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit),
+            Step::Undumpable => prctl::clear_dumpable().in_call(Call::Prctl),
+            Step::Affinity { cpus, .. } => set_affinity(cpus),
             Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
             _ => unreachable!("every other step is carried out above"),
         }

@@ -60,6 +60,7 @@ calls! {
     Getcwd "getcwd",
     Personality "personality",
     SchedSetattr "sched_setattr",
+    SchedSetaffinity "sched_setaffinity",
     IoprioSet "ioprio_set",
     SetMempolicy "set_mempolicy",
     Prctl "prctl",

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::ffi::CString;
 
+use serde::{Deserialize, Serialize};
+
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
 use super::{
@@ -64,7 +66,8 @@ pub enum ChangeOfRoot {
 }
 
 /// Which session keyring the container gets.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Keyring {
     /// A new one.
     #[default]
@@ -104,7 +107,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         &limits,
         filters.len(),
     )?;
-    let variables = environment::complete(&process.env, inputs.home.as_deref());
+    let program = environment::program(process, inputs.home.as_deref());
     Ok(Plan {
         cgroup: cgroup::cgroup(inputs, linux)?,
         new_namespaces: spaces.new,
@@ -117,20 +120,9 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         enter,
         start,
         filters,
-        candidates: environment::candidates(&process.args[0], &variables),
-        arguments: Vector::new(
-            process
-                .args
-                .iter()
-                .map(|argument| c_string(argument))
-                .collect(),
-        ),
-        environment: Vector::new(
-            variables
-                .iter()
-                .map(|variable| c_string(variable))
-                .collect(),
-        ),
+        candidates: program.candidates,
+        arguments: program.arguments,
+        environment: program.environment,
         trees: mounts.trees,
         sealed: mounts.sealed,
         warnings,
@@ -223,7 +215,20 @@ fn enter(
         },
     );
     steps.extend(super::mounts::root_propagation(inputs, linux)?);
-    steps.extend(process::scheduling(inputs, process, linux)?);
+    steps.extend(become_the_user(inputs, linux, process, spaces, privileges)?);
+    Ok(steps)
+}
+
+/// Ids, capabilities and what goes with them, in the container's root: the same for its first process and for those that
+/// enter it.
+pub(super) fn become_the_user(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    spaces: &Namespaces,
+    privileges: &process::Privileges,
+) -> Result<Vec<Step>> {
+    let mut steps = process::scheduling(inputs, process, linux)?;
     steps.extend(process::stdio(process));
     steps.push(Step::Bound {
         keep: privileges.bounding,
@@ -240,7 +245,7 @@ fn enter(
 }
 
 /// Messages 5 to 6: what comes right before the program. Limits and filters last: they bind the runtime too.
-fn start(
+pub(super) fn start(
     inputs: &Inputs<'_>,
     process: &Process,
     spaces: &Namespaces,
@@ -275,7 +280,7 @@ pub(super) fn field(inputs: &Inputs<'_>, name: &str) -> String {
     format!("{}: {name}", quote(&inputs.bundle.file))
 }
 
-fn missing(inputs: &Inputs<'_>, name: &str) -> Error {
+pub(super) fn missing(inputs: &Inputs<'_>, name: &str) -> Error {
     Error::new(field(inputs, name), "a container needs it")
 }
 
@@ -393,7 +398,7 @@ fn state_around_pid(inputs: &Inputs<'_>, status: &str) -> (String, String) {
 }
 
 /// The config's filter and the profile's: the kernel asks both and takes the stricter answer.
-fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
+pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>> {
     let sources = [
         ("linux.seccomp", linux.seccomp.as_ref()),
         ("profile", inputs.profile_filter),

@@ -4,9 +4,29 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 
 use super::create::c_string;
+use crate::spec::Process;
+use crate::sys::program::Vector;
 
 /// Where programs are looked for without `PATH`, as a shell does.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What is executed, and with what.
+pub(super) struct Program {
+    pub(super) candidates: Vec<CString>,
+    pub(super) arguments: Vector,
+    pub(super) environment: Vector,
+}
+
+/// The program of a process that has arguments.
+pub(super) fn program(process: &Process, home: Option<&str>) -> Program {
+    let strings = |texts: &[String]| Vector::new(texts.iter().map(|text| c_string(text)).collect());
+    let variables = complete(&process.env, home);
+    Program {
+        candidates: candidates(&process.args[0], &variables),
+        arguments: strings(&process.args),
+        environment: strings(&variables),
+    }
+}
 
 /// The variables, each once (the last one wins), with HOME added where it is missing or empty.
 pub(super) fn complete(variables: &[String], home: Option<&str>) -> Vec<String> {

@@ -7,6 +7,7 @@ mod cgroup_mounts;
 mod create;
 mod devices;
 mod environment;
+mod exec;
 mod explain;
 mod mounts;
 mod namespaces;
@@ -17,6 +18,7 @@ mod step;
 pub use call::{Call, Difference, Failure};
 pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
 pub use environment::home_of;
+pub use exec::{Joining, RootOf, exec};
 pub use explain::explain;
 pub use show::Line;
 pub use step::{

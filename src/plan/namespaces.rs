@@ -30,6 +30,19 @@ impl Namespaces {
         self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
     }
 
+    /// Those of a running container, which are all there already.
+    pub(super) fn of_container(denies_setgroups: bool) -> Self {
+        Self {
+            new: 0,
+            new_cgroup: false,
+            joins: Vec::new(),
+            joins_first: false,
+            maps: denies_setgroups.then(|| map_text(&[], &[], true)),
+            has_user: false,
+            take_ids: None,
+        }
+    }
+
     pub(super) fn of(inputs: &Inputs<'_>, linux: &Linux) -> Self {
         let mut spaces = Self {
             new: 0,
@@ -127,7 +140,7 @@ fn id_maps(inputs: &Inputs<'_>, linux: &Linux) -> IdMapText {
 }
 
 /// Root of the new namespace where there is one, else the user of the process.
-fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
+pub(super) fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
     let maps_zero = |maps: &[IdMapping]| maps.iter().any(|map| map.container_id == 0);
     let user = inputs.config.process.as_ref().map(|process| &process.user);
     let or_user = |zero: bool, id: Option<u32>| if zero { 0 } else { id.unwrap_or(0) };

@@ -137,6 +137,11 @@ impl Plan {
     pub(super) fn subject(&self, step: &Step) -> String {
         match step {
             Step::Join(join) => join.subject(),
+            Step::JoinContainer { .. } => "join the container's namespaces".into(),
+            Step::FindRoot | Step::TakeRoot => "find the container's root".into(),
+            Step::OomScore(score) => format!("set oom_score_adj {}", score.to_string_lossy()),
+            Step::Undumpable => "become undumpable".into(),
+            Step::Affinity { field, .. } => format!("set process.execCPUAffinity.{field}"),
             Step::TimeNamespace { .. } => "make a time namespace by linux.timeOffsets".into(),
             Step::EnterCgroups => "enter the cgroups".into(),
             Step::NewCgroupNamespace => "make a cgroup namespace".into(),
@@ -221,6 +226,7 @@ impl Plan {
     fn detail(&self, step: &Step) -> String {
         match step {
             Step::TimeNamespace { offsets } => one_line(offsets),
+            Step::JoinContainer { namespaces } => joined_words(*namespaces),
             Step::Mount(mount) => {
                 let mut words = attribute_words(&mount.attributes);
                 if let Source::Filesystem(filesystem) = &mount.source {
@@ -331,27 +337,33 @@ fn set_words(set: u64, last: u8) -> String {
 }
 
 /// In the order of the kernel: the user namespace owns the others.
-const NAMESPACES: [NamespaceType; 7] = [
+const NAMESPACES: [NamespaceType; 8] = [
     NamespaceType::User,
     NamespaceType::Mount,
     NamespaceType::Pid,
     NamespaceType::Network,
     NamespaceType::Ipc,
     NamespaceType::Uts,
+    NamespaceType::Cgroup,
     NamespaceType::Time,
 ];
 
 fn namespace_words(flags: u64) -> String {
-    let words: Vec<&str> = NAMESPACES
-        .iter()
-        .filter(|kind| flags & flag_of(**kind) as u64 != 0)
-        .map(|kind| kind.word())
-        .collect();
+    let words = joined_words(flags as i32);
     if words.is_empty() {
         "no new namespaces".into()
     } else {
-        format!("new {}", words.join(" "))
+        format!("new {words}")
     }
+}
+
+fn joined_words(flags: i32) -> String {
+    let words: Vec<&str> = NAMESPACES
+        .iter()
+        .filter(|kind| flags & flag_of(**kind) != 0)
+        .map(|kind| kind.word())
+        .collect();
+    words.join(" ")
 }
 
 fn propagation_word(propagation: u64, recursive: bool) -> String {

@@ -17,6 +17,21 @@ use crate::sys::program::Vector;
 pub enum Step {
     /// setns(2) into a namespace.
     Join(Join),
+    /// setns(2) into namespaces of a running container, those of the types in `CLONE_NEW*`.
+    JoinContainer { namespaces: i32 },
+    /// The root of the mount namespace that was joined.
+    FindRoot,
+    /// The root of the container's first process, in a mount namespace that has another.
+    TakeRoot,
+    /// oom_score_adj, as text.
+    OomScore(CString),
+    /// Nobody without the right to trace looks into this process any more.
+    Undumpable,
+    /// sched_setaffinity(2) to ranges of CPUs, by a field of process.execCPUAffinity.
+    Affinity {
+        field: &'static str,
+        cpus: Vec<(usize, usize)>,
+    },
     /// A new time namespace for what follows the next fork, with its offsets (time_namespaces(7)).
     TimeNamespace { offsets: String },
     /// Write 0 to the task file of each cgroup: the child moves itself, since moving another process waits for an RCU

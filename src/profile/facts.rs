@@ -44,6 +44,17 @@ impl Facts {
         self
     }
 
+    /// What the rules for a process alone depend on.
+    ///
+    /// # Errors
+    /// The errno of prlimit(2).
+    pub fn of_process() -> Result<Self> {
+        Ok(Self {
+            rlimits: rlimits()?,
+            ..Self::default()
+        })
+    }
+
     /// Of the host that this process runs on.
     ///
     /// # Errors

@@ -7,8 +7,10 @@ use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::{Config, check_runnable, parse};
-use crate::error::{Error, Result, quote_path};
+use serde_json::Value;
+
+use super::{Config, Process, check_runnable, parse, parse_process};
+use crate::error::{Doing, Error, Result, quote_path};
 
 /// The most that a config.json may be long, in bytes.
 const LONGEST: u64 = 16 << 20;
@@ -45,6 +47,21 @@ impl Bundle {
             warnings,
         })
     }
+}
+
+/// Loads a process from a document of its own (config.md, "Process"), as [`parse_process`] returns it. It is the caller's
+/// file, and may be a pipe.
+///
+/// # Errors
+/// The file cannot be read, or what is wrong in it.
+pub fn load_process(file: &Path) -> Result<(Value, Process, Vec<String>)> {
+    let doing = || format!("read {}", quote_path(file));
+    let mut text = Vec::new();
+    let mut bounded = File::open(file).doing(doing)?.take(LONGEST + 1);
+    if bounded.read_to_end(&mut text).doing(doing)? as u64 > LONGEST {
+        return Err(Error::new(doing(), "longer than 16 MiB"));
+    }
+    parse_process(&text, &file.to_string_lossy())
 }
 
 fn directory(dir: &Path) -> Result<PathBuf> {

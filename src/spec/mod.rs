@@ -11,10 +11,10 @@ mod read;
 mod resources;
 mod seccomp;
 
-pub use bundle::Bundle;
+pub use bundle::{Bundle, load_process};
 pub use config::*;
 pub use hardened::{hardened_default, to_text};
 pub use linux::*;
-pub use read::{check_runnable, parse, typed};
+pub use read::{check_process, check_runnable, parse, parse_process, typed};
 pub use resources::*;
 pub use seccomp::*;

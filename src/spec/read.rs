@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Config;
 use super::check::{self, At};
 use super::document::Document;
+use super::{Config, Process};
 use crate::error::{Error, Result, escape, quote};
 
 /// Reads and checks a config.json (config.md, config-linux.md) as a document; `file` is its name for messages.
@@ -22,6 +22,28 @@ pub fn parse(text: &[u8], file: &str) -> Result<(Config, Vec<String>)> {
     check::config(&mut config, &At::top(file), &mut warnings)?;
     check::raw(&raw, &At::top(file), &mut warnings)?;
     Ok((config, warnings))
+}
+
+/// Reads and checks a process (config.md, "Process") that stands in a document of its own; `file` is its name for messages.
+/// The tree tells what was given from what the types fill in. The warnings are complete lines.
+///
+/// # Errors
+/// `"FILE": FIELD: cause` for the first thing that is wrong.
+pub fn parse_process(text: &[u8], file: &str) -> Result<(Value, Process, Vec<String>)> {
+    let (raw, mut process) = typed::<Process>(text, file)?;
+    let mut warnings = Vec::new();
+    check::process(&mut process, &At::top(file), &mut warnings)?;
+    Ok((raw, process, warnings))
+}
+
+/// Checks a process that was put together from a checked one and flags; `file` is where the first came from.
+///
+/// # Errors
+/// As [`parse_process`].
+pub fn check_process(process: &mut Process, file: &str) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    check::process(process, &At::top(file).within("process"), &mut warnings)?;
+    Ok(warnings)
 }
 
 /// Checks what a config needs to be run here, beyond being a valid document: a 1.x version, `process`, `root`, `linux`

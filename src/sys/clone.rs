@@ -77,7 +77,8 @@ pub fn unshare(flags: libc::c_int) -> SysResult<()> {
     check(unsafe { libc::syscall(libc::SYS_unshare, flags) }).map(drop)
 }
 
-/// setns(2): joins the namespace that `fd` refers to, which must be of the type `flag`.
+/// setns(2): joins the namespace that `fd` refers to, which must be of the type `flag`; with a pidfd, the namespaces of all
+/// types in `flag` that the process is in (Linux 5.8), all or none.
 ///
 /// # Errors
 /// The errno of the call.

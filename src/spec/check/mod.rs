@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{Config, Hook, Hooks, NamespaceType};
 use crate::error::{Error, Result, quote};
 
-use process::process;
+pub(super) use process::process;
 use resources::resources;
 
 /// Where in which file a check is, so that it can name fields relative to its own object.
@@ -32,7 +32,7 @@ impl<'a> At<'a> {
     }
 
     /// The object in `field` of this one.
-    fn within(&self, field: impl Display) -> Self {
+    pub(super) fn within(&self, field: impl Display) -> Self {
         Self {
             file: self.file,
             object: self.name(field),

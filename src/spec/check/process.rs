@@ -9,7 +9,11 @@ use crate::spec::{Capabilities, IoPriority, Process, Rlimit, Scheduler, User};
 const MOST_GROUPS: usize = 65_536;
 
 /// Checks one `process`; capabilities that do not exist are taken out of it, with a warning.
-pub(super) fn process(process: &mut Process, at: &At, warnings: &mut Vec<String>) -> Result<()> {
+pub(in crate::spec) fn process(
+    process: &mut Process,
+    at: &At,
+    warnings: &mut Vec<String>,
+) -> Result<()> {
     match process.args.first().map(String::as_str) {
         None => return Err(at.refuse("args", "is empty, there is nothing to run")),
         Some("") => return Err(at.refuse("args[0]", "is empty, there is nothing to run")),

@@ -1,0 +1,296 @@
+//! `exec`: a process enters a running container and is held to everything that the container is held to.
+//! Where the container is, is in `target`; what the process is, in `entrant`; the order of confinement, in `plan`.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::child::{Child, descriptors, kept};
+use super::create::{deliver, verify_filters, write_pid_file};
+use super::entrant::{Entrant, Wanted};
+use super::prepare::own_limits;
+use super::signals::{First, Forwarded, Patience};
+use super::target::{Target, doing, gone};
+use super::{Attachment, Confinement, Entry, State, Status, process};
+use crate::cgroup::{Cgroup, Entrance, Layout, Sub};
+use crate::error::{Doing, Error, Result};
+use crate::host;
+use crate::image::read_inside;
+use crate::init::{self, Release};
+use crate::plan::{self, Inputs, Joining, Options, Plan, RootOf};
+use crate::profile::{self, Facts};
+use crate::spec::{Bundle, Config, NamespaceType, Process};
+use crate::sys::clone::{Side, clone3};
+use crate::sys::{Errno, prctl};
+
+/// What `exec` is asked for.
+#[derive(Debug, Clone)]
+pub struct Execution {
+    /// The process.
+    pub wanted: Wanted,
+    /// Cgroups below the container's that it enters.
+    pub cgroups: Vec<Sub>,
+    /// Where to write its process id.
+    pub pid_file: Option<PathBuf>,
+    /// Descriptors after standard error that it inherits.
+    pub preserve_fds: u32,
+    /// Whether it is waited for.
+    pub attachment: Attachment,
+    /// Whether a paused container is entered, to wait there for its resumption.
+    pub paused: Paused,
+}
+
+/// What a paused container means to `exec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Paused {
+    /// An error.
+    Refused,
+    /// The process waits until the container goes on.
+    Awaited,
+}
+
+/// Runs a process in a container; the exit code of its program, or 0 when detached.
+///
+/// # Errors
+/// The container is not one to enter, or the step that failed; nothing is left of the process then.
+pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
+    let mut state = entry.state()?;
+    check_status(entry, &state, request.paused)?;
+    let target = Target::open(&state)?;
+    let namespaces = target.namespaces(&state.id, &state.config)?;
+    let cgroup = state.cgroup.as_ref().map(Cgroup::open).transpose()?;
+    let mut entrance = match &cgroup {
+        Some(cgroup) => cgroup.entrance(&request.cgroups)?,
+        None if request.cgroups.is_empty() => Entrance::default(),
+        None => return Err(Error::new("use --cgroup", "the container has no cgroup")),
+    };
+    let is_in_pid_namespace =
+        namespaces & libc::CLONE_NEWPID != 0 && target.receives_children(&state.id)?;
+    let joining = Joining {
+        namespaces,
+        is_in_pid_namespace,
+        denies_setgroups: namespaces & libc::CLONE_NEWUSER != 0 && target.denies_setgroups()?,
+        has_v1_cgroups: !entrance.tasks.is_empty(),
+        root: root_of(&state.config),
+    };
+    let plan = Rc::new(plan(entry, &mut state, &target, request, &joining)?);
+    let mut signals = match request.attachment {
+        Attachment::Detached => None,
+        _ => Some(Forwarded::block(Patience::Endless)?),
+    };
+    let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
+    fds.container = Some(target.for_child()?);
+    fds.keep = kept(&fds, request.preserve_fds);
+    if is_in_pid_namespace {
+        // Inherited: the child is in reach of the container's processes from its first moment (CVE-2016-9962).
+        prctl::clear_dumpable().doing(|| "become undumpable")?;
+    }
+    let cloned = clone_into(cgroup.as_ref(), &entrance, &target, request);
+    let cloned = match cloned.map_err(|error| explain_clone(error, &state.id, &target))? {
+        Side::Child => init::enter(&plan, &fds),
+        Side::Parent(pid, pidfd) => (pid, pidfd),
+    };
+    drop(fds);
+    let child = Child::entering(&plan, cloned, link)?;
+    if let Err(error) = settle(&child, &plan, &state, &target, signals.as_mut()) {
+        child.give_up();
+        return Err(error);
+    }
+    if joining.namespaces & libc::CLONE_NEWPID == 0 {
+        check_outlived(&child, &state.id, &target)?;
+    }
+    if let Some(path) = &request.pid_file {
+        write_pid_file(path, child.pid)?;
+    }
+    let (_, pidfd) = child.release();
+    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd()))
+}
+
+/// The texts are those of runc, which its callers know.
+fn check_status(entry: &Entry, state: &State, paused: Paused) -> Result<()> {
+    let refuse = |cause: &str| Err(Error::new(doing(&state.id), cause));
+    match state.status(entry) {
+        Status::Created | Status::Running => Ok(()),
+        Status::Paused if paused == Paused::Awaited => Ok(()),
+        Status::Paused => refuse("cannot exec in a paused container")
+            .map_err(|error: Error| error.hint("resume it, or wait for that by --ignore-paused")),
+        Status::Stopped => refuse("cannot exec in a stopped container"),
+        Status::Creating => refuse("it is being created"),
+    }
+}
+
+/// A mount namespace that was joined by path has a root of its own, and the container was put elsewhere by chroot(2).
+fn root_of(config: &Config) -> RootOf {
+    let mut namespaces = config.linux.iter().flat_map(|linux| &linux.namespaces);
+    let is_joined = namespaces
+        .any(|namespace| namespace.kind == NamespaceType::Mount && namespace.path.is_some());
+    if is_joined {
+        RootOf::Process
+    } else {
+        RootOf::Namespace
+    }
+}
+
+/// Reads the process, holds it to the container's profile and computes the plan. The state's config becomes the one that
+/// the plan is of.
+fn plan(
+    entry: &Entry,
+    state: &mut State,
+    target: &Target,
+    request: &Execution,
+    joining: &Joining,
+) -> Result<Plan> {
+    let confinement = Confinement::read(entry)?;
+    let root = target.root();
+    let entrant = Entrant::read(&request.wanted, state, &root)?;
+    entrant
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    let asked = Config {
+        oci_version: state.oci_version.clone(),
+        process: Some(entrant.process),
+        root: None,
+        hostname: None,
+        domainname: None,
+        mounts: Vec::new(),
+        hooks: None,
+        annotations: state.annotations.clone(),
+        linux: None,
+    };
+    let tightened = profile::tighten(&asked, &confinement.profile, &Facts::of_process()?)?;
+    tightened
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    if let Wanted::Command(_) = request.wanted {
+        // Whoever types a flag should learn that it had no effect.
+        tightened
+            .changes
+            .iter()
+            .for_each(|change| log::warn!("{change}"));
+    }
+    state.config.process.clone_from(&tightened.config.process);
+    state.config.hooks = None;
+    let home = tightened
+        .config
+        .process
+        .as_ref()
+        .and_then(|process| home(process, &root));
+    let bundle = Bundle {
+        path: state.bundle.clone(),
+        file: entrant.file,
+        config: tightened.config,
+        warnings: Vec::new(),
+    };
+    let plan = plan::exec(
+        &Inputs {
+            bundle: &bundle,
+            config: &state.config,
+            profile_filter: tightened.filter.as_ref(),
+            host: &host::Facts::read()?,
+            layout: &Layout::default(),
+            location: None,
+            home,
+            limits: own_limits(&state.config)?,
+            options: Options {
+                keyring: confinement.keyring,
+                preserve_fds: request.preserve_fds,
+                ..Options::default()
+            },
+            id: &state.id,
+        },
+        joining,
+    )?;
+    plan.warnings
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    Ok(plan)
+}
+
+/// HOME of the user by the container's passwd(5), where the environment has none.
+fn home(process: &Process, root: &std::path::Path) -> Option<String> {
+    let is_home = |variable: &String| variable.len() > 5 && variable.starts_with("HOME=");
+    if process.env.iter().any(is_home) {
+        return None;
+    }
+    let text = String::from_utf8(read_inside(root, c"etc/passwd")?).ok()?;
+    plan::home_of(process.user.uid, &text)
+}
+
+/// Clones into the v2 cgroup. Where that cannot hold processes any more, since the container has divided it, the process
+/// goes where the container's first one is; unless the caller has named a cgroup.
+fn clone_into(
+    cgroup: Option<&Cgroup>,
+    entrance: &Entrance,
+    target: &Target,
+    request: &Execution,
+) -> Result<Side> {
+    let doing = || "clone a process into the container";
+    let cloned = clone3(0, entrance.directory.as_ref().map(AsFd::as_fd));
+    match (cloned, cgroup) {
+        (Err(Errno::BUSY | Errno::OPNOTSUPP), Some(cgroup)) if request.cgroups.is_empty() => {
+            let directory: Option<OwnedFd> = cgroup.directory_of(&target.cgroups()?)?;
+            clone3(0, directory.as_ref().map(AsFd::as_fd)).doing(doing)
+        }
+        (cloned, _) => cloned.doing(doing),
+    }
+}
+
+/// A pid namespace whose first process has ended takes no more, and neither does a cgroup that is gone.
+fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
+    match target.is_alive() {
+        Ok(false) => gone(id),
+        _ => error,
+    }
+}
+
+/// Messages 1 and 2, and a look at what only shows from outside.
+fn settle(
+    child: &Child,
+    plan: &Plan,
+    state: &State,
+    target: &Target,
+    signals: Option<&mut Forwarded>,
+) -> Result<()> {
+    if let Some(signals) = signals
+        && let First::End(number) = signals.wait_to_read(child.link())?
+    {
+        let cause = format!("signal {number} came before the program ran");
+        return Err(Error::new(doing(&state.id), cause));
+    }
+    let deliver = |listener: std::os::fd::BorrowedFd<'_>| deliver(state, child.pid, listener);
+    let waited = child.wait_for_program(&target.root(), deliver);
+    let started = process::start_time_of_child(child.pid).unwrap_or(0);
+    // A container that ends takes the process along, at whatever step it is.
+    let is_over = |error: Error| {
+        if target.is_alive().unwrap_or(true) {
+            error
+        } else {
+            gone(&state.id)
+        }
+    };
+    waited.map_err(|error| match error.what_kind() {
+        crate::error::Kind::Failed => is_over(error),
+        _ => error,
+    })?;
+    if process::never_executed(child.pid, started) {
+        let error = Error::new(
+            doing(&state.id),
+            "the process was killed before it executed the program",
+        )
+        .hint("a seccomp filter that kills on execve does this, and so does a memory limit");
+        return Err(is_over(error));
+    }
+    verify_filters(child.pid, plan.filters.len())
+}
+
+/// Without a pid namespace of its own a container ends without those that entered it; `delete` kills whom it finds in the
+/// cgroup, which may have been just before this process was there.
+fn check_outlived(child: &Child, id: &str, target: &Target) -> Result<()> {
+    if target.is_alive()? || process::wait(&child.pidfd, 0)? {
+        Ok(())
+    } else {
+        Err(gone(id))
+    }
+}

@@ -1,0 +1,192 @@
+//! The plan of a process that enters a running container: shorter than `create`, and from the change of ids on the same.
+//! Which namespaces differ and where the container's root is was found out before (`container::target`).
+
+use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, missing, start};
+use super::namespaces::{Namespaces, ids_to_take};
+use super::{Expectation, Plan, Step, environment, process};
+use crate::error::{Error, Result};
+use crate::spec::{CpuAffinity, Process};
+
+/// What is known of the container that is entered.
+#[derive(Debug, Clone, Copy)]
+pub struct Joining {
+    /// `CLONE_NEW*` of the namespaces that the container's first process does not share with the runtime.
+    pub namespaces: i32,
+    /// Whether the parent has joined the pid namespace for its next child; else a process in between has to.
+    pub is_in_pid_namespace: bool,
+    /// Whether its user namespace has given up setgroups(2) (user_namespaces(7)).
+    pub denies_setgroups: bool,
+    /// Whether there are v1 hierarchies to enter.
+    pub has_v1_cgroups: bool,
+    /// Where its root is.
+    pub root: RootOf,
+}
+
+/// Where the root of a container is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootOf {
+    /// It is that of its mount namespace.
+    Namespace,
+    /// Its first process has it alone.
+    Process,
+}
+
+/// Computes the plan of a process that enters a container: `inputs.config` is the container's, with this process in it
+/// and without hooks.
+///
+/// # Errors
+/// A field that cannot be honoured on this host, by its name.
+pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
+    let config = inputs.config;
+    let linux = config
+        .linux
+        .as_ref()
+        .ok_or_else(|| missing(inputs, "linux"))?;
+    let process = config
+        .process
+        .as_ref()
+        .ok_or_else(|| missing(inputs, "process"))?;
+    if process.terminal {
+        return Err(Error::new(
+            field(inputs, "process.terminal"),
+            "terminals are not supported yet",
+        ));
+    }
+    let spaces = Namespaces::of_container(joining.denies_setgroups);
+    let filters = filters(inputs, linux)?;
+    let mut warnings = Vec::new();
+    let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
+    let limits = process::limits(inputs, process)?;
+    // Only the hard ones yet: a soft limit would bind what is still to be done.
+    let raised: Vec<process::Limit> = process::raised(&limits, &inputs.limits)
+        .into_iter()
+        .map(|(resource, soft, hard)| {
+            (
+                resource,
+                inputs.limits.get(&resource).map_or(soft, |own| own.0),
+                hard,
+            )
+        })
+        .collect();
+    let mut setup = Vec::new();
+    if joining.namespaces & libc::CLONE_NEWUSER != 0 {
+        let (uid, gid) = ids_to_take(inputs, linux);
+        setup.push(Step::TakeMappedIds { uid, gid });
+    }
+    setup.push(Step::NewSession);
+    if inputs.options.keyring == Keyring::New {
+        setup.push(Step::NewKeyring);
+    }
+    setup.push(match joining.root {
+        RootOf::Namespace => Step::FindRoot,
+        RootOf::Process => Step::TakeRoot,
+    });
+    let enter = become_the_user(inputs, linux, process, &spaces, &privileges)?;
+    let mut start = start(
+        inputs,
+        process,
+        &spaces,
+        &privileges,
+        &limits,
+        filters.len(),
+    )?;
+    start.iter_mut().for_each(forget_the_root);
+    let program = environment::program(process, inputs.home.as_deref());
+    Ok(Plan {
+        cgroup: None,
+        new_namespaces: 0,
+        id_maps: None,
+        oom_score: None,
+        raised_limits: Vec::new(),
+        joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
+        joins: joins(process, joining, &raised),
+        setup,
+        enter,
+        start,
+        filters,
+        candidates: program.candidates,
+        arguments: program.arguments,
+        environment: program.environment,
+        trees: Vec::new(),
+        sealed: 0,
+        warnings,
+    })
+}
+
+/// With the rights and in the place of the runtime: what lies outside the container, then the way in. The process must be
+/// undumpable before it is where processes of the container could look at it (CVE-2016-9962), but a runtime without
+/// privileges can write its own oom_score_adj only until then.
+fn joins(process: &Process, joining: &Joining, raised: &[process::Limit]) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let score = process
+        .oom_score_adj
+        .map(|score| c_string(&score.to_string()));
+    steps.extend(score.map(Step::OomScore));
+    steps.extend(raised.iter().map(|(resource, soft, hard)| Step::Limit {
+        resource: *resource,
+        soft: *soft,
+        hard: *hard,
+    }));
+    steps.push(Step::Undumpable);
+    let none = CpuAffinity::default();
+    let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&none);
+    steps.extend(affinity_step("initial", affinity.initial.as_deref()));
+    if joining.has_v1_cgroups {
+        steps.push(Step::EnterCgroups);
+    }
+    steps.extend(affinity_step("final", affinity.r#final.as_deref()));
+    let already = if joining.is_in_pid_namespace {
+        libc::CLONE_NEWPID
+    } else {
+        0
+    };
+    let namespaces = joining.namespaces & !already;
+    if namespaces != 0 {
+        steps.push(Step::JoinContainer { namespaces });
+    }
+    steps
+}
+
+/// A list such as `0-3,7`, as loading checked it; an empty one asks for nothing.
+fn affinity_step(field: &'static str, list: Option<&str>) -> Option<Step> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        // The kernel's masks end at the CPUs that it knows; 1023 is the last that fits one here.
+        Some((first.parse().ok()?, last.parse::<usize>().ok()?.min(1023)))
+    };
+    let cpus = list
+        .filter(|list| !list.is_empty())?
+        .split(',')
+        .filter_map(range);
+    Some(Step::Affinity {
+        field,
+        cpus: cpus.collect(),
+    })
+}
+
+/// How the root is mounted was verified when the container was made, and may be changed by whoever in it has the right.
+fn forget_the_root(step: &mut Step) {
+    if let Step::Verify(expectation) = step {
+        let Expectation { readonly_root, .. } = &mut **expectation;
+        *readonly_root = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cpus(list: &str) -> Option<Vec<(usize, usize)>> {
+        match affinity_step("final", Some(list)) {
+            Some(Step::Affinity { cpus, .. }) => Some(cpus),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn cpu_list_becomes_ranges() {
+        assert_eq!(cpus("0-3,7"), Some(vec![(0, 3), (7, 7)]));
+        assert_eq!(cpus("5000-9000"), Some(vec![(5000, 1023)]));
+        assert_eq!(cpus(""), None);
+    }
+}
