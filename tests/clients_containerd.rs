@@ -217,7 +217,9 @@ const CHECKS: &[Check<Ctr>] = &[
         claim: "variables of the environment are set",
         holds: |c| {
             let script = "echo $GREETING $PATH";
-            c.run(&["--env", "GREETING=hello"], script).ok()?.prints("hello /bin")
+            c.run(&["--env", "GREETING=hello"], script)
+                .ok()?
+                .prints("hello /bin")
         },
     },
     Check {
@@ -282,7 +284,9 @@ const CHECKS: &[Check<Ctr>] = &[
         claim: "a read-only root cannot be written to",
         holds: |c| {
             let script = "echo 1 >/file || exit 3";
-            c.run(&["--read-only"], script).exits(3)?.says(&["Read-only file system"])
+            c.run(&["--read-only"], script)
+                .exits(3)?
+                .says(&["Read-only file system"])
         },
     },
     Check {
@@ -296,7 +300,9 @@ const CHECKS: &[Check<Ctr>] = &[
             fs::write(shared.join("file"), "shared").unwrap();
             let source = shared.to_str().unwrap();
             let mount = format!("type=bind,src={source},dst=/mnt,options=rbind:ro");
-            c.run(&["--mount", &mount], "cat /mnt/file").ok()?.prints("shared")
+            c.run(&["--mount", &mount], "cat /mnt/file")
+                .ok()?
+                .prints("shared")
         },
     },
     Check {
@@ -322,7 +328,10 @@ const CHECKS: &[Check<Ctr>] = &[
             let (pid, status) = task.listed()?;
             same(status.as_str(), "RUNNING")?;
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            same(String::from_utf8_lossy(&command).as_ref(), "sleep\x00100\x00")
+            same(
+                String::from_utf8_lossy(&command).as_ref(),
+                "sleep\x00100\x00",
+            )
         },
     },
     Check {
@@ -330,8 +339,16 @@ const CHECKS: &[Check<Ctr>] = &[
         holds: |c| {
             let task = Task { ctr: c, id: c.id() };
             let runtime = c.lane.runtime.to_str().unwrap();
-            let create = ["containers", "create", "--runc-binary", runtime, c.image(), &task.id];
-            c.ctr(&[&create[..], &["sh", "-c", "exit 5"]].concat()).ok()?;
+            let create = [
+                "containers",
+                "create",
+                "--runc-binary",
+                runtime,
+                c.image(),
+                &task.id,
+            ];
+            c.ctr(&[&create[..], &["sh", "-c", "exit 5"]].concat())
+                .ok()?;
             task.task("start", &["--detach"], &[]).ok()?;
             task.end(5)
         },
@@ -340,7 +357,9 @@ const CHECKS: &[Check<Ctr>] = &[
         claim: "exec runs a program in the container",
         holds: |c| {
             let task = c.start(&[], "echo mark >/mark; exec sleep 100")?;
-            soon("the mark", || task.exec(&[], &["test", "-e", "/mark"]).ok().is_ok())?;
+            soon("the mark", || {
+                task.exec(&[], &["test", "-e", "/mark"]).ok().is_ok()
+            })?;
             task.exec(&[], &["cat", "/mark"]).ok()?.prints("mark")
         },
     },
@@ -348,7 +367,9 @@ const CHECKS: &[Check<Ctr>] = &[
         claim: "exec gives the program's exit code",
         holds: |c| {
             let task = c.sleeping()?;
-            task.exec(&[], &["sh", "-c", "echo here; exit 7"]).exits(7)?.prints("here")
+            task.exec(&[], &["sh", "-c", "echo here; exit 7"])
+                .exits(7)?
+                .prints("here")
         },
     },
     Check {
@@ -357,14 +378,24 @@ const CHECKS: &[Check<Ctr>] = &[
             let task = c.sleeping()?;
             let flags = ["--user", "65534:65534", "--cwd", "/etc"];
             let script = "echo $(id -u):$(id -g) $(pwd)";
-            task.exec(&flags, &["sh", "-c", script]).ok()?.prints("65534:65534 /etc")
+            task.exec(&flags, &["sh", "-c", script])
+                .ok()?
+                .prints("65534:65534 /etc")
         },
     },
     Check {
         claim: "exec gives a terminal",
         holds: |c| {
             let task = c.sleeping()?;
-            let exec = ["tasks", "exec", "--tty", "--exec-id", &c.id(), &task.id, "tty"];
+            let exec = [
+                "tasks",
+                "exec",
+                "--tty",
+                "--exec-id",
+                &c.id(),
+                &task.id,
+                "tty",
+            ];
             let mut words = words(&c.place, &exec);
             words.insert(0, "ctr".into());
             let call = c.place.call("script").args(in_terminal(&words));
@@ -394,7 +425,9 @@ const CHECKS: &[Check<Ctr>] = &[
         holds: |c| {
             let task = c.sleeping()?;
             let (pid, _) = task.listed()?;
-            task.task("ps", &[], &[]).ok()?.says(&[&format!("\n{pid} ")])
+            task.task("ps", &[], &[])
+                .ok()?
+                .says(&[&format!("\n{pid} ")])
         },
     },
     Check {
@@ -432,7 +465,9 @@ const CHECKS: &[Check<Ctr>] = &[
         holds: |c| {
             let script = "trap 'exit 3' TERM; touch /ready; while :; do sleep 0.1; done";
             let task = c.start(&[], script)?;
-            soon("the trap", || task.exec(&[], &["test", "-e", "/ready"]).ok().is_ok())?;
+            soon("the trap", || {
+                task.exec(&[], &["test", "-e", "/ready"]).ok().is_ok()
+            })?;
             task.task("kill", &[], &[]).ok()?;
             task.end(3)
         },
@@ -451,7 +486,8 @@ const CHECKS: &[Check<Ctr>] = &[
         claim: "kill of all processes ends the task",
         holds: |c| {
             let task = c.start(&[], "sleep 100 & exec sleep 100")?;
-            task.task("kill", &["--all", "--signal", "SIGKILL"], &[]).ok()?;
+            task.task("kill", &["--all", "--signal", "SIGKILL"], &[])
+                .ok()?;
             task.end(137)
         },
     },

@@ -187,6 +187,29 @@ impl Cgroup {
         })
     }
 
+    /// The text of a controller's file; `None` where there is no such file, controller or cgroup.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) fn text(&self, controller: &str, file: &str) -> Result<Option<String>> {
+        let Some((group, directory)) = self.of(controller) else {
+            return Ok(None);
+        };
+        match filesystem::read(directory, file) {
+            Ok(text) => Ok(Some(text)),
+            Err(Errno::NOENT | Errno::NODEV) => Ok(None),
+            Err(errno) => {
+                let path = quote_path(&group.directory().join(file));
+                Err(error(format!("read {path}"), errno))
+            }
+        }
+    }
+
+    /// Whether a controller has this file for it.
+    pub(super) fn holds(&self, controller: &str, file: &str) -> Result<bool> {
+        Ok(self.text(controller, file)?.is_some())
+    }
+
     /// A cgroup that was there before may belong to someone else.
     fn check_fit(&self) -> Result<()> {
         for (group, directory) in self.location.groups.iter().zip(&self.directories) {

@@ -1,21 +1,21 @@
-//! The life of a container's cgroup: its processes, kill, freeze, thaw, out-of-memory, removal.
-//! cgroups(7); `cgroup.kill` and `cgroup.freeze` of v2 where there is a v2 hierarchy, else the v1 freezer.
+//! The life of a container's cgroup: its processes, kill, removal.
+//! cgroups(7); `cgroup.kill` of v2 where there is a v2 hierarchy, else the v1 freezer (`freezer`).
 
 use std::collections::BTreeSet;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::filesystem::{self, error, value_of};
+use super::filesystem::{self, error};
 use super::group::Cgroup;
 use crate::error::{Error, Result, quote_path};
 use crate::sys::{Errno, SysResult};
 
 /// How long processes get to die or to freeze.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Cgroup {
     /// The processes in it and in all cgroups below, sorted, as this pid namespace numbers them.
@@ -117,123 +117,6 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Stops every process in it until [`Self::thaw`], and waits until all have stopped.
-    ///
-    /// # Errors
-    /// When there is no freezer, or when processes do not stop in ten seconds; they then run again.
-    pub fn freeze(&self) -> Result<()> {
-        let result = match self.of("cgroup") {
-            Some((_, directory)) => {
-                freeze_v2(directory).map_err(|errno| error("freeze the cgroup", errno))
-            }
-            None => self.freeze_v1(),
-        };
-        result.map_err(|cause| match self.thaw() {
-            Ok(()) => cause,
-            Err(thaw) => Error::new("freeze the cgroup", format!("{cause}; then {thaw}")),
-        })
-    }
-
-    fn freeze_v1(&self) -> Result<()> {
-        let (_, directory) = self.of("freezer").ok_or_else(|| {
-            Error::new("freeze the cgroup", "this host has no freezer")
-                .hint("mount the freezer hierarchy or cgroup v2 (cgroups(7))")
-        })?;
-        let freeze = || {
-            let deadline = Instant::now() + PATIENCE;
-            let mut pause = Duration::from_micros(100);
-            loop {
-                // Written again: a process that forks while it freezes can leave the group half frozen.
-                filesystem::write(directory, "freezer.state", "FROZEN")?;
-                if filesystem::read(directory, "freezer.state")?.trim() == "FROZEN" {
-                    return Ok(());
-                }
-                if Instant::now() > deadline {
-                    return Err(Errno::TIMEDOUT);
-                }
-                // The v1 freezer reports nothing that could be awaited.
-                thread::sleep(pause);
-                pause = (pause * 2).min(Duration::from_millis(10));
-            }
-        };
-        freeze().map_err(|errno| error("freeze the cgroup", errno))
-    }
-
-    /// Lets frozen processes run again.
-    ///
-    /// # Errors
-    /// When the freezer cannot be written.
-    pub fn thaw(&self) -> Result<()> {
-        for (controller, file, value) in [
-            ("cgroup", "cgroup.freeze", "0"),
-            ("freezer", "freezer.state", "THAWED"),
-        ] {
-            let Some((group, directory)) = self.of(controller) else {
-                continue;
-            };
-            match filesystem::write(directory, file, value) {
-                Ok(()) | Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(errno) => {
-                    return Err(error(
-                        format!("write {}", quote_path(&group.directory().join(file))),
-                        errno,
-                    ));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether it is frozen or on the way there, by whoever.
-    ///
-    /// # Errors
-    /// When the freezer's state cannot be read.
-    pub fn is_frozen(&self) -> Result<bool> {
-        for (controller, file, running) in [
-            ("cgroup", "cgroup.freeze", "0"),
-            ("freezer", "freezer.state", "THAWED"),
-        ] {
-            let Some((group, directory)) = self.of(controller) else {
-                continue;
-            };
-            match filesystem::read(directory, file) {
-                Ok(state) if state.trim() != running => return Ok(true),
-                Ok(_) | Err(Errno::NOENT | Errno::NODEV) => {}
-                Err(errno) => {
-                    return Err(error(
-                        format!("read {}", quote_path(&group.directory().join(file))),
-                        errno,
-                    ));
-                }
-            }
-        }
-        Ok(false)
-    }
-
-    /// Whether the kernel has killed a process in it for want of memory.
-    ///
-    /// # Errors
-    /// When the count cannot be read.
-    pub fn oom_killed(&self) -> Result<bool> {
-        let Some((group, directory)) = self.of("memory") else {
-            return Ok(false);
-        };
-        let file = if group.v2 {
-            "memory.events"
-        } else {
-            "memory.oom_control"
-        };
-        match filesystem::read(directory, file) {
-            Ok(text) => Ok(value_of(&text, "oom_kill").is_some_and(|count| count > 0)),
-            // v2: the controller is not enabled for it.
-            Err(Errno::NOENT | Errno::NODEV) => Ok(false),
-            Err(errno) => Err(error(
-                format!("read {}", quote_path(&group.directory().join(file))),
-                errno,
-            )),
-        }
-    }
-
     /// Removes it with all cgroups below, and the parents that were made for it if nothing else is in them. It waits
     /// for processes that are dying, so kill first.
     ///
@@ -290,22 +173,6 @@ impl Cgroup {
     }
 }
 
-fn freeze_v2(directory: BorrowedFd<'_>) -> SysResult<()> {
-    filesystem::write(directory, "cgroup.freeze", "1")?;
-    let deadline = Instant::now() + PATIENCE;
-    let events = filesystem::to_read(directory, "cgroup.events")?;
-    loop {
-        let mut text = [0u8; 256];
-        let length = rustix::io::pread(&events, &mut text, 0)?;
-        if value_of(&String::from_utf8_lossy(&text[..length]), "frozen") == Some(1) {
-            return Ok(());
-        }
-        if !wait(&events, PollFlags::PRI, deadline)? {
-            return Err(Errno::TIMEDOUT);
-        }
-    }
-}
-
 fn pidfd(pid: i32) -> Option<OwnedFd> {
     pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()
 }
@@ -319,7 +186,7 @@ fn await_exit(pid: i32, deadline: Instant) -> SysResult<()> {
 }
 
 /// Whether the event came before the deadline.
-fn wait(fd: &OwnedFd, event: PollFlags, deadline: Instant) -> SysResult<bool> {
+pub(super) fn wait(fd: &OwnedFd, event: PollFlags, deadline: Instant) -> SysResult<bool> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let timeout = Timespec {

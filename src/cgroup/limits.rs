@@ -29,6 +29,69 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Writes limits of a cgroup in use, reads them back, and returns what brings the old ones back.
+    ///
+    /// # Errors
+    /// For the first limit that cannot be applied, naming its field. The old limits hold again then, or the error says so.
+    pub fn change(&self, writes: &[Write]) -> Result<Vec<Write>> {
+        let before = self.before(writes)?;
+        match self.apply(writes).and_then(|()| self.verify(writes)) {
+            Ok(()) => Ok(before),
+            Err(cause) => Err(self.put_back(&before, cause)),
+        }
+    }
+
+    /// Writes what [`Self::change`] returned, after a failure that this returns.
+    #[must_use]
+    pub fn put_back(&self, before: &[Write], cause: Error) -> Error {
+        match self.apply(before) {
+            Ok(()) => cause,
+            Err(error) => {
+                let cause =
+                    format!("{cause}; then the limits from before could not be put back: {error}");
+                Error::new("change limits", cause)
+            }
+        }
+    }
+
+    /// The writes that lead from what these writes lead to back to what is now.
+    fn before(&self, writes: &[Write]) -> Result<Vec<Write>> {
+        let mut before = Vec::new();
+        for write in writes {
+            for (file, value) in write.candidates() {
+                let Some(text) = self.text(&write.controller, file)? else {
+                    continue;
+                };
+                before.push(Write {
+                    file: file.to_owned(),
+                    value: readback::undo(file, value, &text),
+                    otherwise: Vec::new(),
+                    ..write.clone()
+                });
+                break;
+            }
+        }
+        Ok(before)
+    }
+
+    /// Refuses a memory limit below what is in use (`memory.checkBeforeUpdate`).
+    ///
+    /// # Errors
+    /// When more is in use, or that cannot be read.
+    pub fn check_memory_use(&self, limit: i64) -> Result<()> {
+        let file = match self.of("memory") {
+            Some((group, _)) if group.v2 => "memory.current",
+            _ => "memory.usage_in_bytes",
+        };
+        let text = self.text("memory", file)?.unwrap_or_default();
+        let used: i64 = text.trim().parse().unwrap_or(0);
+        if limit <= 0 || used <= limit {
+            return Ok(());
+        }
+        let cause = format!("{limit} is below what is in use, {used}");
+        Err(Error::new("linux.resources.memory.limit", cause))
+    }
+
     /// Writes to the first of the files that this kernel has; the error has the last file tried.
     fn write(&self, write: &Write) -> std::result::Result<(), (String, Errno)> {
         let Some((_, directory)) = self.of(&write.controller) else {

@@ -4,14 +4,17 @@
 pub mod devices;
 mod entrance;
 mod filesystem;
+mod freezer;
 mod group;
 mod layout;
 mod life;
 mod limits;
 mod location;
 mod make;
+mod oom;
 mod readback;
 mod settings;
+pub mod stats;
 mod v1;
 mod v2;
 
@@ -23,4 +26,6 @@ pub use entrance::{Entrance, Sub};
 pub use group::Cgroup;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};
+pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
+pub use stats::Stats;

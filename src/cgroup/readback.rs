@@ -130,6 +130,54 @@ pub(super) fn holds(file: &str, written: &str, text: &str) -> bool {
         }
 }
 
+/// What to write to a file that reads `text` so that it reads so again after `written` was written.
+pub(super) fn undo(file: &str, written: &str, text: &str) -> String {
+    let text = text.trim();
+    match form(file) {
+        // Nothing at all would not be a write; the end of a line empties a list.
+        _ if text.is_empty() && form(file) != Form::Lines => "\n".to_owned(),
+        Form::Lines => undo_line(file, written, text),
+        Form::OomControl => {
+            let line = text
+                .lines()
+                .find_map(|line| line.strip_prefix("oom_kill_disable "));
+            line.unwrap_or("0").to_owned()
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// The line of the same name, or one that says nothing.
+fn undo_line(file: &str, written: &str, text: &str) -> String {
+    let (name, words) = named(written);
+    if let Some(line) = line_of(name, text) {
+        return line.to_owned();
+    }
+    let nothing = |word: &str| match word.split_once('=') {
+        Some((key, _)) => format!("{key}=max"),
+        None if file.starts_with("io.") => "default".to_owned(),
+        None => "0".to_owned(),
+    };
+    let words: Vec<String> = words.into_iter().map(nothing).collect();
+    format!("{name} {}", words.join(" "))
+}
+
+/// The name that a written line is about, and the other words. A lone number is the default of all devices.
+fn named(written: &str) -> (&str, Vec<&str>) {
+    let mut words = written.split_whitespace();
+    let (first, rest) = (words.next().unwrap_or_default(), words.collect::<Vec<_>>());
+    if rest.is_empty() {
+        ("default", vec![first])
+    } else {
+        (first, rest)
+    }
+}
+
+fn line_of<'a>(name: &str, text: &'a str) -> Option<&'a str> {
+    text.lines()
+        .find(|line| line.split_whitespace().next() == Some(name))
+}
+
 fn holds_bytes(written: &str, text: &str, page: u64) -> bool {
     // v1 prints no limit as the largest number of pages, in bytes.
     let unlimited = |text: &str| {
@@ -180,18 +228,8 @@ fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
 
 /// Whether the line with the written name has the written words; one with nothing but `max` or 0 may be missing.
 fn holds_line(written: &str, text: &str) -> bool {
-    let mut words = written.split_whitespace();
-    let (Some(first), rest) = (words.next(), words.collect::<Vec<_>>()) else {
-        return false;
-    };
-    // A lone number is the default of all devices.
-    let (name, rest) = if rest.is_empty() {
-        ("default", vec![first])
-    } else {
-        (first, rest)
-    };
-    let of_name = |line: &&str| line.split_whitespace().next() == Some(name);
-    match text.lines().find(of_name) {
+    let (name, rest) = named(written);
+    match line_of(name, text) {
         Some(line) => {
             let read: Vec<&str> = line.split_whitespace().skip(1).collect();
             rest.iter().all(|word| read.contains(word))
@@ -263,6 +301,35 @@ mod tests {
         ));
         assert!(!holds("pids.max", "64", "max\n"));
         assert!(holds("misc.max", "anything", ""));
+    }
+
+    #[test]
+    fn undoing_writes_what_was_there() {
+        assert_eq!(undo("pids.max", "64", "max\n"), "max");
+        assert_eq!(
+            undo("memory.limit_in_bytes", "1", "9223372036854771712\n"),
+            "9223372036854771712"
+        );
+        assert_eq!(undo("cpu.max", "1000", "max 100000\n"), "max 100000");
+        assert_eq!(undo("cpuset.cpus", "0", "\n"), "\n");
+        assert_eq!(
+            undo(
+                "memory.oom_control",
+                "1",
+                "oom_kill_disable 0\nunder_oom 0\n"
+            ),
+            "0"
+        );
+        let io_max = "8:0 rbps=5 wbps=max riops=max wiops=max\n";
+        assert_eq!(undo("io.max", "8:0 rbps=9", io_max), io_max.trim());
+        assert_eq!(undo("io.max", "8:16 rbps=9", io_max), "8:16 rbps=max");
+        assert_eq!(undo("io.weight", "50", "default 100\n"), "default 100");
+        assert_eq!(undo("io.weight", "8:0 50", "default 100\n"), "8:0 default");
+        assert_eq!(undo("blkio.throttle.read_bps_device", "8:0 5", ""), "8:0 0");
+        assert_eq!(
+            undo("blkio.throttle.read_bps_device", "8:0 5", "8:0 7\n"),
+            "8:0 7"
+        );
     }
 
     #[test]

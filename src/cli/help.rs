@@ -10,7 +10,8 @@ const GROUPS: &[(&str, &[&str])] = &[
     (
         "Containers (OCI)",
         &[
-            "create", "start", "state", "kill", "delete", "list", "run", "exec",
+            "create", "start", "run", "exec", "state", "list", "ps", "events", "kill", "pause",
+            "resume", "delete",
         ],
     ),
     ("Images", &["unpack"]),

@@ -53,8 +53,18 @@ pub enum Verb {
     State(cmd::state::StateOf),
     /// Send a signal to a container
     Kill(cmd::kill::Kill),
+    /// Change the limits of a container
+    Update(Box<cmd::update::Update>),
     /// Remove a stopped container
     Delete(cmd::delete::Delete),
+    /// List the processes of a container
+    Ps(cmd::ps::Ps),
+    /// Print what a container uses and when its memory runs out
+    Events(cmd::events::Events),
+    /// Stop all processes of a container until resume
+    Pause(cmd::pause::Pausing),
+    /// Let a paused container go on
+    Resume(cmd::pause::Pausing),
     /// List containers
     List(cmd::list::List),
     /// Create, start, wait for and delete a container
@@ -71,6 +81,12 @@ pub enum Verb {
     Spec(cmd::spec::Spec),
     /// Print what this runtime supports
     Features(cmd::features::Features),
+    /// Not supported
+    #[command(hide = true)]
+    Checkpoint(Box<cmd::checkpoint::Checkpoint>),
+    /// Not supported
+    #[command(hide = true)]
+    Restore(Box<cmd::checkpoint::Checkpoint>),
     /// Report on the sandbox from inside it
     #[command(hide = true)]
     Inside(cmd::inside::Inside),
@@ -102,6 +118,13 @@ impl Verb {
             Self::State(args) => cmd::state::run(global, args),
             Self::Kill(args) => cmd::kill::run(global, args),
             Self::Delete(args) => cmd::delete::run(global, args),
+            Self::Ps(args) => cmd::ps::run(global, args),
+            Self::Update(args) => cmd::update::run(global, args),
+            Self::Events(args) => cmd::events::run(global, args),
+            Self::Pause(args) => cmd::pause::pause(global, args),
+            Self::Resume(args) => cmd::pause::resume(global, args),
+            Self::Checkpoint(args) => cmd::checkpoint::checkpoint(global, args),
+            Self::Restore(args) => cmd::checkpoint::restore(global, args),
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),

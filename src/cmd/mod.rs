@@ -1,8 +1,10 @@
 //! One short file per verb: its flags, and what it does in the words of `container`.
 //! Not here: which verbs there are and how they are chosen (`cli`).
 
+pub mod checkpoint;
 pub mod create;
 pub mod delete;
+pub mod events;
 pub mod exec;
 pub mod exit;
 pub mod features;
@@ -12,12 +14,15 @@ pub mod kill;
 pub mod launch;
 pub mod list;
 mod output;
+pub mod pause;
 pub mod plan;
+pub mod ps;
 pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
 pub mod unpack;
+pub mod update;
 pub mod values;
 
 pub use exit::ExitCode;

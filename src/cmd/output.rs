@@ -5,17 +5,32 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 
 /// Writes text and a line end to standard output. A reader that has gone away has had enough, which is no failure.
 ///
 /// # Errors
 /// Standard output cannot be written.
 pub fn print(text: &str) -> Result<()> {
+    print_line(text).map(drop)
+}
+
+/// Whether anybody reads standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Audience {
+    /// As far as can be told.
+    There,
+    /// The other end of the pipe is closed.
+    Gone,
+}
+
+/// As [`print`], for one who has more to say.
+pub(super) fn print_line(text: &str) -> Result<Audience> {
     let mut output = std::io::stdout().lock();
     match writeln!(output, "{text}").and_then(|()| output.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => other.doing(|| "write to standard output"),
+        Ok(()) => Ok(Audience::There),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Audience::Gone),
+        Err(error) => Err(Error::new("write to standard output", error)),
     }
 }
 

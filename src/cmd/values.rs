@@ -1,5 +1,7 @@
 //! Values of flags that are more than a word or a number; an error says what is accepted.
 
+use std::time::Duration;
+
 use crate::container::Bind;
 use crate::names;
 
@@ -34,6 +36,81 @@ pub fn cpus(text: &str) -> Result<u32, String> {
     thousandths
         .filter(|&thousandths| thousandths >= 10)
         .ok_or_else(wrong)
+}
+
+/// A time as Go's flags have it: numbers with units from h to ns, such as 1m30s or 0.5s; more than none.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || "a time is a number above 0 with h, m, s or ms, such as 5s or 1m30s".to_owned();
+    let mut rest = text;
+    let mut nanoseconds = 0.0;
+    while !rest.is_empty() {
+        let is_number = |c: char| c.is_ascii_digit() || c == '.';
+        let end = rest.find(|c| !is_number(c)).ok_or_else(wrong)?;
+        let (digits, after) = rest.split_at(end);
+        let end = after.find(is_number).unwrap_or(after.len());
+        let (unit, after) = after.split_at(end);
+        let factor = match unit {
+            "h" => 3600e9,
+            "m" => 60e9,
+            "s" => 1e9,
+            "ms" => 1e6,
+            "us" | "µs" | "μs" => 1e3,
+            "ns" => 1.0,
+            _ => return Err(wrong()),
+        };
+        nanoseconds += digits.parse::<f64>().map_err(|_| wrong())? * factor;
+        rest = after;
+    }
+    // Up to a century, so that a sum with the present cannot overflow.
+    if (1.0..3.2e18).contains(&nanoseconds) {
+        Ok(Duration::from_nanos(nanoseconds as u64))
+    } else {
+        Err(wrong())
+    }
+}
+
+/// Bytes as other runtimes' flags have them, with k, m, g, t or p and perhaps b or ib after it; -1 is no limit.
+pub fn limit(text: &str) -> Result<i64, String> {
+    let wrong = || "a limit is bytes, a size such as 64M, or -1 for none".to_owned();
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = lower[digits.len()..].trim_end_matches('b');
+    let unit = unit.strip_suffix('i').unwrap_or(unit);
+    let power = match unit {
+        "" => 0,
+        letter => {
+            "kmgtp"
+                .find(letter)
+                .filter(|_| letter.len() == 1)
+                .ok_or_else(wrong)?
+                + 1
+        }
+    };
+    let factor = 1024_i64.pow(u32::try_from(power).map_err(|_| wrong())?);
+    let digits = digits.trim_end();
+    if let Some(number) = number(digits) {
+        let bytes = i64::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_mul(factor));
+        return bytes.ok_or_else(wrong);
+    }
+    let is_plain = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let bytes = digits
+        .parse::<f64>()
+        .ok()
+        .filter(|_| is_plain)
+        .ok_or_else(wrong)?
+        * factor as f64;
+    if bytes < 9e18 {
+        Ok(bytes as i64)
+    } else {
+        Err(wrong())
+    }
 }
 
 /// `NAME=VALUE`, with a name.
@@ -138,6 +215,56 @@ mod tests {
             "1 M",
         ] {
             assert!(bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_are_those_of_go() {
+        assert_eq!(duration("5s"), Ok(Duration::from_secs(5)));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("0.5s"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("1h2ms"), Ok(Duration::from_millis(3_600_002)));
+        for text in [
+            "",
+            "0s",
+            "5",
+            "s",
+            "-5s",
+            "5x",
+            "1.2.3s",
+            "5 s",
+            "99999999h",
+            "infs",
+            "1e9s",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn limits_are_spelled_as_for_other_runtimes() {
+        assert_eq!(limit("-1"), Ok(-1));
+        assert_eq!(limit("0"), Ok(0));
+        assert_eq!(limit("4096"), Ok(4096));
+        assert_eq!(limit("64M"), Ok(64 << 20));
+        assert_eq!(limit("64mb"), Ok(64 << 20));
+        assert_eq!(limit("2GiB"), Ok(2 << 30));
+        assert_eq!(limit("1.5k"), Ok(1536));
+        assert_eq!(limit("10b"), Ok(10));
+        for text in [
+            "",
+            "-2",
+            "+1",
+            "M",
+            "1x",
+            "1kk",
+            "1 2",
+            "1e3",
+            "99999p",
+            "9223372036854775808",
+            "nan",
+        ] {
+            assert!(limit(text).is_err(), "{text}");
         }
     }
 

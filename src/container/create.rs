@@ -10,7 +10,8 @@ use super::child::{CgroupFds, Child};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
-    Entry, Phase, State, Status, Store, delete, hooks, owner, process, signals, start, timestamp,
+    Entry, Phase, State, Status, Store, delete, group, hooks, owner, process, signals, start,
+    timestamp,
 };
 use crate::cgroup::{Cgroup, Location};
 use crate::error::{Doing, Error, Result, quote, quote_path};
@@ -66,6 +67,9 @@ pub enum Attachment {
     Detached,
 }
 
+/// The exit code of what SIGKILL ended.
+const KILLED: i32 = 128 + libc::SIGKILL;
+
 /// Makes and starts a container in one go; the exit code of its program, or 0 when detached.
 ///
 /// # Errors
@@ -87,6 +91,11 @@ pub fn run(
     let (entry, state, pidfd) = making.finish()?;
     let Some(signals) = signals else { return Ok(0) };
     let code = signals.wait(pidfd.as_fd())?;
+    if code == KILLED
+        && let Some(limit) = group::memory_that_ran_out(&state)
+    {
+        log::warn!("the memory limit{limit} was reached: killed by the kernel");
+    }
     if attachment == Attachment::Foreground {
         let _lock = entry.lock()?;
         delete::destroy(&entry, &state)?;
@@ -281,6 +290,7 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         plan: prepared.plan.subjects(),
         filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),
+        limits: prepared.limits.clone(),
         changes: prepared
             .tightened
             .changes

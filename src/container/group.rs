@@ -1,8 +1,18 @@
 //! The container's cgroup, as far as the lifecycle verbs need it.
 //! Not here: how cgroups are made and limited (`cgroup`).
 
+use super::State;
 use crate::cgroup::{Cgroup, Location};
-use crate::error::Result;
+use crate::error::{Error, Result};
+
+/// Opens the cgroup for a verb that is nothing without one.
+pub(super) fn open(cgroup: Option<&Location>, doing: &str) -> Result<Cgroup> {
+    match cgroup {
+        Some(location) => Cgroup::open(location),
+        None => Err(Error::new(doing, "the container has no cgroup")
+            .hint("create it as root, or with a delegated cgroup that linux.cgroupsPath names")),
+    }
+}
 
 /// Sends a signal to every process in the cgroup and below; whether there was any.
 pub(super) fn signal(cgroup: Option<&Location>, signal: i32) -> Result<bool> {
@@ -30,4 +40,50 @@ pub(super) fn is_frozen(cgroup: Option<&Location>) -> bool {
             .and_then(|cgroup| cgroup.is_frozen())
             .unwrap_or(false)
     })
+}
+
+/// Lets frozen processes go on; one that is gone already is fine.
+pub(super) fn thaw(cgroup: Option<&Location>) -> Result<()> {
+    match cgroup {
+        Some(location) => Cgroup::open(location)?.thaw(),
+        None => Ok(()),
+    }
+}
+
+/// Where the kernel has killed in the container for want of memory: its limit in words, ` (64 MiB)`.
+pub(super) fn memory_that_ran_out(state: &State) -> Option<String> {
+    let cgroup = Cgroup::open(state.cgroup.as_ref()?).ok()?;
+    if !cgroup.oom_killed().ok()? {
+        return None;
+    }
+    let resources = state.config.linux.as_ref()?.resources.as_ref();
+    let limit = resources.and_then(|resources| resources.memory.as_ref()?.limit);
+    let limit = limit.and_then(|limit| u64::try_from(limit).ok());
+    Some(limit.map_or_else(String::new, |limit| format!(" ({})", in_words(limit))))
+}
+
+/// Bytes in the largest unit that leaves no fraction.
+fn in_words(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let whole = units
+        .iter()
+        .find(|(_, shift)| bytes > 0 && bytes % (1 << shift) == 0);
+    match whole {
+        Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
+        None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_words;
+
+    #[test]
+    fn sizes_are_told_in_the_largest_unit_that_fits() {
+        let told = [64 << 20, 1 << 30, 1536 << 10, 5000, 0].map(in_words);
+        assert_eq!(
+            told,
+            ["64 MiB", "1 GiB", "1536 KiB", "5000 bytes", "0 bytes"]
+        );
+    }
 }

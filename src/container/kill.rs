@@ -1,7 +1,7 @@
 //! `kill`: a signal to the container's process (runtime.md, "Kill").
 //! clients read the error's text: `container not running` tells them that there is nothing left to kill.
 
-use super::{Entry, Status, group, process};
+use super::{Entry, State, Status, group, process};
 use crate::error::{Doing, Error, Result, quote};
 use crate::sys;
 
@@ -23,7 +23,7 @@ pub fn kill(entry: &Entry, signal: i32, whom: Whom) -> Result<()> {
     let not_running = || Error::new(doing(), "container not running");
     let state = entry.state()?;
     if whom == Whom::All && group::signal(state.cgroup.as_ref(), signal)? {
-        return Ok(());
+        return release(&state, signal);
     }
     if state.status(entry) == Status::Stopped {
         return Err(not_running());
@@ -32,5 +32,14 @@ pub fn kill(entry: &Entry, signal: i32, whom: Whom) -> Result<()> {
     match sys::signal::send(std::os::fd::AsFd::as_fd(&pidfd), signal) {
         Err(rustix::io::Errno::SRCH) => Err(not_running()),
         other => other.doing(doing),
+    }?;
+    release(&state, signal)
+}
+
+/// What is frozen by the v1 freezer does not even die (kernel documentation, cgroup-v1/freezer-subsystem).
+fn release(state: &State, signal: i32) -> Result<()> {
+    if signal == libc::SIGKILL {
+        group::thaw(state.cgroup.as_ref())?;
     }
+    Ok(())
 }

@@ -10,7 +10,7 @@ use crate::host;
 use crate::image::read_inside;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
-use crate::profile::{self, Profile, Tightened};
+use crate::profile::{self, Limits, Profile, Tightened};
 use crate::seccomp;
 use crate::spec::{Bundle, Config};
 use crate::sys::attributes;
@@ -22,6 +22,8 @@ pub struct Prepared {
     pub bundle: Bundle,
     /// What the profile made of the config.
     pub tightened: Tightened,
+    /// The limits of the profile.
+    pub limits: Limits,
     /// What will be done.
     pub plan: Rc<Plan>,
     /// What bounds those who enter the container later.
@@ -64,6 +66,7 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
     Ok(Prepared {
         bundle,
         tightened,
+        limits: profile.limits.clone(),
         plan: Rc::new(plan),
         confinement: Confinement {
             profile: profile.clone(),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::{Entry, group, process};
 use crate::cgroup::Location;
+use crate::profile::Limits;
 use crate::spec::Config;
 
 /// The socket on which a created container waits for `start`, in its state directory.
@@ -59,6 +60,8 @@ pub struct State {
     pub filters: usize,
     /// The profile's name.
     pub profile: String,
+    /// The profile's limits: what `update` may raise them to.
+    pub limits: Limits,
     /// What the profile changed.
     pub changes: Vec<Value>,
 }
@@ -75,7 +78,7 @@ pub enum Status {
     Running,
     /// The process has ended.
     Stopped,
-    /// The program is frozen.
+    /// The process is frozen, be it the program or still waiting for `start`.
     Paused,
 }
 
@@ -101,8 +104,8 @@ impl State {
             Phase::Creating if entry.is_locked() => Status::Creating,
             Phase::Creating => Status::Stopped,
             Phase::Created if !alive => Status::Stopped,
-            Phase::Created if entry.holds(START_SOCKET) => Status::Created,
             Phase::Created if group::is_frozen(self.cgroup.as_ref()) => Status::Paused,
+            Phase::Created if entry.holds(START_SOCKET) => Status::Created,
             Phase::Created => Status::Running,
         }
     }
@@ -217,6 +220,7 @@ pub(super) mod tests {
             plan: vec!["mount".into()],
             filters: 0,
             profile: "none".into(),
+            limits: Limits::default(),
             changes: Vec::new(),
         }
     }

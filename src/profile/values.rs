@@ -32,6 +32,17 @@ pub enum Quantity {
     Host,
 }
 
+impl Quantity {
+    /// The number, on a host with this many bytes of memory.
+    pub(super) fn number(self, memory_total: u64) -> i64 {
+        let number = match self {
+            Self::Number(number) => number,
+            Self::Host => memory_total,
+        };
+        i64::try_from(number).unwrap_or(i64::MAX)
+    }
+}
+
 #[derive(Deserialize, Serialize)]
 #[serde(
     untagged,

@@ -10,6 +10,7 @@ mod linux;
 mod read;
 mod resources;
 mod seccomp;
+mod update;
 
 pub use bundle::{Bundle, load_process};
 pub use config::*;
@@ -18,3 +19,6 @@ pub use linux::*;
 pub use read::{check_process, check_runnable, parse, parse_process, typed};
 pub use resources::*;
 pub use seccomp::*;
+pub use update::parse_resources;
+
+use check::At;

@@ -111,5 +111,7 @@ pub(crate) fn in_terminal(words: &[String]) -> Vec<String> {
         .iter()
         .map(|word| format!("'{}'", word.replace('\'', r"'\''")))
         .collect();
-    ["-qefc", &quoted.join(" "), "/dev/null"].map(str::to_owned).to_vec()
+    ["-qefc", &quoted.join(" "), "/dev/null"]
+        .map(str::to_owned)
+        .to_vec()
 }

@@ -58,7 +58,12 @@ pub(crate) fn hold<C: Sync>(
     writeln!(std::io::stderr(), "{line}").unwrap();
     let reference = &failures[0];
     for (claim, why) in reference {
-        writeln!(std::io::stderr(), "not here with {}: {claim}: {why}", lanes[0].0).unwrap();
+        writeln!(
+            std::io::stderr(),
+            "not here with {}: {claim}: {why}",
+            lanes[0].0
+        )
+        .unwrap();
     }
     let mut wrong = Vec::new();
     if reference.len() > checks.len() / 5 {

@@ -15,7 +15,7 @@ use super::{Config, Hook, Hooks, NamespaceType};
 use crate::error::{Error, Result, quote};
 
 pub(super) use process::process;
-use resources::resources;
+pub(super) use resources::resources;
 
 /// Where in which file a check is, so that it can name fields relative to its own object.
 pub(super) struct At<'a> {

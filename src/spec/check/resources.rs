@@ -7,7 +7,7 @@ use crate::error::{Result, quote};
 use crate::spec::{BlockIo, Cpu, DeviceRule, Memory, NetworkClass, Resources, ThrottleDevice};
 
 /// Checks one `linux.resources`.
-pub(super) fn resources(limits: &Resources, at: &At) -> Result<()> {
+pub(in crate::spec) fn resources(limits: &Resources, at: &At) -> Result<()> {
     for (i, rule) in limits.devices.iter().enumerate() {
         device_rule(rule, &at.within(format!("devices[{i}]")))?;
     }
