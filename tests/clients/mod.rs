@@ -1,6 +1,7 @@
 //! What the tests of the clients share: the runtimes that take part, a private place for a client, the count of checks.
 //! Not here: the clients themselves and their checks (clients_containerd.rs, clients_docker.rs, clients_podman.rs).
 
+mod engine;
 mod image;
 mod place;
 mod said;
@@ -11,8 +12,9 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::harness::{becomes, cgroups_named, installed, is_foreign, runtime, skip};
+use crate::harness::{becomes, cgroups_named, installed, is_foreign, skip};
 
+pub(crate) use engine::{CHECKS as ENGINE_CHECKS, Engine};
 pub(crate) use place::Place;
 pub(crate) use said::{Said, Verdict};
 pub(crate) use score::{Check, Excuse, hold};
@@ -34,16 +36,18 @@ pub(crate) struct Lane {
 /// The runtime that always fails, which no check may pass with.
 pub(crate) const REFUSES: &str = "refuses";
 
-/// The runtimes: the reference, stockade by the names that choose a profile, and one that always fails.
-pub(crate) fn lanes(place: &Place) -> Vec<Lane> {
+/// The runtimes: the reference, stockade by these names, which choose a profile, and one that always fails.
+pub(crate) fn lanes(place: &Place, names: &[&'static str]) -> Vec<Lane> {
     let bin = place.directory("bin");
     let mut lanes = vec![Lane {
         name: "runc",
         runtime: installed("runc").expect("was looked for"),
     }];
-    for name in ["stockade-none", "stockade", "stockade-restricted"] {
-        symlink(runtime(), bin.join(name)).unwrap();
+    for &name in names {
         let runtime = bin.join(name);
+        if !runtime.exists() {
+            symlink(crate::harness::runtime(), &runtime).unwrap();
+        }
         lanes.push(Lane { name, runtime });
     }
     lanes.push(refusing(&bin));

@@ -102,6 +102,12 @@ impl Place {
         line.starts_with("cgroup ") && line.ends_with(&self.name)
     }
 
+    /// Makes the daemon read its configuration again.
+    pub(crate) fn reload(&self) {
+        let daemon = self.daemon.as_ref().expect("it serves");
+        daemon.signal(Signal::HUP);
+    }
+
     fn stop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             daemon.signal(Signal::TERM);

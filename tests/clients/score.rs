@@ -16,6 +16,12 @@ pub(crate) struct Check<C> {
     pub(crate) holds: fn(&C) -> Verdict,
 }
 
+impl<C> Clone for Check<C> {
+    fn clone(&self) -> Self {
+        Self { ..*self }
+    }
+}
+
 /// A check that a runtime may fail although the reference passes, and why that is right.
 pub(crate) struct Excuse {
     /// The lane's name.
