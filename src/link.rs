@@ -5,6 +5,7 @@
 //! container/create                       init
 //! clone3; id maps                        (Cloned before them, when init had to fork once more)
 //! 1 Proceed ──────────▶ wait; steps(setup)     cgroup, namespaces, mounts
+//!           ◀────────── (Terminal with the master end, where there is one)
 //! 2 Done    ◀────────── tell
 //! prestart and createRuntime hooks
 //! 3 Proceed ──────────▶ wait; steps(enter)     createContainer hooks, pivot, ids, capabilities
@@ -19,7 +20,9 @@
 //! container/exec                         init/exec
 //! setns to the pid namespace; clone3     joins
 //! 1         ◀────────── (Cloned, when it had to fork once more)
-//!                                        setup, enter, start
+//!                                        setup
+//!           ◀────────── (Terminal with the master end, where there is one)
+//!                                        enter, start
 //! 2 EOF     ◀────────── execve(2) succeeded, or Failed
 //! ```
 //! EOF can also mean that init was killed: ask its pidfd before claiming success.
@@ -46,6 +49,8 @@ pub enum Message {
     Done,
     /// The child forked once more; the process id of the one that goes on, in the parent's pid namespace.
     Cloned(i32),
+    /// The master end of the process's terminal comes with this message, between 1 and 2.
+    Terminal,
     /// The seccomp listener comes with this message.
     Listener,
     /// The child gave up.
@@ -64,6 +69,7 @@ impl Message {
             Self::Cloned(pid) => (3, Failure { errno: pid, ..none }),
             Self::Listener => (4, none),
             Self::Failed(failure) => (5u32, failure),
+            Self::Terminal => (6, none),
         };
         let mut bytes = [0; SIZE];
         bytes[0..4].copy_from_slice(&kind.to_ne_bytes());
@@ -91,6 +97,7 @@ impl Message {
                 errno: word(12) as i32,
                 detail: u64::from_ne_bytes(detail),
             }),
+            6 => Self::Terminal,
             _ => return None,
         })
     }
@@ -198,6 +205,7 @@ mod tests {
             Message::Done,
             Message::Cloned(42),
             Message::Listener,
+            Message::Terminal,
             Message::Failed(failure),
         ] {
             let (ours, theirs) = pair().unwrap();

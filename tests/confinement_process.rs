@@ -379,13 +379,6 @@ fn memory_policy_is_set_or_refused() {
 }
 
 #[test]
-fn a_terminal_without_a_console_socket_is_refused() {
-    let mut cell = Cell::new().set("/process/terminal", json!(true));
-    cell.bundle.config["process"]["args"] = json!(["/bin/true"]);
-    cell.bundle.create().refused(&["process.terminal"]);
-}
-
-#[test]
 fn console_size_without_a_terminal_is_ignored() {
     let mut cell = Cell::new().set("/process/consoleSize", json!({"height": 24, "width": 80}));
     assert_eq!(cell.sh("echo ran").ok(), "ran\n");

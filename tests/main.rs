@@ -40,3 +40,6 @@ mod profiles;
 mod runc_parity;
 mod schema;
 mod seccomp;
+mod terminal;
+mod terminal_attacks;
+mod terminal_socket;

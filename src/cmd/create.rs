@@ -46,13 +46,8 @@ impl Creation {
     /// # Errors
     /// A bundle that cannot run, or a flag that cannot be honoured.
     pub(super) fn prepare(&self, global: &Global) -> Result<(Store, Prepared, Request)> {
-        for (flag, value) in [
-            ("--console-socket", &self.console_socket),
-            ("--pidfd-socket", &self.pidfd_socket),
-        ] {
-            if value.is_some() {
-                return Err(Error::new(format!("use {flag}"), "not supported yet"));
-            }
+        if self.pidfd_socket.is_some() {
+            return Err(Error::new("use --pidfd-socket", "not supported yet"));
         }
         container::id::check(&self.id)?;
         let preserve_fds = preserved(self.preserve_fds)?;
@@ -86,6 +81,7 @@ impl Creation {
         }
         let request = Request {
             id: self.id.clone(),
+            console_socket: self.console_socket.clone(),
             pid_file: self.pid_file.clone(),
             preserve_fds,
             profile: profile.name.clone(),

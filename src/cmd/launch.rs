@@ -50,6 +50,22 @@ pub struct Launch {
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
+    /// Give the program a terminal of its own [default: if standard input, output and error are one]
+    #[arg(
+        long,
+        short,
+        value_enum,
+        value_name = "WHEN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t,
+        default_missing_value = "always",
+        hide_default_value = true
+    )]
+    pub tty: Tty,
+    /// Accepted for callers of other launchers: standard input is always connected
+    #[arg(long, short, hide = true)]
+    pub interactive: bool,
     /// Format of the embedded sandbox's report
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -66,6 +82,18 @@ pub enum Network {
     None,
     /// The host's network, unconfined.
     Host,
+}
+
+/// The value of `--tty`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Tty {
+    /// If standard input, output and error are terminals, and the profile allows one.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never: the program has the caller's streams.
+    Never,
 }
 
 /// Carries `launch` out; its exit code is the program's.
@@ -105,6 +133,11 @@ impl Launch {
             // Thousandths of a period of 100 ms, in microseconds.
             cpu_quota: self.cpus.map(|thousandths| i64::from(thousandths) * 100),
             pids: self.pids,
+            tty: match self.tty {
+                Tty::Auto => container::Tty::Auto,
+                Tty::Always => container::Tty::Always,
+                Tty::Never => container::Tty::Never,
+            },
             report_flags: match self.format {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],

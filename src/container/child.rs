@@ -138,12 +138,18 @@ impl Child {
         Ok(())
     }
 
-    /// Messages 1 and 2, or 3 and 4.
-    pub(super) fn proceed(&self) -> Result<()> {
+    /// Messages 1 and 2, or 3 and 4; the master end of the process's terminal, if it came meanwhile.
+    pub(super) fn proceed(&self) -> Result<Option<OwnedFd>> {
         self.send_proceed()?;
-        match self.next_message()? {
-            Some((Message::Done, _)) => Ok(()),
-            other => Err(self.broken(other)),
+        let mut terminal = None;
+        loop {
+            match self.next_message()? {
+                Some((Message::Done, _)) => return Ok(terminal),
+                Some((Message::Terminal, Some(master))) if terminal.is_none() => {
+                    terminal = Some(master);
+                }
+                other => return Err(self.broken(other)),
+            }
         }
     }
 
@@ -174,6 +180,14 @@ impl Child {
     /// Where the messages come from.
     pub(super) fn link(&self) -> BorrowedFd<'_> {
         self.link.as_fd()
+    }
+
+    /// The master end of the terminal of a process that enters a container, which comes before anything else does.
+    pub(super) fn terminal(&self) -> Result<Option<OwnedFd>> {
+        match self.next_message()? {
+            Some((Message::Terminal, master)) => Ok(master),
+            other => Err(self.broken(other)),
+        }
     }
 
     fn send_proceed(&self) -> Result<()> {

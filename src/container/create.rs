@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child};
+use super::console::{Console, Presence, Streams};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
@@ -24,6 +25,8 @@ use crate::spec::Hooks;
 pub struct Request {
     /// Container id.
     pub id: String,
+    /// Socket that gets the master end of the process's terminal.
+    pub console_socket: Option<PathBuf>,
     /// Where to write the process id.
     pub pid_file: Option<PathBuf>,
     /// Descriptors after standard error that the program inherits.
@@ -49,10 +52,11 @@ impl Request {
 /// # Errors
 /// The step that failed; nothing is left of the container then.
 pub fn create(store: &Store, prepared: Prepared, request: &Request) -> Result<()> {
+    let mut console = console(&prepared, request, Presence::Leaves)?;
     let entry = store.reserve(&request.id)?;
     let listener = start::listen(&entry)?;
     let mut making = Making::begin(store, entry, prepared, request, Release::Connect(listener))?;
-    making.handshake(request)?;
+    making.handshake(request, &mut console)?;
     making.finish().map(drop)
 }
 
@@ -80,17 +84,23 @@ pub fn run(
     request: &Request,
     attachment: Attachment,
 ) -> Result<i32> {
-    let signals = match attachment {
-        Attachment::Detached => None,
-        _ => Some(signals::Forwarded::block(request.patience())?),
+    let presence = match attachment {
+        Attachment::Detached => Presence::Leaves,
+        Attachment::Foreground | Attachment::Keep => Presence::Stays,
+    };
+    let mut console = console(&prepared, request, presence)?;
+    let signals = match presence {
+        Presence::Leaves => None,
+        Presence::Stays => Some(signals::Forwarded::block(request.patience())?),
     };
     let entry = store.reserve(&request.id)?;
     let mut making = Making::begin(store, entry, prepared, request, Release::Link)?;
-    making.handshake(request)?;
+    making.handshake(request, &mut console)?;
     making.start()?;
+    let relay = console.relay()?;
     let (entry, state, pidfd) = making.finish()?;
     let Some(signals) = signals else { return Ok(0) };
-    let code = signals.wait(pidfd.as_fd())?;
+    let code = signals.wait(pidfd.as_fd(), relay)?;
     if code == KILLED
         && let Some(limit) = group::memory_that_ran_out(&state)
     {
@@ -101,6 +111,13 @@ pub fn run(
         delete::destroy(&entry, &state)?;
     }
     Ok(code)
+}
+
+/// Where the terminal goes, if the config wants one.
+fn console(prepared: &Prepared, request: &Request, presence: Presence) -> Result<Console> {
+    let process = prepared.tightened.config.process.as_ref();
+    let streams = Streams::of(process);
+    Console::open(streams, request.console_socket.as_deref(), presence)
 }
 
 /// A container while it is being made. Dropped before `finish`, it takes everything back.
@@ -165,8 +182,9 @@ impl Making {
     }
 
     /// Messages 1 to 4 with the hooks between them.
-    fn handshake(&mut self, request: &Request) -> Result<()> {
-        self.explained(|making| making.child().proceed())?; // 1, 2
+    fn handshake(&mut self, request: &Request, console: &mut Console) -> Result<()> {
+        let terminal = self.explained(|making| making.child().proceed())?; // 1, 2
+        console.take(terminal)?;
         self.hooks_began = true;
         let document = self.state.for_hooks(Status::Creating);
         let hooks = self.hooks();

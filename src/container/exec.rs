@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::child::{Child, descriptors, kept};
+use super::console::{Console, Presence, Streams};
 use super::create::{deliver, verify_filters, write_pid_file};
 use super::entrant::{Entrant, Wanted};
 use super::prepare::own_limits;
@@ -30,6 +31,8 @@ pub struct Execution {
     pub wanted: Wanted,
     /// Cgroups below the container's that it enters.
     pub cgroups: Vec<Sub>,
+    /// Socket that gets the master end of its terminal.
+    pub console_socket: Option<PathBuf>,
     /// Where to write its process id.
     pub pid_file: Option<PathBuf>,
     /// Descriptors after standard error that it inherits.
@@ -74,9 +77,15 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
         root: root_of(&state.config),
     };
     let plan = Rc::new(plan(entry, &mut state, &target, request, &joining)?);
-    let mut signals = match request.attachment {
-        Attachment::Detached => None,
-        _ => Some(Forwarded::block(Patience::Endless)?),
+    let presence = match request.attachment {
+        Attachment::Detached => Presence::Leaves,
+        Attachment::Foreground | Attachment::Keep => Presence::Stays,
+    };
+    let streams = Streams::of(state.config.process.as_ref());
+    let mut console = Console::open(streams, request.console_socket.as_deref(), presence)?;
+    let mut signals = match presence {
+        Presence::Leaves => None,
+        Presence::Stays => Some(Forwarded::block(Patience::Endless)?),
     };
     let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
     fds.container = Some(target.for_child()?);
@@ -92,7 +101,15 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     };
     drop(fds);
     let child = Child::entering(&plan, cloned, link)?;
-    if let Err(error) = settle(&child, &plan, &state, &target, signals.as_mut()) {
+    let settled = settle(
+        &child,
+        &plan,
+        &state,
+        &target,
+        signals.as_mut(),
+        &mut console,
+    );
+    if let Err(error) = settled {
         child.give_up();
         return Err(error);
     }
@@ -102,8 +119,9 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     if let Some(path) = &request.pid_file {
         write_pid_file(path, child.pid)?;
     }
+    let relay = console.relay()?;
     let (_, pidfd) = child.release();
-    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd()))
+    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
 }
 
 /// The texts are those of runc, which its callers know.
@@ -252,6 +270,7 @@ fn settle(
     state: &State,
     target: &Target,
     signals: Option<&mut Forwarded>,
+    console: &mut Console,
 ) -> Result<()> {
     if let Some(signals) = signals
         && let First::End(number) = signals.wait_to_read(child.link())?
@@ -260,7 +279,8 @@ fn settle(
         return Err(Error::new(doing(&state.id), cause));
     }
     let deliver = |listener: std::os::fd::BorrowedFd<'_>| deliver(state, child.pid, listener);
-    let waited = child.wait_for_program(&target.root(), deliver);
+    let waited = take_terminal(child, console)
+        .and_then(|()| child.wait_for_program(&target.root(), deliver));
     let started = process::start_time_of_child(child.pid).unwrap_or(0);
     // A container that ends takes the process along, at whatever step it is.
     let is_over = |error: Error| {
@@ -283,6 +303,14 @@ fn settle(
         return Err(is_over(error));
     }
     verify_filters(child.pid, plan.filters.len())
+}
+
+/// The terminal is the first thing that comes.
+fn take_terminal(child: &Child, console: &mut Console) -> Result<()> {
+    match console {
+        Console::None => Ok(()),
+        _ => console.take(child.terminal()?),
+    }
 }
 
 /// Without a pid namespace of its own a container ends without those that entered it; `delete` kills whom it finds in the

@@ -2,7 +2,7 @@
 //! How it runs is `create`'s business; nothing here is a second way to start a container.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -13,7 +13,7 @@ use super::{destroy, keeper};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
-use crate::profile::Profile;
+use crate::profile::{Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
@@ -48,6 +48,8 @@ pub struct Launch {
     pub cpu_quota: Option<i64>,
     /// Number of processes.
     pub pids: Option<i64>,
+    /// Whether the program gets a terminal.
+    pub tty: Tty,
     /// Words for the embedded report: its flags.
     pub report_flags: Vec<String>,
 }
@@ -61,6 +63,34 @@ pub struct Bind {
     pub destination: String,
     /// Whether it is read-only, with everything below it.
     pub is_readonly: bool,
+}
+
+/// When a launch has a terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Tty {
+    /// When all three standard streams are terminals and the profile has nothing against it: the program then has a terminal
+    /// of its own in the place of the caller's.
+    #[default]
+    Auto,
+    /// Always; without a terminal to connect it to this is an error.
+    Always,
+    /// Never: the program has the caller's streams as they are.
+    Never,
+}
+
+impl Tty {
+    fn is_wanted(self, profile: &Profile) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                profile.process.terminal != Verdict::Refuse
+                    && std::io::stdin().is_terminal()
+                    && std::io::stdout().is_terminal()
+                    && std::io::stderr().is_terminal()
+            }
+        }
+    }
 }
 
 /// Which network a launch has.
@@ -113,7 +143,10 @@ fn launch_in(
 ) -> Result<i32> {
     let root = scratch.root(image)?;
     let privileged = rustix::process::geteuid().is_root();
-    let config = config(request, image, &root, privileged)?;
+    let mut config = config(request, image, &root, privileged)?;
+    if let Some(process) = &mut config.process {
+        process.terminal = request.tty.is_wanted(profile);
+    }
     let is_root = config
         .process
         .as_ref()

@@ -3,6 +3,7 @@
 
 mod child;
 mod confinement;
+mod console;
 mod create;
 mod delete;
 mod entrant;
@@ -35,7 +36,7 @@ pub use entrant::{Overrides, Wanted};
 pub use events::{Event, EventKind, stats, watch};
 pub use exec::{Execution, Paused, exec};
 pub use kill::{Whom, kill};
-pub use launch::{Bind, Launch, Network, launch};
+pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};
 pub use pause::{pause, resume};
 pub use prepare::{Prepared, prepare};

@@ -8,6 +8,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rustix::event::{PollFd, PollFlags, poll};
 
 use super::child::{exit_code, reap};
+use super::console::{Relay, Stream};
 use crate::error::{Doing, Result};
 use crate::sys::signal;
 
@@ -87,36 +88,75 @@ impl Forwarded {
         }
     }
 
-    /// Passes signals on until the process behind `pidfd` ends; its exit code.
-    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>) -> Result<i32> {
+    /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
+    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>, mut relay: Option<Relay>) -> Result<i32> {
         let mut requests = 0;
         for number in &self.early {
-            self.pass_on(pidfd, *number, &mut requests);
+            self.pass_on(pidfd, *number, &mut requests, relay.as_mut());
         }
         loop {
-            let mut fds = [
+            let mut fds = vec![
                 PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
+            let mut streams = Vec::new();
+            if let Some(relay) = &relay {
+                relay.watch(&mut fds, &mut streams);
+            }
             rustix::io::retry_on_intr(|| poll(&mut fds, None))
                 .doing(|| "wait for the container")?;
-            if !fds[0].revents().is_empty() {
+            let has_ended = !fds[0].revents().is_empty();
+            let mut events = fds.iter().skip(2).map(|fd| !fd.revents().is_empty());
+            streams.retain(|_| events.next() == Some(true));
+            drop(fds);
+            if has_ended {
+                if let Some(relay) = relay {
+                    relay.finish();
+                }
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
             }
-            self.forward(pidfd, &mut requests)?;
+            self.forward(pidfd, &mut requests, relay.as_mut())?;
+            if let Some(relay) = &mut relay {
+                for stream in streams {
+                    relay.carry(stream);
+                    if stream == Stream::Input && relay.lost_an_interrupt() {
+                        requests += 1;
+                        if self.is_over(requests) {
+                            let _ = signal::send(pidfd, libc::SIGKILL);
+                        }
+                    }
+                }
+            }
         }
     }
 
-    fn forward(&self, pidfd: BorrowedFd<'_>, requests: &mut u32) -> Result<()> {
+    fn forward(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        requests: &mut u32,
+        mut relay: Option<&mut Relay>,
+    ) -> Result<()> {
         while let Some(number) = self.next()? {
-            self.pass_on(pidfd, number, requests);
+            self.pass_on(pidfd, number, requests, relay.as_deref_mut());
         }
         Ok(())
     }
 
-    fn pass_on(&self, pidfd: BorrowedFd<'_>, number: i32, requests: &mut u32) {
+    fn pass_on(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        number: i32,
+        requests: &mut u32,
+        relay: Option<&mut Relay>,
+    ) {
+        match (relay, number) {
+            // The kernel tells the container's processes, once their terminal has the new size.
+            (Some(relay), libc::SIGWINCH) => return relay.resize(),
+            (Some(relay), libc::SIGCONT) => relay.resume(),
+            _ => {}
+        }
         *requests += u32::from([libc::SIGINT, libc::SIGTERM, libc::SIGQUIT].contains(&number));
-        let is_over = self.patience == Patience::Once && *requests > 1;
+        let is_over = self.is_over(*requests);
         // The program may have ended meanwhile.
         let _ = signal::send(pidfd, if is_over { libc::SIGKILL } else { number });
     }
@@ -135,5 +175,9 @@ impl Forwarded {
                 return Ok(number);
             }
         }
+    }
+
+    fn is_over(&self, requests: u32) -> bool {
+        self.patience == Patience::Once && requests > 1
     }
 }

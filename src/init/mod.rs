@@ -9,6 +9,7 @@ mod nodes;
 mod process;
 mod root;
 mod step;
+mod terminal;
 mod verify;
 
 use std::ffi::CStr;

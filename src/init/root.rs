@@ -64,6 +64,22 @@ pub(super) fn parent<'a>(root: BorrowedFd<'_>, path: &'a CStr) -> Outcome<(Owned
     Ok((make(root, directory.text(), Missing::Directory)?, name))
 }
 
+/// Opens the file of `path` itself, a link as a link; an empty one is made if there is nothing.
+pub(super) fn file(root: BorrowedFd<'_>, path: &CStr) -> Outcome<OwnedFd> {
+    let (directory, name) = parent(root, path)?;
+    let open = || {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        rustix::fs::openat(&directory, name, flags, Mode::empty())
+    };
+    match open() {
+        Err(Errno::NOENT) => {
+            create(directory.as_fd(), name, Missing::File)?;
+            open().in_call(Call::Open)
+        }
+        other => other.in_call(Call::Open),
+    }
+}
+
 /// Opens a directory that the path names without a symbolic link, what /proc and /sys must be; made if missing. Anything
 /// else is refused.
 pub(super) fn ordinary_directory(root: BorrowedFd<'_>, path: &CStr) -> Outcome<OwnedFd> {

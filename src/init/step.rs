@@ -58,6 +58,7 @@ impl<'a> Child<'a> {
             Step::Mount(mount) => self.mount(mount),
             Step::Node(node) => self.node(node),
             Step::BindNode { path, number } => self.bind_node(path, *number),
+            Step::Terminal(terminal) => self.terminal(*terminal),
             Step::Link { path, target } => self.symbolic_link(path, target),
             Step::Seal { slot, .. } => self.seal(*slot),
             Step::Sysctl { file, value } => self.write_below_proc(file, value.as_bytes()),

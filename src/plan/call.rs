@@ -41,6 +41,7 @@ calls! {
     Fsmount "fsmount",
     Fstatvfs "fstatvfs",
     Fstat "fstat",
+    Fstatfs "fstatfs",
     Mkdir "mkdir",
     Mknod "mknod",
     Chown "chown",
@@ -51,6 +52,7 @@ calls! {
     Copy "copy",
     Socket "socket",
     Ioctl "ioctl",
+    Dup "dup3",
     Sethostname "sethostname",
     Setdomainname "setdomainname",
     PivotRoot "pivot_root",
@@ -146,6 +148,10 @@ pub enum Difference {
     HookTimeout = -16,
     /// The parent is gone.
     ParentGone = -17,
+    /// There is no devpts where terminals are made.
+    NoDevpts = -18,
+    /// A link or directory where a terminal is to be mounted.
+    NotFile = -19,
 }
 
 impl Difference {
@@ -182,6 +188,11 @@ impl Difference {
         (Self::HookFailed, "the hook failed"),
         (Self::HookTimeout, "the hook took longer than its timeout"),
         (Self::ParentGone, "the runtime went away"),
+        (Self::NoDevpts, "there is no devpts on \"/dev/pts\""),
+        (
+            Self::NotFile,
+            "\"/dev/console\" is neither a file nor a device",
+        ),
     ];
 
     /// What was found, for a code that came in place of an errno.

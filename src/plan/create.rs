@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
 use super::{
-    Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment, process,
+    Console, Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment,
+    process,
 };
 use crate::cgroup::{Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
@@ -159,6 +160,8 @@ fn setup(
     }
     steps.append(&mut mounts.steps);
     steps.extend(devices::steps(inputs, linux, spaces)?);
+    let at = |name: &str| field(inputs, name);
+    steps.extend(process::terminal(process, Console::Bound, at)?);
     steps.extend(config.hostname.as_deref().map(c_string).map(Step::Hostname));
     steps.extend(
         config
@@ -291,13 +294,7 @@ pub(super) fn c_string(text: &str) -> CString {
 
 /// Fields whose subject stockade does not have. Ignoring one would run a container that is not the one asked for.
 fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
-    let process = inputs.config.process.as_ref();
     let refused = [
-        (
-            process.is_some_and(|process| process.terminal),
-            "process.terminal",
-            "terminals are not supported yet",
-        ),
         (
             !linux.net_devices.is_empty(),
             "linux.netDevices",

@@ -3,8 +3,8 @@
 
 use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, missing, start};
 use super::namespaces::{Namespaces, ids_to_take};
-use super::{Expectation, Plan, Step, environment, process};
-use crate::error::{Error, Result};
+use super::{Console, Expectation, Plan, Step, environment, process};
+use crate::error::Result;
 use crate::spec::{CpuAffinity, Process};
 
 /// What is known of the container that is entered.
@@ -46,12 +46,6 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         .process
         .as_ref()
         .ok_or_else(|| missing(inputs, "process"))?;
-    if process.terminal {
-        return Err(Error::new(
-            field(inputs, "process.terminal"),
-            "terminals are not supported yet",
-        ));
-    }
     let spaces = Namespaces::of_container(joining.denies_setgroups);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
@@ -81,6 +75,8 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         RootOf::Namespace => Step::FindRoot,
         RootOf::Process => Step::TakeRoot,
     });
+    let at = |name: &str| field(inputs, name);
+    setup.extend(process::terminal(process, Console::Untouched, at)?);
     let enter = become_the_user(inputs, linux, process, &spaces, &privileges)?;
     let mut start = start(
         inputs,

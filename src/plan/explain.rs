@@ -39,6 +39,9 @@ impl Plan {
                     cleared.join(", ")
                 ))
             }
+            (Some(Step::Terminal(_)), _) if failure.errno == Difference::NoDevpts as i32 => {
+                error.hint("a terminal needs a mount of type devpts on /dev/pts")
+            }
             (Some(Step::Label { field, .. }), _) if failure.errno == libc::ENOENT => {
                 error.hint(format!("load the profile, or change process.{field}"))
             }

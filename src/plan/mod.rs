@@ -22,8 +22,8 @@ pub use exec::{Joining, RootOf, exec};
 pub use explain::explain;
 pub use show::Line;
 pub use step::{
-    Attributes, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind, Mount,
-    Node, Source, Step,
+    Attributes, Console, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind,
+    Mount, Node, Source, Step, Terminal,
 };
 
 use std::ffi::CString;

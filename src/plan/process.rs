@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::create::{Inputs, c_string, field};
 use super::namespaces::Namespaces;
-use super::{Expectation, Step};
+use super::{Console, Expectation, Step, Terminal};
 use crate::error::{Error, Result, quote};
 use crate::names;
 use crate::spec::{Linux, Process};
@@ -224,6 +224,33 @@ pub(super) fn stdio(process: &Process) -> Option<Step> {
         uid: user.uid,
         gid: user.gid,
     })
+}
+
+/// The terminal, if there is to be one. `field` names a field with the file it stands in.
+pub(super) fn terminal(
+    process: &Process,
+    console: Console,
+    field: impl Fn(&str) -> String,
+) -> Result<Option<Step>> {
+    if !process.terminal {
+        // config.md, "Process": without a terminal the size means nothing.
+        return Ok(None);
+    }
+    let short = |value: u32, name: &str| {
+        u16::try_from(value).map_err(|_| {
+            let cause = format!("{value} is more than a terminal's {}", u16::MAX);
+            Error::new(field(&format!("process.consoleSize.{name}")), cause)
+        })
+    };
+    let size = match &process.console_size {
+        None => None,
+        Some(size) => Some((short(size.height, "height")?, short(size.width, "width")?)),
+    };
+    Ok(Some(Step::Terminal(Terminal {
+        uid: process.user.uid,
+        size,
+        console,
+    })))
 }
 
 /// Groups and ids, in this order.

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
-use super::{Attributes, Filesystem, Join, Plan, Source, Step};
+use super::{Attributes, Console, Filesystem, Join, Plan, Source, Step, Terminal};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::spec::NamespaceType;
@@ -194,6 +194,7 @@ impl Plan {
             }
             Step::Node(node) => format!("make device {}", quoted(&node.path)),
             Step::BindNode { path, .. } => format!("bind device {}", quoted(path)),
+            Step::Terminal(_) => "make process.terminal".into(),
             Step::Link { path, target } => format!("link {} to {}", quoted(path), quoted(target)),
             Step::Sysctl { file, value } => {
                 let key = file.to_string_lossy();
@@ -242,6 +243,7 @@ impl Plan {
                 node.uid,
                 node.gid
             ),
+            Step::Terminal(terminal) => terminal_words(*terminal),
             Step::Bound { keep, last } => format!("keep {}", set_words(*keep, *last)),
             Step::Groups(groups) => {
                 if groups.is_empty() {
@@ -300,6 +302,17 @@ impl Join {
             quoted(&self.path)
         )
     }
+}
+
+fn terminal_words(terminal: Terminal) -> String {
+    let mut words = format!("owner {}", terminal.uid);
+    if let Some((rows, columns)) = terminal.size {
+        words.push_str(&format!(", {rows} rows and {columns} columns"));
+    }
+    if terminal.console == Console::Bound {
+        words.push_str(", also on \"/dev/console\"");
+    }
+    words
 }
 
 fn quoted(text: &CStr) -> String {

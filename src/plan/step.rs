@@ -58,6 +58,8 @@ pub enum Step {
     BindNode { path: CString, number: u64 },
     /// A symbolic link in the root; one that exists stays.
     Link { path: CString, target: CString },
+    /// Make the process's terminal in the root's devpts and take its other end as the standard streams.
+    Terminal(Terminal),
     /// Bring the loopback interface up.
     LoopbackUp,
     /// Make the mount kept in `slot` read-only.
@@ -236,6 +238,26 @@ pub struct Node {
     pub uid: u32,
     /// Group.
     pub gid: u32,
+}
+
+/// The terminal of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terminal {
+    /// Who owns it; its group and mode are what the devpts gives (`gid=`, `mode=`).
+    pub uid: u32,
+    /// Rows and columns.
+    pub size: Option<(u16, u16)>,
+    /// Whether it becomes the container's /dev/console, or only this process's.
+    pub console: Console,
+}
+
+/// What /dev/console becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// The terminal is mounted there: the container's first process.
+    Bound,
+    /// It stays as it is: a process that joins.
+    Untouched,
 }
 
 /// Kinds of node.

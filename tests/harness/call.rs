@@ -3,7 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -73,6 +73,22 @@ impl Call {
         self
     }
 
+    /// All three streams are this terminal.
+    pub(crate) fn terminal(mut self, end: &OwnedFd) -> Self {
+        let stream = || Stdio::from(end.try_clone().unwrap());
+        self.command
+            .stdin(stream())
+            .stdout(stream())
+            .stderr(stream());
+        self
+    }
+
+    /// Standard output is this.
+    pub(crate) fn to(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
     /// Makes the call as an unprivileged user.
     pub(crate) fn user(mut self, uid: u32, gid: u32) -> Self {
         self.command.uid(uid).gid(gid);
@@ -130,6 +146,11 @@ impl Running {
     pub(crate) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, signal).unwrap();
+    }
+
+    /// Has it ended?
+    pub(crate) fn has_ended(&self) -> bool {
+        wait_for_exit(self.child.id(), Duration::ZERO)
     }
 
     /// What it wrote until now.

@@ -6,6 +6,7 @@ mod call;
 pub(crate) mod leftovers;
 mod output;
 mod program;
+mod pty;
 pub(crate) mod rootfs;
 
 use std::io::Write;
@@ -17,6 +18,7 @@ pub(crate) use call::{Call, Running, wait_for_exit};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
 pub(crate) use program::{calls, raw_calls};
+pub(crate) use pty::Pty;
 
 /// Says on the real standard error why a test did not run, and adds a line to `STOCKADE_SKIPS` if that is set.
 pub(crate) fn skip(reason: &str) {
