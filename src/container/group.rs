@@ -67,7 +67,7 @@ fn in_words(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let whole = units
         .iter()
-        .find(|(_, shift)| bytes > 0 && bytes % (1 << shift) == 0);
+        .find(|(_, shift)| bytes > 0 && bytes.is_multiple_of(1 << shift));
     match whole {
         Some((unit, shift)) => format!("{} {unit}", bytes >> shift),
         None => format!("{bytes} bytes"),
