@@ -26,7 +26,12 @@ fn docker_runs_containers_with_stockade_as_with_runc() {
     serve(&mut place, &lanes);
     let place = Arc::new(place);
     let engines: Vec<_> = lanes.iter().map(|lane| engine(&place, lane)).collect();
-    clients::hold("docker", &[clients::ENGINE_CHECKS, CHECKS].concat(), &engines, EXCUSES);
+    clients::hold(
+        "docker",
+        &[clients::ENGINE_CHECKS, CHECKS].concat(),
+        &engines,
+        EXCUSES,
+    );
     for (name, engine) in &engines {
         let built = build(engine);
         assert_eq!(built.is_ok(), *name != REFUSES, "{name}: {built:?}");
@@ -51,7 +56,9 @@ fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
 fn global(place: &Place) -> Vec<String> {
     let socket = format!("unix://{}", place.text("docker.sock"));
     let config = place.text("client");
-    ["--config", &config, "--host", &socket].map(str::to_owned).to_vec()
+    ["--config", &config, "--host", &socket]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 /// The daemon's configuration with one runtime as the default, which is what builds use.
@@ -99,7 +106,11 @@ fn serve(place: &mut Place, lanes: &[Lane]) {
 /// Builds an image with the engine's runtime as the daemon's default, and looks at what was built.
 fn build(engine: &Engine) -> Result<(), String> {
     let place = &engine.place;
-    configure(place, &clients::lanes(place, &["stockade-none", "stockade"]), engine.lane.name);
+    configure(
+        place,
+        &clients::lanes(place, &["stockade-none", "stockade"]),
+        engine.lane.name,
+    );
     place.reload();
     soon("the new default", || {
         let said = engine.call(&["info", "--format", "{{.DefaultRuntime}}"]);
@@ -110,7 +121,9 @@ fn build(engine: &Engine) -> Result<(), String> {
     fs::write(directory.join("Dockerfile"), file).unwrap();
     let tag = format!("built-{}", engine.lane.name);
     let path = directory.to_str().unwrap();
-    engine.call(&["build", "--no-cache", "--tag", &tag, path]).ok()?;
+    engine
+        .call(&["build", "--no-cache", "--tag", &tag, path])
+        .ok()?;
     let said = engine.call(&["run", "--rm", &tag, "cat", "/built"]);
     said.ok()?.prints("built by 0")
 }
@@ -119,7 +132,12 @@ const CHECKS: &[Check<Engine>] = &[
     Check {
         claim: "a health check runs in the container",
         holds: |e| {
-            let flags = ["--health-cmd", "test -e /proc/self", "--health-interval", "1s"];
+            let flags = [
+                "--health-cmd",
+                "test -e /proc/self",
+                "--health-interval",
+                "1s",
+            ];
             let container = e.sleeping(&flags)?;
             soon("the status healthy", || {
                 let health = container.inspect(".State.Health.Status");
@@ -144,15 +162,21 @@ const CHECKS: &[Check<Engine>] = &[
             let from = e.place.directory(&format!("copy-{}", e.lane.name));
             fs::write(from.join("file"), "copied").unwrap();
             let (from, name) = (from.display(), container.name());
-            e.call(&["cp", &format!("{from}/file"), &format!("{name}:/mnt/file")]).ok()?;
-            container.exec(&[], &["cat", "/mnt/file"]).ok()?.prints("copied")
+            e.call(&["cp", &format!("{from}/file"), &format!("{name}:/mnt/file")])
+                .ok()?;
+            container
+                .exec(&[], &["cat", "/mnt/file"])
+                .ok()?
+                .prints("copied")
         },
     },
     Check {
         claim: "a container is restarted when it fails",
         holds: |e| {
             let container = e.start(&["--restart", "on-failure:2"], "exit 4")?;
-            soon("two restarts", || container.inspect(".RestartCount").is_ok_and(|n| n == "2"))
+            soon("two restarts", || {
+                container.inspect(".RestartCount").is_ok_and(|n| n == "2")
+            })
         },
     },
 ];

@@ -21,15 +21,28 @@ fn podman_runs_containers_with_stockade_as_with_runc() {
     let archive = place.text("images.tar");
     let loaded = engines[0].1.call(&["load", "--input", &archive]);
     loaded.ok().unwrap();
-    clients::hold("podman", &[clients::ENGINE_CHECKS, CHECKS].concat(), &engines, EXCUSES);
+    clients::hold(
+        "podman",
+        &[clients::ENGINE_CHECKS, CHECKS].concat(),
+        &engines,
+        EXCUSES,
+    );
 }
 
 fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
     let conf = format!("CONTAINERS_CONF={}", place.text("containers.conf"));
     let (root, run) = (place.text("root"), place.text("run"));
     let global = [
-        &conf, "podman", "--root", &root, "--runroot", &run, "--storage-driver", "vfs",
-        "--runtime", lane.name,
+        &conf,
+        "podman",
+        "--root",
+        &root,
+        "--runroot",
+        &run,
+        "--storage-driver",
+        "vfs",
+        "--runtime",
+        lane.name,
     ];
     let parent = format!("/{}", place.name());
     let engine = Engine {
@@ -37,7 +50,9 @@ fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
         lane: lane.clone(),
         program: "/usr/bin/env",
         global: global.map(str::to_owned).to_vec(),
-        creation: ["--network", "none", "--cgroup-parent", &parent].map(str::to_owned).to_vec(),
+        creation: ["--network", "none", "--cgroup-parent", &parent]
+            .map(str::to_owned)
+            .to_vec(),
         next: AtomicU32::new(0),
     };
     (lane.name, engine)
@@ -45,6 +60,11 @@ fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
 
 /// Limits that need no CAP_SYS_RESOURCE, and locks in files, since those in shared memory are one set for the host.
 fn configure(place: &Place, lanes: &[Lane]) {
+    let names: Vec<_> = lanes
+        .iter()
+        .map(|lane| format!("\"{}\"", lane.name))
+        .collect();
+    let names = names.join(", ");
     let mut text = format!(
         r#"[containers]
 default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
@@ -55,6 +75,7 @@ lock_type = "file"
 tmp_dir = "{0}/tmp"
 static_dir = "{0}/libpod"
 volume_path = "{0}/volumes"
+runtime_supports_json = [{names}]
 [engine.runtimes]
 "#,
         place.path().display()
@@ -70,7 +91,9 @@ const CHECKS: &[Check<Engine>] = &[
         claim: "a health check runs in the container",
         holds: |e| {
             let container = e.sleeping(&["--health-cmd", "test -e /proc/self"])?;
-            e.call(&["healthcheck", "run", container.name()]).ok().map(drop)
+            e.call(&["healthcheck", "run", container.name()])
+                .ok()
+                .map(drop)
         },
     },
     Check {
@@ -78,12 +101,20 @@ const CHECKS: &[Check<Engine>] = &[
         holds: |e| {
             let pod = format!("pod-{}", e.lane.name);
             let parent = format!("/{}", e.place.name());
-            let create = ["pod", "create", "--network", "none", "--cgroup-parent", &parent];
+            let create = [
+                "pod",
+                "create",
+                "--network",
+                "none",
+                "--cgroup-parent",
+                &parent,
+            ];
             let infra = ["--infra-image", IMAGE, "--infra-command", "/bin/sleep 100"];
             let name = ["--share", "uts,ipc,net", "--name", &pod];
             e.call(&[&create[..], &infra, &name].concat()).ok()?;
             let shared = share(e, &pod);
-            e.call(&["pod", "rm", "--force", "--time", "0", &pod]).ok()?;
+            e.call(&["pod", "rm", "--force", "--time", "0", &pod])
+                .ok()?;
             shared
         },
     },
@@ -96,13 +127,34 @@ const CHECKS: &[Check<Engine>] = &[
             let tag = format!("built-{}", e.lane.name);
             let path = directory.to_str().unwrap();
             let runtime = e.lane.runtime.to_str().unwrap();
-            let parent = format!("/{}", e.place.name());
+            // What a build calls the parent is the cgroup itself.
+            let parent = format!("/{}/build-{}", e.place.name(), e.lane.name);
             let flags = [
-                "build", "--runtime", runtime, "--isolation", "oci", "--network", "none",
-                "--cgroup-parent", &parent, "--no-cache", "--tag", &tag, path,
+                "build",
+                "--runtime",
+                runtime,
+                "--isolation",
+                "oci",
+                "--network",
+                "none",
+                "--cgroup-parent",
+                &parent,
+                "--no-cache",
+                "--tag",
+                &tag,
+                path,
             ];
             e.call(&flags).ok()?;
-            let run = ["run", "--rm", "--network", "none", "--cgroup-parent", &parent, &tag];
+            let parent = format!("/{}", e.place.name());
+            let run = [
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "--cgroup-parent",
+                &parent,
+                &tag,
+            ];
             let said = e.call(&[&run[..], &["cat", "/built"]].concat());
             said.ok()?.prints("built by 0")
         },
@@ -121,7 +173,14 @@ const CHECKS: &[Check<Engine>] = &[
 /// Two containers of one pod: the second sees the first one's shared memory and host name.
 fn share(e: &Engine, pod: &str) -> Result<(), String> {
     let first = e.call(&[
-        "run", "--detach", "--pod", pod, IMAGE, "sh", "-c", "echo shared >/dev/shm/file; sleep 100",
+        "run",
+        "--detach",
+        "--pod",
+        pod,
+        IMAGE,
+        "sh",
+        "-c",
+        "echo shared >/dev/shm/file; sleep 100",
     ]);
     first.ok()?;
     let run = ["run", "--rm", "--pod", pod, IMAGE, "sh", "-c"];

@@ -9,6 +9,7 @@ mod cell;
 mod clients;
 mod clients_containerd;
 mod clients_docker;
+mod clients_install;
 mod clients_podman;
 mod confinement_cgroups;
 mod confinement_devices;

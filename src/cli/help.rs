@@ -11,11 +11,12 @@ const GROUPS: &[(&str, &[&str])] = &[
         "Containers (OCI)",
         &[
             "create", "start", "run", "exec", "state", "list", "ps", "events", "kill", "pause",
-            "resume", "delete",
+            "resume", "update", "delete",
         ],
     ),
     ("Images", &["unpack"]),
     ("Configuration", &["spec", "plan", "features"]),
+    ("This host", &["doctor", "install"]),
 ];
 
 /// The template of the help, with each verb's own summary.

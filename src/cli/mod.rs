@@ -79,6 +79,10 @@ pub enum Verb {
     Unpack(cmd::unpack::Unpack),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
+    /// Make a client such as containerd know stockade
+    Install(cmd::install::Install),
+    /// Say what of this host stands in the way
+    Doctor(cmd::doctor::Doctor),
     /// Print what this runtime supports
     Features(cmd::features::Features),
     /// Not supported
@@ -128,6 +132,8 @@ impl Verb {
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),
+            Self::Install(args) => cmd::install::run(global, args),
+            Self::Doctor(args) => cmd::doctor::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),
             Self::Start(args) => cmd::start::run(global, args),

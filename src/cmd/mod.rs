@@ -4,12 +4,14 @@
 pub mod checkpoint;
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod events;
 pub mod exec;
 pub mod exit;
 pub mod features;
 mod global;
 pub mod inside;
+pub mod install;
 pub mod kill;
 pub mod launch;
 pub mod list;

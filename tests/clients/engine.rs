@@ -93,7 +93,10 @@ impl Container<'_> {
     /// A field of `inspect`, by its template.
     pub(crate) fn inspect(&self, template: &str) -> Result<String, String> {
         let template = format!("{{{{{template}}}}}");
-        Ok(self.call("inspect", &["--format", &template], &[]).ok()?.text())
+        Ok(self
+            .call("inspect", &["--format", &template], &[])
+            .ok()?
+            .text())
     }
 
     /// The value of a file in the container's cgroup.
@@ -140,7 +143,16 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
     Check {
         claim: "variables, working directory, user and host name are the asked ones",
         holds: |e| {
-            let flags = ["--env", "A=b", "--workdir", "/etc", "--user", "7:8", "--hostname", "h"];
+            let flags = [
+                "--env",
+                "A=b",
+                "--workdir",
+                "/etc",
+                "--user",
+                "7:8",
+                "--hostname",
+                "h",
+            ];
             let script = "echo $A $(pwd) $(id -u):$(id -g) $(hostname)";
             e.run(&flags, script).ok()?.prints("b /etc 7:8 h")
         },
@@ -189,7 +201,9 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
             std::fs::write(shared.join("file"), "shared").unwrap();
             let volume = format!("{}:/mnt:ro", shared.display());
             let script = "cat /mnt/file; echo 1 >/mnt/file || exit 3";
-            e.run(&["--volume", &volume], script).exits(3)?.prints("shared")
+            e.run(&["--volume", &volume], script)
+                .exits(3)?
+                .prints("shared")
         },
     },
     Check {
@@ -219,9 +233,13 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
         claim: "a created container starts later",
         holds: |e| {
             let name = e.name();
-            let container = Container { engine: e, name: name.clone() };
+            let container = Container {
+                engine: e,
+                name: name.clone(),
+            };
             let command = ["sh", "-c", "exit 5"];
-            e.creating("create", &["--name", &name], IMAGE, &command).ok()?;
+            e.creating("create", &["--name", &name], IMAGE, &command)
+                .ok()?;
             same(container.inspect(".State.Status")?.as_str(), "created")?;
             container.call("start", &[], &[]).ok()?;
             container.ended_with("5")
@@ -232,7 +250,10 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
         holds: |e| {
             let container = e.sleeping(&[])?;
             same(container.inspect(".State.Status")?.as_str(), "running")?;
-            container.call("top", &[], &[]).ok()?.says(&["trap 'exit 3' TERM"])
+            container
+                .call("top", &[], &[])
+                .ok()?
+                .says(&["trap 'exit 3' TERM"])
         },
     },
     Check {
@@ -266,7 +287,10 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
         claim: "exec gives a terminal",
         holds: |e| {
             let container = e.sleeping(&[])?;
-            container.exec(&["--tty"], &["tty"]).ok()?.prints("/dev/pts/0")
+            container
+                .exec(&["--tty"], &["tty"])
+                .ok()?
+                .prints("/dev/pts/0")
         },
     },
     Check {
@@ -315,7 +339,9 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
         claim: "update changes a limit of a running container",
         holds: |e| {
             let container = e.sleeping(&["--cpu-shares", "1024"])?;
-            container.call("update", &["--cpu-shares", "512"], &[]).ok()?;
+            container
+                .call("update", &["--cpu-shares", "512"], &[])
+                .ok()?;
             let weight = container.limit(&["cpu.shares", "cpu.weight"])?;
             same(weight == "512" || weight == "20", true)
         },
