@@ -28,6 +28,7 @@ mod escape_fds;
 mod escape_paths;
 mod escape_races;
 mod exec;
+mod exec_confinement;
 mod harness;
 mod hooks;
 mod image;

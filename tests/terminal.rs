@@ -326,3 +326,46 @@ fn launch_without_root_gives_a_terminal() {
     let text = said_by(call, 0);
     assert!(text.ends_with("/dev/pts/0\n1000\nwritable\n"), "{text}");
 }
+
+#[test]
+fn terminal_of_exec_is_one_of_the_containers_own() {
+    let bundle = Bundle::new().args(&["/bin/sleep", "1000"]);
+    bundle.launch("run", &["--detach"]).output().ok();
+    let look = "tty; stty size; for fd in 0 1 2; do test -t $fd && echo $fd; done; \
+        stat -c '%t:%T %a %u' /dev/pts/0; ls /proc/$$/fd; echo through /dev/tty >/dev/tty; exit 3";
+    let call = bundle.call(&["exec", "-t", "-u", "7", bundle.id(), "sh", "-c", look]);
+    let text = said_by(call, 3);
+    // The shell keeps one more for its terminal.
+    let expected = "/dev/pts/0\n33 77\n0\n1\n2\n88:0 620 7\n0\n1\n2\nthrough /dev/tty\n";
+    assert_eq!(text, expected);
+    // Keys reach it, its end is told, and the caller's terminal is as before.
+    let mut pty = Pty::new();
+    let before = pty.modes();
+    let script = "echo ready; read word; echo got $word; exit 4";
+    let running = bundle
+        .call(&["exec", "-t", bundle.id(), "sh", "-c", script])
+        .terminal(&pty.end)
+        .spawn();
+    pty.says("ready");
+    assert!(pty.is_raw());
+    pty.types("words\r");
+    pty.says("got words");
+    running.wait().exits(4);
+    assert_eq!(pty.modes(), before);
+    bundle.delete_by_force().ok();
+}
+
+#[test]
+fn exec_without_devpts_or_without_a_terminal_of_the_callers_is_refused() {
+    let bundle = Bundle::new().args(&["/bin/sleep", "1000"]).edit(|config| {
+        let mounts = config["mounts"].as_array_mut().unwrap();
+        mounts.retain(|mount| mount["destination"] != "/dev/pts");
+    });
+    bundle.launch("run", &["--detach"]).output().ok();
+    let pty = Pty::new();
+    let call = bundle.call(&["exec", "-t", bundle.id(), "true"]);
+    assert_eq!(call.terminal(&pty.end).spawn().wait().code, 255);
+    let output = bundle.call(&["exec", "-t", bundle.id(), "true"]).output();
+    assert_eq!(output.code, 255, "{output:?}");
+    bundle.delete_by_force().ok();
+}

@@ -170,3 +170,42 @@ fn size_beyond_a_terminals_is_refused() {
     let output = bundle.launch("create", &flags).output();
     output.refused(&["process.consoleSize.height: 65536 is more than a terminal's 65535"]);
 }
+
+#[test]
+fn master_end_of_a_process_that_enters_arrives_and_works() {
+    let bundle = Bundle::new().args(&["/bin/sleep", "1000"]);
+    bundle.launch("run", &["--detach"]).output().ok();
+    let (listener, path) = listen(&bundle, "console");
+    let document = bundle.temp().join("process.json");
+    let script = "stty size; tty; read word; echo got $word; read word";
+    let process = json!({"terminal": true, "consoleSize": {"height": 12, "width": 34}, "cwd": "/",
+        "args": ["/bin/sh", "-c", script], "env": ["PATH=/bin"], "user": {"uid": 0, "gid": 0}});
+    std::fs::write(&document, process.to_string()).unwrap();
+    let flags = [
+        "--process",
+        document.to_str().unwrap(),
+        "--console-socket",
+        path.to_str().unwrap(),
+    ];
+    let call = bundle
+        .call(&["exec"])
+        .args(flags)
+        .args(["--detach", bundle.id()]);
+    let output = call.output();
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    let (name, mut fds) = receive(&listener);
+    assert_eq!((name.as_str(), fds.len()), ("/dev/ptmx", 1));
+    let mut pty = Pty::received(fds.remove(0));
+    pty.says("12 34\r\n/dev/pts/0\r\n");
+    pty.types("words\n");
+    pty.says("got words");
+    drop(pty);
+    let call = bundle.call(&["exec", "--tty", "--detach", bundle.id(), "true"]);
+    call.output().fails(
+        255,
+        &["cannot allocate tty if stockade will detach without setting console socket"],
+    );
+    let call = bundle.call(&["exec", "--console-socket", "/x", bundle.id(), "true"]);
+    call.output().fails(255, &["cannot use console socket"]);
+    bundle.delete_by_force().ok();
+}

@@ -85,18 +85,19 @@ impl Cgroup {
             let shown = quote_path(&group.directory().join(path));
             let failed = |errno| error(format!("open {shown}"), errno);
             let top = directory.as_ref().ok_or_else(|| failed(Errno::NOENT))?;
-            let is_hybrid = group.v2 && groups.len() > 1;
-            let directory =
-                match filesystem::below(top.as_fd(), if path.is_empty() { "." } else { path }) {
-                    // A path for all hierarchies is for those that hold the controllers.
-                    Err(Errno::NOENT) if is_hybrid => filesystem::below(top.as_fd(), "."),
-                    other => other,
-                };
-            let directory = directory.map_err(failed)?;
+            let found = (!path.is_empty()).then(|| filesystem::below(top.as_fd(), path));
+            let below = match found {
+                // A path for all hierarchies is for those that hold the controllers.
+                Some(Err(Errno::NOENT)) if group.v2 && groups.len() > 1 => None,
+                found => found.transpose().map_err(failed)?,
+            };
             if group.v2 {
-                entrance.directory = Some(directory);
+                let directory = below.map_or_else(|| top.try_clone(), Ok);
+                entrance.directory =
+                    Some(directory.map_err(|cause| Error::new(format!("open {shown}"), cause))?);
             } else {
-                let tasks = filesystem::to_write(directory.as_fd(), "tasks");
+                let directory = below.as_ref().unwrap_or(top).as_fd();
+                let tasks = filesystem::to_write(directory, "tasks");
                 entrance.tasks.push(tasks.map_err(failed)?);
             }
         }

@@ -60,22 +60,13 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let mut state = entry.state()?;
     check_status(entry, &state, request.paused)?;
     let target = Target::open(&state)?;
-    let namespaces = target.namespaces(&state.id, &state.config)?;
     let cgroup = state.cgroup.as_ref().map(Cgroup::open).transpose()?;
     let mut entrance = match &cgroup {
         Some(cgroup) => cgroup.entrance(&request.cgroups)?,
         None if request.cgroups.is_empty() => Entrance::default(),
         None => return Err(Error::new("use --cgroup", "the container has no cgroup")),
     };
-    let is_in_pid_namespace =
-        namespaces & libc::CLONE_NEWPID != 0 && target.receives_children(&state.id)?;
-    let joining = Joining {
-        namespaces,
-        is_in_pid_namespace,
-        denies_setgroups: namespaces & libc::CLONE_NEWUSER != 0 && target.denies_setgroups()?,
-        has_v1_cgroups: !entrance.tasks.is_empty(),
-        root: root_of(&state.config),
-    };
+    let joining = joining(&state, &target, !entrance.tasks.is_empty())?;
     let plan = Rc::new(plan(entry, &mut state, &target, request, &joining)?);
     let presence = match request.attachment {
         Attachment::Detached => Presence::Leaves,
@@ -90,7 +81,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
     fds.container = Some(target.for_child()?);
     fds.keep = kept(&fds, request.preserve_fds);
-    if is_in_pid_namespace {
+    if joining.is_in_pid_namespace {
         // Inherited: the child is in reach of the container's processes from its first moment (CVE-2016-9962).
         prctl::clear_dumpable().doing(|| "become undumpable")?;
     }
@@ -122,6 +113,19 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
     signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
+}
+
+/// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.
+fn joining(state: &State, target: &Target, has_v1_cgroups: bool) -> Result<Joining> {
+    let namespaces = target.namespaces(&state.id, &state.config)?;
+    let differs = |flag: i32| namespaces & flag != 0;
+    Ok(Joining {
+        namespaces,
+        is_in_pid_namespace: differs(libc::CLONE_NEWPID) && target.receives_children(&state.id)?,
+        denies_setgroups: differs(libc::CLONE_NEWUSER) && target.denies_setgroups()?,
+        has_v1_cgroups,
+        root: root_of(&state.config),
+    })
 }
 
 /// The texts are those of runc, which its callers know.

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod call;
+mod inside;
 pub(crate) mod leftovers;
 mod output;
 mod program;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use bundle::Bundle;
 pub(crate) use call::{Call, Running, wait_for_exit};
+pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
 pub(crate) use program::{calls, raw_calls};
