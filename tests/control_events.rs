@@ -43,12 +43,19 @@ fn stats_have_the_keys_and_the_size_of_runc() {
         let data = event["data"].take();
         let mut found = BTreeSet::new();
         keys(&data, "", &mut found);
-        // What is 0 is left out, and what is not depends on the moment.
+        // What is 0 is left out, and what is not depends on the moment; runc 1.1 tells no pressure and no peak of v2.
         let momentary = [
             "/memory/kernelTCP/",
             "/memory/cache",
+            "/memory/usage/max",
+            "/memory/swap/max",
+            "/memory/psi",
             "/cpu/throttling/",
             "/cpu/usage/percpu",
+            "/cpu/psi",
+            "/blkio/",
+            // On a hybrid host v2 has huge pages, where runc does not look, and others may have switched them on.
+            "/hugetlb/",
         ];
         found.retain(|key| !momentary.iter().any(|start| key.starts_with(start)));
         (found, data)
@@ -60,18 +67,12 @@ fn stats_have_the_keys_and_the_size_of_runc() {
         "/pids/current",
         "/pids/limit",
         "/cpuset",
-        "/hugetlb",
         "/network_interfaces",
     ] {
         assert_eq!(ours.pointer(exact), theirs.pointer(exact), "{exact}");
     }
     // A factor of 1000 would be a wrong unit.
-    for near in [
-        "/cpu/usage/total",
-        "/cpu/usage/user",
-        "/memory/usage/usage",
-        "/memory/usage/max",
-    ] {
+    for near in ["/cpu/usage/total", "/cpu/usage/user", "/memory/usage/usage"] {
         let number = |data: &Value| data.pointer(near).and_then(Value::as_f64).unwrap_or(0.0);
         let (a, b) = (number(&ours).max(1.0), number(&theirs).max(1.0));
         assert!((0.1..10.0).contains(&(a / b)), "{near}: {a} and {b}");
@@ -153,10 +154,10 @@ fn memory_hog_is_killed_and_events_say_so() {
         "while [ ! -e /go ]; do sleep 0.02; done; {HOG}; sleep 1000"
     )));
     let events = bundle
-        .call(&["events", "--interval", "1h", bundle.id()])
+        .call(&["events", "--interval", "20ms", bundle.id()])
         .spawn();
-    // It must watch before memory runs out: its poll is in the list of what it waits for.
-    std::thread::sleep(Duration::from_millis(300));
+    // It watches by then.
+    events.says("stats");
     std::fs::write(bundle.rootfs().join("go"), "").unwrap();
     events.says(&format!(
         "{{\"type\":\"oom\",\"id\":\"{}\"}}\n",

@@ -84,6 +84,12 @@ fn update_writes_the_files_that_runc_writes() {
         return;
     };
     let [ours, theirs] = [limited(), limited().by(runc)].map(start);
+    // runc 1.1 turns shares into a v2 weight by another curve than later ones.
+    let files = |bundle: &Bundle| {
+        let mut files = files(bundle);
+        files.remove("cpu.weight");
+        files
+    };
     assert_eq!(files(&ours), files(&theirs));
     for flags in [
         &["--memory", "96M"][..],
@@ -263,97 +269,87 @@ fn update_of_a_burst_and_of_idleness_holds() {
     bundle.delete_by_force().ok();
 }
 
+/// A container under a profile of its own, whose file is gone by now: what counts is what it was created by.
+fn tight() -> Bundle {
+    let text = "name = \"tight\"\ndescription = \"x\"\n[limits]\nmemory = { maximum = \"64MiB\" }\n\
+        swap = { maximum = 0 }\npids = { maximum = 64 }\ncpu-percent = { maximum = 50 }\n";
+    let bundle = Bundle::new().args(&["sleep", "1000"]).profile(None);
+    let profile = bundle.temp().join("tight.toml");
+    fs::write(&profile, text).unwrap();
+    let flags = ["--profile", profile.to_str().unwrap()];
+    bundle.launch("create", &flags).output().ok();
+    bundle.start().ok();
+    fs::remove_file(&profile).unwrap();
+    bundle
+}
+
 #[test]
 fn update_stays_within_the_maxima_of_the_profile() {
     if is_foreign() {
         return;
     }
-    let text = "name = \"tight\"\ndescription = \"x\"\n[limits]\n\
-        memory = { maximum = \"64MiB\" }\nswap = { maximum = 0 }\npids = { maximum = 64 }\ncpu-percent = { maximum = 50 }\n";
-    let bundle = Bundle::new().args(&["sleep", "1000"]).profile(None);
-    let profile = bundle.temp().join("tight.toml");
-    fs::write(&profile, text).unwrap();
-    let created = bundle
-        .launch("create", &["--profile", profile.to_str().unwrap()])
-        .output();
-    created.ok();
-    bundle.start().ok();
-    // The profile that counts is the one it was created by.
-    fs::remove_file(&profile).unwrap();
-    let maximum = |rule: &str, value: &str, maximum: &str| {
-        format!("{value} is refused by profile \"tight\" ({rule}): its maximum is {maximum}")
-    };
-    for (flags, field, cause) in [
+    let bundle = tight();
+    for (flags, field, value, rule, maximum) in [
         (
-            &["--memory", "128M"][..],
+            "--memory=128M",
             "memory.limit",
-            maximum("limits.memory", "134217728", "67108864"),
+            "134217728",
+            "memory",
+            "67108864",
         ),
         (
-            &["--memory=-1"],
+            "--memory=-1",
             "memory.limit",
-            maximum("limits.memory", "no limit", "67108864"),
+            "no limit",
+            "memory",
+            "67108864",
         ),
         (
-            &["--memory", "32M", "--memory-swap", "64M"],
+            "--memory=32M --memory-swap=64M",
             "memory.swap",
-            maximum("limits.swap", "33554432", "0"),
+            "33554432",
+            "swap",
+            "0",
         ),
+        ("--memory-swap=-1", "memory.swap", "no limit", "swap", "0"),
+        ("--pids-limit=65", "pids.limit", "65", "pids", "64"),
+        ("--pids-limit=-1", "pids.limit", "no limit", "pids", "64"),
+        ("--cpu-quota=60000", "cpu.quota", "60", "cpu-percent", "50"),
         (
-            &["--memory-swap=-1"],
-            "memory.swap",
-            maximum("limits.swap", "no limit", "0"),
-        ),
-        (
-            &["--pids-limit", "65"],
-            "pids.limit",
-            maximum("limits.pids", "65", "64"),
-        ),
-        (
-            &["--pids-limit=-1"],
-            "pids.limit",
-            maximum("limits.pids", "no limit", "64"),
-        ),
-        (
-            &["--cpu-quota", "60000"],
+            "--cpu-period=10000",
             "cpu.quota",
-            maximum("limits.cpu-percent", "60", "50"),
-        ),
-        (
-            &["--cpu-period", "10000"],
-            "cpu.quota",
-            maximum("limits.cpu-percent", "500", "50"),
+            "500",
+            "cpu-percent",
+            "50",
         ),
     ] {
-        let output = update(&bundle, flags);
-        assert_eq!(
-            output.error(),
-            format!("error: linux.resources.{field}: {cause}\n"),
-            "{flags:?}"
+        let flags: Vec<&str> = flags.split(' ').collect();
+        let cause = format!(
+            "{value} is refused by profile \"tight\" (limits.{rule}): its maximum is {maximum}"
         );
+        let expected = format!("error: linux.resources.{field}: {cause}\n");
+        assert_eq!(update(&bundle, &flags).error(), expected, "{flags:?}");
     }
-    // Swap that the profile has set follows the memory.
+    bundle.delete_by_force().ok();
+}
+
+#[test]
+fn swap_that_the_profile_has_set_follows_the_memory() {
+    if is_foreign() {
+        return;
+    }
+    let bundle = tight();
     update(
         &bundle,
-        &[
-            "--memory",
-            "32M",
-            "--pids-limit",
-            "10",
-            "--cpu-quota",
-            "10000",
-        ],
+        &["--memory=32M", "--pids-limit=10", "--cpu-quota=10000"],
     )
     .ok();
     let files = files(&bundle);
     let memory = files
         .get("memory.limit_in_bytes")
-        .or(files.get("memory.max"))
-        .unwrap();
-    assert_eq!(
-        (memory.as_str(), files["pids.max"].as_str()),
-        ("33554432", "10")
-    );
+        .or(files.get("memory.max"));
+    assert_eq!(memory.unwrap(), "33554432");
+    assert_eq!(files["pids.max"], "10");
     if let Some(both) = files.get("memory.memsw.limit_in_bytes") {
         assert_eq!(both, "33554432");
     }

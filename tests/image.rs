@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use crate::harness::Bundle;
 
-fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))
@@ -17,36 +17,48 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 /// An image layout below `directory` with one layer, the root filesystem of `bundle`.
-struct Layout {
+pub(crate) struct Layout {
     path: PathBuf,
     layer: PathBuf,
 }
 
 impl Layout {
     fn new(bundle: &Bundle, execution: &Value) -> Self {
-        let path = bundle.path().join("layout");
-        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
         let mut archive = tar::Builder::new(Vec::new());
         archive.follow_symlinks(false);
         archive.append_dir_all(".", bundle.rootfs()).unwrap();
         let archive = archive.into_inner().unwrap();
-        let layer = blob(&path, &archive);
+        Self::stored(bundle, execution, &digest(&archive), "", &archive)
+    }
+
+    /// One layer as it is stored, with the rest of its media type and the digest of what it unpacks to.
+    pub(crate) fn stored(
+        bundle: &Bundle,
+        execution: &Value,
+        diff_id: &str,
+        compression: &str,
+        layer: &[u8],
+    ) -> Self {
+        let path = bundle.path().join("layout");
+        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
+        let layer = blob(&path, layer);
         let config = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
             "os": "linux",
             "config": execution,
-            "rootfs": {"type": "layers", "diff_ids": [digest(&archive)]},
+            "rootfs": {"type": "layers", "diff_ids": [diff_id]},
         });
         let config = blob(&path, config.to_string().as_bytes());
         let describe = |kind: &str, path: &Path| {
             let bytes = fs::read(path).unwrap();
             json!({"mediaType": kind, "digest": digest(&bytes), "size": bytes.len()})
         };
+        let layer_type = format!("application/vnd.oci.image.layer.v1.tar{compression}");
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": "application/vnd.oci.image.manifest.v1+json",
             "config": describe("application/vnd.oci.image.config.v1+json", &config),
-            "layers": [describe("application/vnd.oci.image.layer.v1.tar", &layer)],
+            "layers": [describe(&layer_type, &layer)],
         });
         let manifest = blob(&path, manifest.to_string().as_bytes());
         let index = json!({
@@ -58,7 +70,7 @@ impl Layout {
         Self { path, layer }
     }
 
-    fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         self.path.to_str().unwrap()
     }
 }

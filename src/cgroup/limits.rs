@@ -56,8 +56,12 @@ impl Cgroup {
 
     /// The writes that lead from what these writes lead to back to what is now.
     fn before(&self, writes: &[Write]) -> Result<Vec<Write>> {
+        // The weight of an idle group is the kernel's, and cannot be written (`cpu.idle`, since Linux 5.15).
+        let idle = self.text("cpu", "cpu.idle")?.unwrap_or_default();
+        let is_fixed =
+            |file: &str| idle.trim() == "1" && matches!(file, "cpu.shares" | "cpu.weight");
         let mut before = Vec::new();
-        for write in writes {
+        for write in writes.iter().filter(|write| !is_fixed(&write.file)) {
             for (file, value) in write.candidates() {
                 let Some(text) = self.text(&write.controller, file)? else {
                     continue;

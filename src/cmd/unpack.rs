@@ -6,8 +6,10 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::fs::Mode;
 
 use super::{ExitCode, Global, print};
+use crate::container::{self, Keeper};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
@@ -48,9 +50,12 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         )
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
+    // What is made gets the modes that are meant: the program of an image is rarely root.
+    rustix::process::umask(Mode::from_raw_mode(0o022));
     let partial = Partial::beside(&arguments.bundle)?;
     let unpacked = fill(&partial.path, &image, global)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
+    drop(partial);
     for warning in &unpacked.warnings {
         log::warn!("{warning}");
     }
@@ -83,8 +88,9 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
         root.readonly = false;
     }
     let mut overrides = Overrides::default();
-    if image.form == Form::RootTar {
-        // Nothing there says what to run.
+    let execution = &image.config.config;
+    if execution.entrypoint.is_empty() && execution.cmd.is_empty() {
+        // Nothing there says what to run; whoever takes the bundle up can.
         overrides.command = vec!["sh".into()];
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
@@ -95,9 +101,10 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     Ok(unpacked)
 }
 
-/// A directory beside the one to be made, which goes unless it is renamed.
+/// A directory beside the one to be made, which goes unless it is renamed, also if this process is killed.
 struct Partial {
     path: PathBuf,
+    keeper: Option<Keeper>,
 }
 
 impl Partial {
@@ -108,16 +115,21 @@ impl Partial {
             .mode(0o700)
             .create(&path)
             .doing(|| format!("make {}", quote_path(&path)))?;
-        Ok(Self { path })
+        let mut partial = Self { path, keeper: None };
+        partial.keeper = Some(container::keep_directory(&partial.path)?);
+        Ok(partial)
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
         if self.path.exists()
-            && let Err(cause) = fs::remove_dir_all(&self.path)
+            && let Err(error) = image::discard(&self.path)
         {
-            log::warn!("remove {}: {cause}", quote_path(&self.path));
+            log::warn!("{error}");
+        }
+        if let Some(keeper) = self.keeper.take() {
+            keeper.dismiss();
         }
     }
 }

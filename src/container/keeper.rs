@@ -1,7 +1,7 @@
-//! The keeper of a `launch`: a process that waits for the launcher's end and, if that came without a farewell, cleans up
-//! in its place. A killed process cannot tidy up after itself.
+//! The keeper of a `launch` or an `unpack`: a process that waits for the other's end and, if that came without a farewell,
+//! cleans up in its place. A killed process cannot tidy up after itself.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -9,29 +9,49 @@ use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::{Store, Unless, delete};
 use crate::error::{Doing, Result};
+use crate::image;
 use crate::sys::{attributes, program};
 
-/// The launcher's side.
+/// The side of whoever is kept.
 #[derive(Debug)]
-pub(super) struct Keeper {
+pub struct Keeper {
     farewell: OwnedFd,
     pid: i32,
 }
 
 /// Forks the keeper of the container `id` with the scratch directory `scratch`.
 pub(super) fn start(store: &Store, id: &str, scratch: &Path) -> Result<Keeper> {
+    fork(&[store.directory().as_raw_fd()], || {
+        if let Err(error) = delete(store, id, Unless::Forced) {
+            log::warn!("{error}");
+        }
+        // Nobody is left to be told.
+        drop(image::discard(scratch));
+    })
+}
+
+/// Forks the keeper of a directory alone; the process must have one thread.
+///
+/// # Errors
+/// No pipe or no process can be had.
+pub fn keep_directory(directory: &Path) -> Result<Keeper> {
+    // Nobody is left to be told.
+    fork(&[], || drop(image::discard(directory)))
+}
+
+fn fork(descriptors: &[RawFd], clean_up: impl FnOnce()) -> Result<Keeper> {
     let (end, farewell) = pipe_with(PipeFlags::CLOEXEC).doing(|| "make a pipe")?;
     let pid = program::fork().doing(|| "fork the keeper")?;
     if pid == 0 {
         drop(farewell);
-        keep(store, id, scratch, &end);
+        keep(descriptors, &end, clean_up);
     }
     Ok(Keeper { farewell, pid })
 }
 
 impl Keeper {
     /// Everything is cleaned up already.
-    pub(super) fn dismiss(self) {
+    pub fn dismiss(self) {
         // If it is gone there is nobody to dismiss.
         let _ = rustix::io::write(&self.farewell, b".");
         if let Some(pid) = Pid::from_raw(self.pid) {
@@ -40,22 +60,19 @@ impl Keeper {
     }
 }
 
-/// In the keeper: a byte is the farewell, the end without one is the launcher's death.
-fn keep(store: &Store, id: &str, scratch: &Path, end: &OwnedFd) -> ! {
-    // Signals for the launcher's group, such as an interrupt from a terminal, are not for the keeper; and whoever waits
-    // for the end of the launcher's output must not wait for the keeper.
+/// In the keeper: a byte is the farewell, the end without one is the other's death.
+fn keep(descriptors: &[RawFd], end: &OwnedFd, clean_up: impl FnOnce()) -> ! {
+    // Signals for the other's group, such as an interrupt from a terminal, are not for the keeper; and whoever waits
+    // for the end of the other's output must not wait for the keeper.
     let _ = rustix::process::setsid();
-    let mut keep = [end.as_raw_fd(), store.directory().as_raw_fd()];
+    let mut keep = [&[end.as_raw_fd()], descriptors].concat();
     keep.sort_unstable();
     let _ = attributes::close_others(&keep);
     attributes::silence();
     let mut byte = [0];
     let farewell = rustix::io::retry_on_intr(|| rustix::io::read(end.as_fd(), &mut byte));
     if farewell != Ok(1) {
-        if let Err(error) = delete(store, id, Unless::Forced) {
-            log::warn!("{error}");
-        }
-        drop(std::fs::remove_dir_all(scratch));
+        clean_up();
     }
     program::exit_now(0)
 }

@@ -10,7 +10,7 @@ use super::Store;
 use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::{destroy, keeper};
-use crate::error::{Doing, Error, Result, quote_path};
+use crate::error::{Doing, Result, quote_path};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::{Profile, Verdict};
@@ -234,6 +234,9 @@ impl Scratch {
             .mode(0o755)
             .create(&root)
             .doing(|| "make a root filesystem")?;
+        // Whatever the umask is: the program of an image is rarely root.
+        fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
+            .doing(|| "make a root filesystem")?;
         let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
@@ -271,9 +274,8 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(cause) = fs::remove_dir_all(&self.path) {
-            let doing = format!("remove {}", quote_path(&self.path));
-            log::warn!("{}", Error::new(doing, cause));
+        if let Err(error) = image::discard(&self.path) {
+            log::warn!("{error}");
         }
     }
 }

@@ -35,6 +35,7 @@ pub use delete::{Unless, delete, destroy};
 pub use entrant::{Overrides, Wanted};
 pub use events::{Event, EventKind, stats, watch};
 pub use exec::{Execution, Paused, exec};
+pub use keeper::{Keeper, keep_directory};
 pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};

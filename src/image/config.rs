@@ -22,6 +22,14 @@ pub struct ImageConfig {
     pub os: String,
     /// `v8`.
     pub variant: Option<String>,
+    /// Which release of the system; words without effect, as are the next three.
+    pub os_version: Option<String>,
+    /// What it needs of the system.
+    pub os_features: Vec<String>,
+    /// Who made the image.
+    pub author: Option<String>,
+    /// When; a date and time by RFC 3339 if the image is right, not checked.
+    pub created: Option<String>,
     /// The process to run.
     pub config: Execution,
     /// The digests of the uncompressed layers, lowest first.
@@ -57,6 +65,12 @@ struct Written {
     architecture: Option<String>,
     os: Option<String>,
     variant: Option<String>,
+    #[serde(rename = "os.version")]
+    os_version: Option<String>,
+    #[serde(rename = "os.features")]
+    os_features: Option<Vec<String>>,
+    author: Option<String>,
+    created: Option<String>,
     config: Option<WrittenExecution>,
     rootfs: Option<WrittenRoot>,
 }
@@ -82,7 +96,17 @@ struct WrittenRoot {
     diff_ids: Option<Vec<Digest>>,
 }
 
-const TOP: [&str; 5] = ["architecture", "os", "variant", "config", "rootfs"];
+const TOP: [&str; 9] = [
+    "architecture",
+    "os",
+    "variant",
+    "os.version",
+    "os.features",
+    "author",
+    "created",
+    "config",
+    "rootfs",
+];
 const EXECUTION: [&str; 9] = [
     "User",
     "Env",
@@ -121,6 +145,10 @@ impl ImageConfig {
             architecture: written.architecture.unwrap_or_default(),
             os: written.os.unwrap_or_default(),
             variant,
+            os_version: written.os_version,
+            os_features: written.os_features.unwrap_or_default(),
+            author: written.author,
+            created: written.created,
             config: execution(written.config.unwrap_or_default()),
             diff_ids,
         };

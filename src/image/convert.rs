@@ -119,11 +119,16 @@ fn annotations(image: &ImageConfig) -> BTreeMap<String, String> {
     };
     derived("os", &image.os);
     derived("architecture", &image.architecture);
-    derived("variant", image.variant.as_deref().unwrap_or_default());
-    derived(
-        "stopSignal",
-        image.config.stop_signal.as_deref().unwrap_or_default(),
-    );
+    derived("os.features", &image.os_features.join(","));
+    for (name, value) in [
+        ("variant", &image.variant),
+        ("os.version", &image.os_version),
+        ("author", &image.author),
+        ("created", &image.created),
+        ("stopSignal", &image.config.stop_signal),
+    ] {
+        derived(name, value.as_deref().unwrap_or_default());
+    }
     derived("exposedPorts", &image.config.exposed_ports.join(","));
     // An image must not choose how it is confined.
     let labels = image
@@ -195,6 +200,48 @@ mod tests {
             "amd64"
         );
         assert!(!config.annotations.contains_key("org.stockade.profile"));
+    }
+
+    #[test]
+    fn what_an_image_says_of_itself_becomes_annotations_and_a_label_of_that_name_wins() {
+        let text = r#"{
+            "architecture": "arm64", "os": "linux", "variant": "v8", "os.version": "6.1",
+            "os.features": ["a", "b"], "author": "A <a@example.org>", "created": "2020-01-01T00:00:00Z",
+            "config": {
+                "Cmd": ["x"], "StopSignal": "SIGRTMIN+3", "ExposedPorts": {"80/tcp": {}, "53": {}},
+                "Labels": {"own": "1", "org.opencontainers.image.os": "plan9", "org.stockade.profile": "none"}
+            },
+            "rootfs": {"type": "layers", "diff_ids": []}
+        }"#;
+        let image = ImageConfig::parse(text.as_bytes(), "config", 0).unwrap();
+        let config = convert(
+            hardened_default(None),
+            &image,
+            &Ids::default(),
+            &Overrides::default(),
+        );
+        let before = hardened_default(None).annotations;
+        let mut annotations = config.unwrap().annotations;
+        annotations.retain(|name, _| !before.contains_key(name));
+        let image = "org.opencontainers.image";
+        let expected = [
+            (format!("{image}.architecture"), "arm64"),
+            (format!("{image}.author"), "A <a@example.org>"),
+            (format!("{image}.created"), "2020-01-01T00:00:00Z"),
+            (format!("{image}.exposedPorts"), "53,80/tcp"),
+            (format!("{image}.os"), "plan9"),
+            (format!("{image}.os.features"), "a,b"),
+            (format!("{image}.os.version"), "6.1"),
+            (format!("{image}.stopSignal"), "SIGRTMIN+3"),
+            (format!("{image}.variant"), "v8"),
+            ("own".to_owned(), "1"),
+        ];
+        assert_eq!(
+            annotations,
+            expected
+                .map(|(name, value)| (name, value.to_owned()))
+                .into()
+        );
     }
 
     #[test]

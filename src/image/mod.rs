@@ -41,7 +41,7 @@ mod unpack;
 mod users;
 
 pub use convert::{Overrides, convert};
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{Unpacked, discard, unpack};
 pub use users::{Ids, Users, open_inside, read_inside};
 
 pub use config::{Execution, ImageConfig, MOST_LAYERS};

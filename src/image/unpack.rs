@@ -64,6 +64,19 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
     Ok(all)
 }
 
+/// Removes a directory that was unpacked to, with all below it. Its layers may have made it deeper than there are
+/// descriptors, and without permissions for its owner, where `remove_dir_all` of the standard library gives up.
+///
+/// # Errors
+/// It is no directory, or a call fails.
+pub fn discard(directory: &Path) -> Result<()> {
+    let doing = || format!("remove {}", quote_path(directory));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = openat(CWD, directory, flags, Mode::empty()).doing(doing)?;
+    layer::clear(opened.as_fd())?;
+    std::fs::remove_dir(directory).doing(doing)
+}
+
 /// The configuration names what a layer unpacks to; what stores it names what it is stored as.
 fn check(expected: Option<&Digest>, found: &[u8; 32], layer: &str) -> Result<()> {
     let found = format!(

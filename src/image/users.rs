@@ -43,7 +43,7 @@ impl Users {
 
     /// The ids of `USER` or `USER:GROUP`, by number or by name; a number is a number even where a name looks like it
     /// (CVE-2016-3697). A user without a group has the one of its line, or what `group_of` says where there is
-    /// none; and the groups that it is a member of.
+    /// none. A user by name is in the groups that it is a member of too; by number, in no others (conversion.md).
     ///
     /// # Errors
     /// A name that is not there, a number that is no id.
@@ -72,10 +72,16 @@ impl Users {
         let own = own.unwrap_or_else(|| group_of(uid));
         let name = line.and_then(|line| field(line, 0)).unwrap_or(user);
         let Some(group) = group else {
+            // image-spec conversion.md: a number says all there is.
+            let is_number = number(user).is_some();
             return Ok(Ids {
                 uid,
                 gid: own,
-                groups: self.groups_of(name, own),
+                groups: if is_number {
+                    Vec::new()
+                } else {
+                    self.groups_of(name, own)
+                },
             });
         };
         let gid = match number(group) {
@@ -132,7 +138,13 @@ fn id(word: &str) -> Option<u32> {
 
 fn text(root: &Path, path: &CStr) -> String {
     // A file that cannot be read has no names; asking for one then fails by that name.
-    String::from_utf8_lossy(&read_inside(root, path).unwrap_or_default()).into_owned()
+    let mut bytes = read_inside(root, path).unwrap_or_default();
+    if bytes.len() as u64 == LARGEST {
+        // The rest of a line that is cut off might still be a line, of another number.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n');
+        bytes.truncate(whole.unwrap_or(0));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// The beginning of a regular file of a root filesystem, a mebibyte at most; none where there is none to read.
@@ -194,7 +206,7 @@ mod tests {
         for (words, expected) in [
             ("", ids(0, 0, &[])),
             ("app", ids(500, 501, &[70, 600])),
-            ("500", ids(500, 501, &[70, 600])),
+            ("500", ids(500, 501, &[])),
             ("app:extra", ids(500, 600, &[])),
             ("7", ids(7, 0, &[])),
             ("7:8", ids(7, 8, &[])),
@@ -203,6 +215,70 @@ mod tests {
         ] {
             assert_eq!(users().ids(words, |_| 0).unwrap(), expected, "{words:?}");
         }
+    }
+
+    /// The user `app` by the passwd file that `make` puts into a root filesystem.
+    fn app_of(make: impl FnOnce(&Path)) -> Result<Ids> {
+        let dir = tempfile::tempdir().unwrap();
+        let line = "app:x:500:501::/:/bin/sh\n";
+        std::fs::write(dir.path().join("passwd"), line).unwrap();
+        let root = dir.path().join("root");
+        std::fs::create_dir_all(root.join("etc")).unwrap();
+        make(&root.join("etc/passwd"));
+        Users::read(&root).ids("app", |_| 0)
+    }
+
+    #[test]
+    fn passwd_is_a_regular_file_inside_the_root_or_nothing() {
+        use std::os::unix::fs::symlink;
+        let missing = "user \"app\": the root filesystem has no user \"app\"";
+        let outside: [fn(&Path); 6] = [
+            |path| symlink(path.parent().unwrap().join("../../passwd"), path).unwrap(),
+            |path| symlink("../../passwd", path).unwrap(),
+            |path| symlink("/proc/self/fd/0", path).unwrap(),
+            |path| symlink("passwd", path).unwrap(),
+            |path| std::fs::create_dir(path).unwrap(),
+            |path| {
+                let fifo = FileType::Fifo;
+                rustix::fs::mknodat(CWD, path, fifo, Mode::RWXU, 0).unwrap();
+            },
+        ];
+        for make in outside {
+            assert_eq!(app_of(make).unwrap_err().to_string(), missing);
+        }
+        let inside = app_of(|path| {
+            std::fs::write(path.with_file_name("other"), "app:x:7:8::/:/bin/sh\n").unwrap();
+            symlink("/etc/other", path).unwrap();
+        });
+        assert_eq!(inside.unwrap().uid, 7);
+    }
+
+    #[test]
+    fn passwd_of_any_size_is_read_in_part_and_by_whole_lines() {
+        let huge = app_of(|path| {
+            std::fs::write(path, "app:x:7:8::/:/bin/sh\n").unwrap();
+            let file = File::options().write(true).open(path).unwrap();
+            file.set_len(1 << 30).unwrap();
+        });
+        assert_eq!(huge.unwrap().uid, 7);
+        // The number 15 of a line that goes on as 1500.
+        let line = "app:x:15";
+        let cut = app_of(|path| {
+            let before = "#".repeat(LARGEST as usize - line.len() - 1);
+            std::fs::write(path, format!("{before}\n{line}00:16::/:/bin/sh\n")).unwrap();
+        });
+        assert!(cut.is_err(), "{cut:?}");
+    }
+
+    #[test]
+    fn groups_without_end_are_read_in_part() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/passwd"), "app:x:5:5::/:\n").unwrap();
+        let groups: String = (0..200_000).map(|n| format!("g{n}:x:{n}:app\n")).collect();
+        std::fs::write(dir.path().join("etc/group"), groups).unwrap();
+        let ids = Users::read(dir.path()).ids("app", |_| 0).unwrap();
+        assert!((40_000..100_000).contains(&ids.groups.len()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod output;
 mod program;
 mod pty;
 pub(crate) mod rootfs;
+mod tree;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
 pub(crate) use program::{calls, raw_calls};
 pub(crate) use pty::Pty;
+pub(crate) use tree::{Facts, Tree, differences, tree};
 
 /// Says on the real standard error why a test did not run, and adds a line to `STOCKADE_SKIPS` if that is set.
 pub(crate) fn skip(reason: &str) {

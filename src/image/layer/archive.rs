@@ -151,12 +151,20 @@ impl<'a> Archive<'a> {
         Ok(None)
     }
 
+    /// Writers that do not end their archive leave out the padding of the last body: to Go's reader that is the end.
     fn skip_body(&mut self) -> Step<()> {
-        self.body += self.padding;
-        self.padding = 0;
         while self.body > 0 {
             let count = self.body()?.len();
             self.consume(count);
+        }
+        let mut padding = std::mem::take(&mut self.padding) as usize;
+        while padding > 0 {
+            let count = self.stream.fill_buf()?.len().min(padding);
+            if count == 0 {
+                return Ok(());
+            }
+            self.stream.consume(count);
+            padding -= count;
         }
         Ok(())
     }
