@@ -3,10 +3,21 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use crate::clients::{self, Check, Engine, Excuse, IMAGE, Lane, Place, same, soon};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::clients::{
+    self, Check, Engine, Excuse, IMAGE, Lane, Place, REFUSES, Verdict, same, soon,
+};
+use crate::harness::rootfs::give;
+use crate::harness::skip;
+
+/// The user and the group nobody of Debian.
+const NOBODY: u32 = 65534;
 
 #[test]
 fn podman_runs_containers_with_stockade_as_with_runc() {
@@ -15,7 +26,7 @@ fn podman_runs_containers_with_stockade_as_with_runc() {
     }
     let place = Place::new("podman");
     let lanes = clients::lanes(&place, &["stockade-none", "stockade"]);
-    configure(&place, &lanes);
+    configure(place.path(), &lanes);
     let place = Arc::new(place);
     let engines: Vec<_> = lanes.iter().map(|lane| engine(&place, lane)).collect();
     let archive = place.text("images.tar");
@@ -27,6 +38,102 @@ fn podman_runs_containers_with_stockade_as_with_runc() {
         &engines,
         EXCUSES,
     );
+}
+
+#[test]
+fn podman_without_root_runs_containers_with_stockade() {
+    if !clients::are_installed(&["podman", "conmon", "setpriv"]) {
+        return;
+    }
+    let place = Arc::new(Place::new("rootless"));
+    let mut lanes = clients::lanes(&place, &["stockade-none", "stockade"]);
+    lanes.retain(|lane| lane.name != REFUSES);
+    // The build directory may be closed to other users.
+    let copy = place.path().join("bin/copy");
+    fs::copy(crate::harness::runtime(), &copy).unwrap();
+    for lane in lanes.iter().filter(|lane| lane.name != "runc") {
+        fs::remove_file(&lane.runtime).unwrap();
+        symlink(&copy, &lane.runtime).unwrap();
+    }
+    let user = User::new(&place);
+    configure(&user.home, &lanes);
+    let mut outcomes = Vec::new();
+    for lane in &lanes {
+        let engine = user.engine(&place, lane);
+        let outcome = without_root(&engine);
+        if let (Err(why), "runc") = (&outcome, lane.name) {
+            return skip(&format!(
+                "podman without root does not work with runc: {why}"
+            ));
+        }
+        outcomes.push((lane.name, outcome));
+    }
+    assert!(
+        outcomes.iter().all(|(_, outcome)| outcome.is_ok()),
+        "{outcomes:#?}"
+    );
+}
+
+/// What a container of a user's can do.
+fn without_root(engine: &Engine) -> Verdict {
+    engine
+        .run(&[], "echo $(id -u); exit 5")
+        .exits(5)?
+        .prints("0")?;
+    engine.command(&[], &["/nothing"]).exits(127)?;
+    let container = engine.sleeping(&[])?;
+    container
+        .exec(&[], &["sh", "-c", "echo here; exit 7"])
+        .exits(7)?
+        .prints("here")?;
+    container.call("stop", &["--time", "10"], &[]).ok()?;
+    same(container.inspect(".State.ExitCode")?.as_str(), "3")?;
+    container.call("rm", &[], &[]).ok().map(drop)
+}
+
+/// The user nobody, with a home below the place. The process that keeps the user's namespaces ends with it.
+struct User {
+    home: PathBuf,
+}
+
+impl User {
+    fn new(place: &Place) -> Self {
+        let home = place.directory("home");
+        give(&home, NOBODY, NOBODY);
+        Self { home }
+    }
+
+    fn engine(&self, place: &Arc<Place>, lane: &Lane) -> Engine {
+        let home = self.home.to_str().unwrap();
+        let conf = format!("{home}/containers.conf");
+        // One id is all there is, so files of others in an image become the user's.
+        let global = format!(
+            "--reuid={NOBODY} --regid={NOBODY} --clear-groups env -C {home} HOME={home} XDG_RUNTIME_DIR={home} \
+             CONTAINERS_CONF={conf} podman --root {home}/root --runroot {home}/run --tmpdir {home}/tmp \
+             --storage-driver vfs --storage-opt vfs.ignore_chown_errors=true --runtime {}",
+            lane.name
+        );
+        let engine = Engine {
+            place: Arc::clone(place),
+            lane: lane.clone(),
+            program: "setpriv",
+            global: global.split_whitespace().map(str::to_owned).collect(),
+            creation: ["--network", "none"].map(str::to_owned).to_vec(),
+            next: AtomicU32::new(0),
+        };
+        engine.call(&["load", "--input", &place.text("images.tar")]);
+        engine
+    }
+}
+
+impl Drop for User {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.home.join("tmp/pause.pid")).unwrap_or_default();
+        if let Some(pid) = pid.trim().parse().ok().and_then(Pid::from_raw) {
+            // It may have ended meanwhile.
+            let _ = kill_process(pid, Signal::KILL);
+        }
+    }
 }
 
 fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
@@ -59,7 +166,7 @@ fn engine(place: &Arc<Place>, lane: &Lane) -> (&'static str, Engine) {
 }
 
 /// Limits that need no CAP_SYS_RESOURCE, and locks in files, since those in shared memory are one set for the host.
-fn configure(place: &Place, lanes: &[Lane]) {
+fn configure(directory: &Path, lanes: &[Lane]) {
     let names: Vec<_> = lanes
         .iter()
         .map(|lane| format!("\"{}\"", lane.name))
@@ -78,12 +185,12 @@ volume_path = "{0}/volumes"
 runtime_supports_json = [{names}]
 [engine.runtimes]
 "#,
-        place.path().display()
+        directory.display()
     );
     for lane in lanes {
         writeln!(text, "{} = [\"{}\"]", lane.name, lane.runtime.display()).unwrap();
     }
-    fs::write(place.path().join("containers.conf"), text).unwrap();
+    fs::write(directory.join("containers.conf"), text).unwrap();
 }
 
 const CHECKS: &[Check<Engine>] = &[

@@ -91,9 +91,12 @@ fn binary(given: Option<&Path>) -> Result<PathBuf> {
 }
 
 fn show(client: Client, handlers: &[Handler], directory: &Path, file: &Path) -> Result<()> {
-    let mut text = format!("# for {}\n", file.display());
-    text.push_str(&client.fragment(handlers, directory));
-    print(text.trim_end())
+    let fragment = client.fragment(handlers, directory);
+    if client != Client::Docker {
+        // JSON has no comments.
+        print(&format!("# for {}", file.display()))?;
+    }
+    print(fragment.trim_end())
 }
 
 /// Makes the links, merges, writes, and says each thing that was done.
