@@ -97,9 +97,11 @@ impl Place {
         left
     }
 
-    /// The client's own cgroup, which runtimes leave to whoever asked for it.
+    /// The client's own cgroup, which runtimes leave to whoever asked for it, and that of Podman's monitors in it.
     fn is_parent(&self, line: &str) -> bool {
-        line.starts_with("cgroup ") && line.ends_with(&self.name)
+        let path = line.strip_prefix("cgroup ");
+        let path = path.map(|path| path.strip_suffix("/conmon").unwrap_or(path));
+        path.is_some_and(|path| path.ends_with(&self.name))
     }
 
     /// Makes the daemon read its configuration again.
