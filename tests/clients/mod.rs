@@ -91,6 +91,10 @@ pub(crate) fn limit(cgroup: &str, files: &[&str]) -> Result<String, String> {
 }
 
 /// Fails with what was found instead.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "a claim reads better without references"
+)]
 pub(crate) fn same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Verdict {
     if found == expected {
         Ok(())

@@ -60,16 +60,10 @@ pub(crate) fn hold<C: Sync>(
         write!(line, " {name} {passed} of {};", checks.len()).unwrap();
     }
     let line = line.trim_end_matches(';');
-    // `eprint!` would be captured and shown for failed tests only.
-    writeln!(std::io::stderr(), "{line}").unwrap();
+    tell(line);
     let reference = &failures[0];
     for (claim, why) in reference {
-        writeln!(
-            std::io::stderr(),
-            "not here with {}: {claim}: {why}",
-            lanes[0].0
-        )
-        .unwrap();
+        tell(&format!("not here with {}: {claim}: {why}", lanes[0].0));
     }
     let mut wrong = Vec::new();
     if reference.len() > checks.len() / 5 {
@@ -79,6 +73,12 @@ pub(crate) fn hold<C: Sync>(
         wrong.extend(judged(name, checks, failures, reference, excuses));
     }
     assert!(wrong.is_empty(), "{line}\n{}", wrong.join("\n"));
+}
+
+/// Writes a line to the real standard error: `eprint!` would be captured and shown for failed tests only.
+fn tell(line: &str) {
+    let line = format!("{line}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// What is wrong with one lane.

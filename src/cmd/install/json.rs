@@ -36,7 +36,7 @@ pub(super) fn merged(old: Option<&str>, handlers: &[Handler], directory: &Path) 
                 handler.name.to_owned(),
                 raw(format!("{{\"path\": {path}}}")),
             )),
-            Some(there) if calls(there, &path) => {}
+            Some(there) if calls(there, &directory.join(handler.name)) => {}
             Some(_) => {
                 let error = Error::new(
                     format!("runtimes.{}", handler.name),
@@ -57,9 +57,9 @@ pub(super) fn merged(old: Option<&str>, handlers: &[Handler], directory: &Path) 
     Ok(whole.to_text("    ", "") + "\n")
 }
 
-fn calls(runtime: &RawValue, path: &str) -> bool {
-    serde_json::from_str::<Value>(runtime.get())
-        .is_ok_and(|runtime| runtime["path"].to_string() == path)
+fn calls(runtime: &RawValue, binary: &Path) -> bool {
+    let runtime = serde_json::from_str::<Value>(runtime.get()).unwrap_or_default();
+    binary.to_str().is_some_and(|path| runtime["path"] == path)
 }
 
 fn object(text: &str) -> Result<Object> {

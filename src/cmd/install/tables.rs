@@ -102,7 +102,8 @@ fn runtime<'a>(configuration: &'a Table, version: Version, name: &str) -> Option
 
 fn calls(runtime: &Value, path: &Path) -> bool {
     let binary = runtime.get("options").and_then(|o| o.get("BinaryName"));
-    binary.and_then(Value::as_str) == path.to_str()
+    let binary = binary.and_then(Value::as_str);
+    binary.is_some() && binary == path.to_str()
 }
 
 #[cfg(test)]
