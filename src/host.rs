@@ -21,7 +21,8 @@ pub struct Facts {
     pub kernel: (u32, u32),
     /// Number of the last capability that the kernel knows.
     pub last_capability: u8,
-    /// Our own effective capabilities, one bit each.
+    /// Our own effective capabilities, one bit each; not CAP_SETGID where our user namespace denies setgroups(2), which
+    /// those below it inherit (user_namespaces(7)).
     pub capabilities: u64,
     /// Whether AppArmor is in force.
     pub apparmor: bool,
@@ -50,7 +51,12 @@ impl Facts {
                 .trim()
                 .parse()
                 .doing(|| "read \"/proc/sys/kernel/cap_last_cap\"")?,
-            capabilities: effective_capabilities(&read("/proc/self/status")?)?,
+            capabilities: effective_capabilities(&read("/proc/self/status")?)?
+                & !if read("/proc/self/setgroups")?.trim() == "deny" {
+                    names::capability("CAP_SETGID").map_or(0, |number| 1 << number)
+                } else {
+                    0
+                },
             apparmor: fs::read("/sys/module/apparmor/parameters/enabled")
                 .is_ok_and(|text| text.first() == Some(&b'Y')),
             selinux: rustix::fs::statfs("/sys/fs/selinux")

@@ -11,6 +11,7 @@
 //! probe
 //! report
 //! container
+//! terminal
 //! init
 //! link
 //! plan
@@ -41,3 +42,4 @@ pub mod report;
 pub mod seccomp;
 pub mod spec;
 pub mod sys;
+pub mod terminal;

@@ -23,7 +23,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    fn new(bundle: &Bundle, execution: &Value) -> Self {
+    pub(crate) fn new(bundle: &Bundle, execution: &Value) -> Self {
         let mut archive = tar::Builder::new(Vec::new());
         archive.follow_symlinks(false);
         archive.append_dir_all(".", bundle.rootfs()).unwrap();
@@ -83,7 +83,7 @@ fn blob(layout: &Path, bytes: &[u8]) -> PathBuf {
     path
 }
 
-fn image(user: &str, command: &str) -> (Bundle, Layout) {
+pub(crate) fn image(user: &str, command: &str) -> (Bundle, Layout) {
     let bundle = Bundle::new().profile(None);
     fs::create_dir_all(bundle.rootfs().join("etc")).unwrap();
     fs::write(

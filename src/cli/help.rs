@@ -14,7 +14,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "resume", "update", "delete",
         ],
     ),
-    ("Images", &["unpack"]),
+    ("Images", &["unpack", "image"]),
     ("Configuration", &["spec", "plan", "features"]),
     ("This host", &["doctor", "install"]),
 ];

@@ -77,6 +77,8 @@ pub enum Verb {
     Plan(cmd::plan::Plan),
     /// Turn an image into a bundle
     Unpack(cmd::unpack::Unpack),
+    /// List and remove the images whose layers are kept
+    Image(cmd::image::Images),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
     /// Make a client such as containerd know stockade
@@ -131,6 +133,7 @@ impl Verb {
             Self::Restore(args) => cmd::checkpoint::restore(global, args),
             Self::List(args) => cmd::list::run(global, args),
             Self::Unpack(args) => cmd::unpack::run(global, args),
+            Self::Image(args) => cmd::image::run(args),
             Self::Spec(args) => cmd::spec::run(global, args),
             Self::Install(args) => cmd::install::run(global, args),
             Self::Doctor(args) => cmd::doctor::run(global, args),

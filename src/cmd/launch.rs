@@ -5,12 +5,15 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::image::StoreFlag;
 use super::plan::Format;
+use super::unpacking::Unpacking;
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
 use crate::container::{self, Bind};
 use crate::error::{Error, Result};
 use crate::image::Platform;
+use crate::image::layer::Limits;
 use crate::profile::Face;
 
 /// Arguments of `launch`.
@@ -26,6 +29,9 @@ pub struct Launch {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// What unpacking may cost, and whether it is shown.
+    #[command(flatten)]
+    pub unpacking: Unpacking,
     /// Memory limit in bytes, or with K, M, G
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub memory: Option<i64>,
@@ -47,6 +53,12 @@ pub struct Launch {
     /// User and group, by number or by name inside
     #[arg(long, short, value_name = "USER[:GROUP]", value_parser = user)]
     pub user: Option<String>,
+    /// Where layers are kept.
+    #[command(flatten)]
+    pub store: StoreFlag,
+    /// Unpack the image for this launch alone and keep nothing
+    #[arg(long, conflicts_with = "store")]
+    pub no_store: bool,
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
@@ -120,6 +132,8 @@ impl Launch {
             source: self.source.clone(),
             name: self.name.clone(),
             platform: self.platform.clone().unwrap_or_else(Platform::host),
+            limits: self.unpacking.limits(Limits::default()),
+            shown: self.unpacking.shown(),
             command: self.command.clone(),
             environment: self.env.clone(),
             binds: self.bind.clone(),
@@ -138,6 +152,7 @@ impl Launch {
                 Tty::Always => container::Tty::Always,
                 Tty::Never => container::Tty::Never,
             },
+            images: (!self.no_store).then(|| self.store.path()).flatten(),
             report_flags: match self.format {
                 Format::Text => Vec::new(),
                 Format::Json => vec!["--format".into(), "json".into()],

@@ -10,6 +10,7 @@ pub mod exec;
 pub mod exit;
 pub mod features;
 mod global;
+pub mod image;
 pub mod inside;
 pub mod install;
 pub mod kill;
@@ -24,6 +25,7 @@ pub mod spec;
 pub mod start;
 pub mod state;
 pub mod unpack;
+pub mod unpacking;
 pub mod update;
 pub mod values;
 

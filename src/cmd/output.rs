@@ -43,3 +43,19 @@ pub(super) fn pretty<T: Serialize>(value: &T, indent: &str) -> Result<String> {
         .doing(|| "format JSON")?;
     String::from_utf8(text).doing(|| "format JSON")
 }
+
+/// Rows of text in columns, the first row being their titles.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths);
+        let cells = cells.map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}

@@ -4,16 +4,25 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
+use indicatif::HumanBytes;
 use rustix::fs::Mode;
 
+use super::image::StoreFlag;
+use super::output::pretty;
+use super::plan::Format;
+use super::unpacking::Unpacking;
 use super::{ExitCode, Global, print};
 use crate::container::{self, Keeper};
 use crate::error::{Doing, Error, Result, quote_path};
-use crate::image::{self, Form, Image, Overrides, Platform, Unpacked, Users};
+use crate::image::layer::Limits;
+use crate::image::store::ImageStore;
+use crate::image::{self, Form, Image, Overrides, Platform, Progress, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
 use crate::spec;
+use crate::terminal;
 
 /// Arguments of `unpack`.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +39,18 @@ pub struct Unpack {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Mount the image's layers from the store on rootfs instead of unpacking them; umount BUNDLE/rootfs ends it
+    #[arg(long)]
+    pub overlay: bool,
+    /// Where they are kept.
+    #[command(flatten)]
+    pub store: StoreFlag,
+    /// What it may cost, and whether it is shown.
+    #[command(flatten)]
+    pub unpacking: Unpacking,
+    /// Format of the summary
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
 }
 
 /// Carries `unpack` out.
@@ -41,6 +62,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     if fs::symlink_metadata(&arguments.bundle).is_ok() {
         return Err(Error::new(format!("make the bundle {shown}"), "it exists"));
     }
+    let start = Instant::now();
     let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
     let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
     if image.form == Form::Directory {
@@ -52,32 +74,96 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     }
     // What is made gets the modes that are meant: the program of an image is rarely root.
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    if arguments.overlay && !rustix::process::geteuid().is_root() {
+        return Err(
+            Error::new("unpack --overlay", "only root may mount on the host")
+                .hint("`stockade launch` mounts where the host does not see it"),
+        );
+    }
     let partial = Partial::beside(&arguments.bundle)?;
-    let unpacked = fill(&partial.path, &image, global)?;
+    let limits = arguments.unpacking.limits(Limits::default());
+    let unpacked = terminal::watch(arguments.unpacking.shown(), |progress| {
+        if arguments.overlay {
+            mount(&partial.path, &image, &arguments.store, &limits, progress)
+        } else {
+            unpack(&partial.path, &image, &limits, progress)
+        }
+    })?;
+    configure(&partial.path, &image, global)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     drop(partial);
     for warning in &unpacked.warnings {
         log::warn!("{warning}");
     }
+    report(arguments, &unpacked, start.elapsed())?;
+    Ok(ExitCode::Done)
+}
+
+/// One line for people, unless they want none; an object for programs.
+fn report(arguments: &Unpack, unpacked: &Unpacked, took: Duration) -> Result<()> {
     let Unpacked {
         layers,
         entries,
         bytes,
         ..
-    } = unpacked;
-    print(&format!(
-        "{layers} layers, {entries} entries, {bytes} bytes"
-    ))?;
-    Ok(ExitCode::Done)
+    } = *unpacked;
+    let seconds = took.as_secs_f64();
+    match arguments.format {
+        Format::Json => {
+            let document = serde_json::json!({
+                "layers": layers,
+                "entries": entries,
+                "bytes": bytes,
+                "seconds": (seconds * 1000.0).round() / 1000.0,
+                "warnings": unpacked.warnings,
+            });
+            print(&pretty(&document, "  ")?)
+        }
+        Format::Text if arguments.unpacking.quiet => Ok(()),
+        Format::Text => print(&format!(
+            "{layers} {}, {entries} {}, {} in {seconds:.1} s",
+            if layers == 1 { "layer" } else { "layers" },
+            if entries == 1 { "entry" } else { "entries" },
+            HumanBytes(bytes),
+        )),
+    }
 }
 
-fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
+/// The layers into `rootfs`.
+fn unpack(bundle: &Path, image: &Image, limits: &Limits, progress: &Progress) -> Result<Unpacked> {
     let root = bundle.join("rootfs");
     fs::DirBuilder::new()
         .mode(0o755)
         .create(&root)
         .doing(|| "make a root filesystem")?;
-    let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+    image::unpack(image, &root, limits.clone(), progress)
+}
+
+/// The layers as they are in the store, on `rootfs`.
+fn mount(
+    bundle: &Path,
+    image: &Image,
+    store: &StoreFlag,
+    limits: &Limits,
+    progress: &Progress,
+) -> Result<Unpacked> {
+    if ImageStore::key(image).is_none() {
+        let image = format!("mount {}", quote_path(&image.path));
+        let cause = "it says no digests of its layers' content";
+        return Err(Error::new(image, cause).hint("unpack it without --overlay"));
+    }
+    let record = container::mount_bundle(&store.find()?, image, bundle, limits, progress)?;
+    Ok(Unpacked {
+        layers: record.layers.len(),
+        entries: record.entries,
+        bytes: record.bytes,
+        warnings: Vec::new(),
+    })
+}
+
+/// Writes config.json.
+fn configure(bundle: &Path, image: &Image, global: &Global) -> Result<()> {
+    let root = bundle.join("rootfs");
     let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
     let effective = (
         rustix::process::geteuid().as_raw(),
@@ -97,8 +183,7 @@ fn fill(bundle: &Path, image: &Image, global: &Global) -> Result<Unpacked> {
     let profile = global.profile(&std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
     fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
-        .doing(|| "write config.json")?;
-    Ok(unpacked)
+        .doing(|| "write config.json")
 }
 
 /// A directory beside the one to be made, which goes unless it is renamed, also if this process is killed.
@@ -116,7 +201,7 @@ impl Partial {
             .create(&path)
             .doing(|| format!("make {}", quote_path(&path)))?;
         let mut partial = Self { path, keeper: None };
-        partial.keeper = Some(container::keep_directory(&partial.path)?);
+        partial.keeper = Some(container::keep_bundle(&partial.path)?);
         Ok(partial)
     }
 }
@@ -124,7 +209,7 @@ impl Partial {
 impl Drop for Partial {
     fn drop(&mut self) {
         if self.path.exists()
-            && let Err(error) = image::discard(&self.path)
+            && let Err(error) = container::discard_bundle(&self.path)
         {
             log::warn!("{error}");
         }

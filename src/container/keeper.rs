@@ -1,13 +1,14 @@
 //! The keeper of a `launch` or an `unpack`: a process that waits for the other's end and, if that came without a farewell,
 //! cleans up in its place. A killed process cannot tidy up after itself.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-use super::{Store, Unless, delete};
+use super::scratch::Scratch;
+use super::{Store, Unless, delete, unmount_bundle};
 use crate::error::{Doing, Result};
 use crate::image;
 use crate::sys::{attributes, program};
@@ -19,24 +20,40 @@ pub struct Keeper {
     pid: i32,
 }
 
-/// Forks the keeper of the container `id` with the scratch directory `scratch`.
-pub(super) fn start(store: &Store, id: &str, scratch: &Path) -> Result<Keeper> {
-    fork(&[store.directory().as_raw_fd()], || {
-        if let Err(error) = delete(store, id, Unless::Forced) {
-            log::warn!("{error}");
-        }
-        // Nobody is left to be told.
-        drop(image::discard(scratch));
+/// Forks the keeper of the container that runs in `scratch`. It keeps `lease` open, and so what that locks.
+pub(super) fn start(
+    store: &Store,
+    scratch: &Scratch,
+    lease: Option<BorrowedFd<'_>>,
+) -> Result<Keeper> {
+    let mut descriptors = vec![
+        store.directory().as_raw_fd(),
+        scratch.directory().as_raw_fd(),
+    ];
+    descriptors.extend(lease.map(|lease| lease.as_raw_fd()));
+    // Nobody is left to be told.
+    fork(&descriptors, || {
+        drop(delete(store, scratch.id(), Unless::Forced));
+        drop(scratch.remove());
     })
 }
 
-/// Forks the keeper of a directory alone; the process must have one thread.
+/// Forks the keeper of a bundle that is being made, with what is mounted in it; the process must have one thread.
 ///
 /// # Errors
 /// No pipe or no process can be had.
-pub fn keep_directory(directory: &Path) -> Result<Keeper> {
+pub fn keep_bundle(bundle: &Path) -> Result<Keeper> {
     // Nobody is left to be told.
-    fork(&[], || drop(image::discard(directory)))
+    fork(&[], || drop(discard_bundle(bundle)))
+}
+
+/// Removes a bundle that is being made, and what is mounted in it.
+///
+/// # Errors
+/// A call fails.
+pub fn discard_bundle(bundle: &Path) -> Result<()> {
+    unmount_bundle(bundle)?;
+    image::discard(bundle)
 }
 
 fn fork(descriptors: &[RawFd], clean_up: impl FnOnce()) -> Result<Keeper> {

@@ -3,20 +3,25 @@
 
 use std::fs;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
-use super::{destroy, keeper};
+use super::scratch::Scratch;
+use super::{destroy, keeper, overlay};
 use crate::error::{Doing, Result, quote_path};
+use crate::image::layer::Limits;
+use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
 use crate::profile::{Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
+use crate::terminal::{self, Shown};
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
@@ -30,6 +35,10 @@ pub struct Launch {
     pub name: Option<String>,
     /// What it was built for.
     pub platform: Platform,
+    /// What unpacking it may cost.
+    pub limits: Limits,
+    /// Whether the unpacking shows how far it is.
+    pub shown: Shown,
     /// The command; an image has its own, and so has the embedded default.
     pub command: Vec<String>,
     /// `K=V`.
@@ -50,6 +59,8 @@ pub struct Launch {
     pub pids: Option<i64>,
     /// Whether the program gets a terminal.
     pub tty: Tty,
+    /// Where layers are kept for the next launch; none to unpack them each time.
+    pub images: Option<PathBuf>,
     /// Words for the embedded report: its flags.
     pub report_flags: Vec<String>,
 }
@@ -116,34 +127,93 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
         )?),
         None => None,
     };
-    // The store may be in memory, which layers would fill.
-    let is_unpacked = image
-        .as_ref()
-        .is_some_and(|image| image.form != Form::Directory);
-    let parent = if is_unpacked {
-        Path::new("/var/tmp")
-    } else {
-        store.path()
-    };
-    let scratch = Scratch::make(parent)?;
+    let place = place(store, request, image.as_ref())?;
+    let scratch = place.scratch()?;
     // If this process is killed, the keeper cleans up in its place.
-    let keeper = keeper::start(store, &scratch.id, &scratch.path)?;
-    let outcome = launch_in(&scratch, store, request, image.as_ref(), profile);
+    let keeper = keeper::start(store, &scratch, place.lease())?;
+    let root = scratch.root(image.as_ref(), &place, request);
+    let outcome =
+        root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), profile));
     drop(scratch);
     keeper.dismiss();
     outcome
 }
 
+/// Where the root filesystem comes from, and the scratch directory's place.
+#[derive(Debug)]
+enum Place {
+    /// As it is, or made in the directory of the containers' state.
+    State(PathBuf),
+    /// Unpacked to the scratch directory. The state directory may be in memory, which layers would fill.
+    Unpacked,
+    /// An overlay of the image store's layers.
+    Stored {
+        /// For the scratch directory.
+        parent: PathBuf,
+        held: Box<Held>,
+    },
+}
+
+impl Place {
+    fn scratch(&self) -> Result<Scratch> {
+        match self {
+            Self::State(path) => Scratch::make(path),
+            Self::Unpacked => Scratch::make(Path::new("/var/tmp")),
+            Self::Stored { parent, .. } => Scratch::make(parent),
+        }
+    }
+
+    /// What keeps the image in the store.
+    fn lease(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Stored { held, .. } => Some(held.lease()),
+            _ => None,
+        }
+    }
+}
+
+fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place> {
+    let Some(image) = image.filter(|image| image.form != Form::Directory) else {
+        return Ok(Place::State(store.path().to_owned()));
+    };
+    let (Some(path), Some(_)) = (&request.images, ImageStore::key(image)) else {
+        return Ok(Place::Unpacked);
+    };
+    // Before any thread, and before the store is opened: a process with threads makes no user namespace, and overlayfs
+    // takes no directory that was opened in another mount namespace.
+    overlay::leave_host()?;
+    let images = ImageStore::open(path)?;
+    let limits = &request.limits;
+    let parent = images.scratch();
+    let found = images.find(image, limits)?;
+    if found.is_none()
+        && let Err(error) = overlay::check(&parent)
+    {
+        log::warn!("the image is unpacked each time: {error}");
+        return Ok(Place::Unpacked);
+    }
+    let held = match found {
+        Some(held) => held,
+        None => terminal::watch(request.shown, |progress| {
+            images.fill(image, limits, progress)
+        })?,
+    };
+    Ok(Place::Stored {
+        parent,
+        held: Box::new(held),
+    })
+}
+
 fn launch_in(
     scratch: &Scratch,
+    root: &Path,
     store: &Store,
     request: &Launch,
     image: Option<&Image>,
     profile: &Profile,
 ) -> Result<i32> {
-    let root = scratch.root(image)?;
     let privileged = rustix::process::geteuid().is_root();
-    let mut config = config(request, image, &root, privileged)?;
+    let mut config = config(request, image, root, privileged)?;
     if let Some(process) = &mut config.process {
         process.terminal = request.tty.is_wanted(profile);
     }
@@ -153,21 +223,22 @@ fn launch_in(
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
     let profile = profile_for(request, profile, privileged);
-    let prepared = prepare(bundle, &scratch.id, &profile, Options::default()).map_err(|error| {
-        if is_root && request.user.is_none() {
-            error.hint("the image asks for root: choose another user by --user UID:GID")
-        } else {
-            error
-        }
-    })?;
+    let prepared =
+        prepare(bundle, scratch.id(), &profile, Options::default()).map_err(|error| {
+            if is_root && request.user.is_none() {
+                error.hint("the image asks for root: choose another user by --user UID:GID")
+            } else {
+                error
+            }
+        })?;
     let request = Request {
-        id: scratch.id.clone(),
+        id: scratch.id().to_owned(),
         profile: profile.name.clone(),
         is_interactive: true,
         ..Request::default()
     };
     let code = create::run(store, prepared, &request, Attachment::Keep)?;
-    let entry = store.load(&scratch.id)?;
+    let entry = store.load(scratch.id())?;
     let _lock = entry.lock()?;
     destroy(&entry, &entry.state()?)?;
     Ok(code)
@@ -194,42 +265,23 @@ fn has_limits(request: &Launch) -> bool {
     request.memory.is_some() || request.cpu_quota.is_some() || request.pids.is_some()
 }
 
-/// A directory of its own beside the containers, removed when dropped.
-#[derive(Debug)]
-struct Scratch {
-    id: String,
-    path: PathBuf,
-}
-
 impl Scratch {
-    fn make(parent: &Path) -> Result<Self> {
-        let random = random()?;
-        let id = format!("launch-{random:016x}");
-        let path = parent.join(format!(".stockade-{id}"));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .doing(|| "make a scratch directory")?;
-        Ok(Self { id, path })
-    }
-
     /// The root filesystem: the one that was named, or one that is made here.
-    fn root(&self, image: Option<&Image>) -> Result<PathBuf> {
-        match image {
-            None => self.embedded_root(),
-            Some(image) if image.form == Form::Directory => {
-                fs::canonicalize(&image.path).doing(|| {
-                    let path = quote_path(&image.path);
-                    format!("open the root filesystem {path}")
-                })
-            }
-            Some(image) => self.unpacked_root(image),
+    fn root(&self, image: Option<&Image>, place: &Place, request: &Launch) -> Result<PathBuf> {
+        match (image, place) {
+            (None, _) => self.embedded_root(),
+            (Some(image), Place::State(_)) => fs::canonicalize(&image.path).doing(|| {
+                let path = quote_path(&image.path);
+                format!("open the root filesystem {path}")
+            }),
+            (Some(_), Place::Stored { held, .. }) => overlay::mount(held, self),
+            (Some(image), Place::Unpacked) => self.unpacked_root(image, request),
         }
     }
 
     /// The layers of an image.
-    fn unpacked_root(&self, image: &Image) -> Result<PathBuf> {
-        let root = self.path.join("rootfs");
+    fn unpacked_root(&self, image: &Image, request: &Launch) -> Result<PathBuf> {
+        let root = self.path().join("rootfs");
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&root)
@@ -237,7 +289,9 @@ impl Scratch {
         // Whatever the umask is: the program of an image is rarely root.
         fs::set_permissions(&root, fs::Permissions::from_mode(0o755))
             .doing(|| "make a root filesystem")?;
-        let unpacked = image::unpack(image, &root, image::layer::Limits::default())?;
+        let unpacked = terminal::watch(request.shown, |progress| {
+            image::unpack(image, &root, request.limits.clone(), progress)
+        })?;
         for warning in &unpacked.warnings {
             log::debug!("{warning}");
         }
@@ -247,7 +301,7 @@ impl Scratch {
     /// A root filesystem that holds this very program and nothing else.
     fn embedded_root(&self) -> Result<PathBuf> {
         let doing = || "make the embedded root filesystem";
-        let root = self.path.join("rootfs");
+        let root = self.path().join("rootfs");
         fs::DirBuilder::new()
             .mode(0o755)
             .create(&root)
@@ -272,27 +326,12 @@ impl Scratch {
     }
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(error) = image::discard(&self.path) {
-            log::warn!("{error}");
-        }
-    }
-}
-
-fn random() -> Result<u64> {
-    let mut bytes = [0; 8];
-    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
-        .doing(|| "draw a random id")?;
-    Ok(u64::from_ne_bytes(bytes))
-}
-
 /// The config goes through the same loading as one from a file.
 fn bundle(scratch: &Scratch, config: &Config) -> Result<Bundle> {
     let text = serde_json::to_vec(config).expect("a config is strings and numbers");
     let (config, warnings) = spec::parse(&text, "launch")?;
     Ok(Bundle {
-        path: scratch.path.clone(),
+        path: scratch.path().to_owned(),
         file: "launch".into(),
         config,
         warnings,

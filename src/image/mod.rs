@@ -10,7 +10,9 @@
 //! docker     manifest.json of docker save
 //! config     the image configuration
 //! layer      a layer's archive onto a root filesystem
-//! unpack     all layers of an image
+//! unpack     the layers of an image, together or apart
+//! progress   how far that has come
+//! store      layers unpacked once, for overlay mounts
 //! users      names of users and groups by the root filesystem
 //! convert    the image configuration as a config.json
 //! layout     named files and blobs, of a directory or an archive
@@ -35,13 +37,15 @@ pub mod layer;
 mod layout;
 mod manifest;
 mod platform;
+mod progress;
+pub mod store;
 #[cfg(test)]
 mod tests;
 mod unpack;
 mod users;
 
 pub use convert::{Overrides, convert};
-pub use unpack::{Unpacked, discard, unpack};
+pub use unpack::{Unpacked, discard, unpack, unpack_apart};
 pub use users::{Ids, Users, open_inside, read_inside};
 
 pub use config::{Execution, ImageConfig, MOST_LAYERS};
@@ -50,6 +54,7 @@ pub use form::Form;
 pub use layout::{Blobs, LONGEST_DOCUMENT, Stored};
 pub use manifest::{Compression, Descriptor, Document, Index, Manifest, Media};
 pub use platform::Platform;
+pub use progress::Progress;
 
 /// An image: what it says, and where its layers are.
 #[derive(Debug)]

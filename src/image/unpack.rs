@@ -1,12 +1,18 @@
-//! All layers of an image onto one root filesystem, each checked against the digests that name it.
+//! The layers of an image onto one root filesystem or each into a directory of its own, checked against the digests that
+//! name them.
+//! Not how one layer is unpacked: see `layer`.
 
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layer::{self, Budget, Limits, Options};
-use super::{Digest, Image};
+use super::layer::{self, Ahead, Applied, Budget, Limits, Options, Whiteouts};
+use super::{Digest, Image, Layer, Progress};
 use crate::error::{Doing, Error, Result, quote_path};
 
 /// What was unpacked.
@@ -27,41 +33,125 @@ pub struct Unpacked {
 /// # Errors
 /// A layer that is not what its digests say, that is damaged, or that exceeds a limit. What was unpacked so far stays: the
 /// caller unpacks to a place that it can throw away.
-pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let root =
-        openat(CWD, root, flags, Mode::empty()).doing(|| format!("open {}", quote_path(root)))?;
-    let mut budget = Budget::new(limits);
+pub fn unpack(image: &Image, root: &Path, limits: Limits, progress: &Progress) -> Result<Unpacked> {
+    let root = open(root)?;
+    let budget = Budget::new(limits);
+    for layer in &image.layers {
+        progress.expect(layer.size.unwrap_or_default());
+    }
+    let blobs = (0..image.layers.len()).map(|index| {
+        let blob = image.read_layer(index).map_err(io::Error::other)?;
+        Ok(progress.count(blob))
+    });
+    thread::scope(|scope| {
+        let mut ahead = Ahead::read(scope, blobs, &budget);
+        let all = unpack_all(image, &root, &mut ahead, progress);
+        ahead.end();
+        all
+    })
+}
+
+fn unpack_all(
+    image: &Image,
+    root: &OwnedFd,
+    ahead: &mut Ahead<'_>,
+    progress: &Progress,
+) -> Result<Unpacked> {
     let mut all = Unpacked::default();
-    for (index, described) in image.layers.iter().enumerate() {
-        let named = described.digest.as_ref().or(described.diff_id.as_ref());
-        let name = named.map_or_else(|| format!("{index}"), ToString::to_string);
-        let options = Options::for_caller(name.clone());
-        let applied = layer::apply(
-            image.read_layer(index)?,
-            root.as_fd(),
-            &options,
-            &mut budget,
-        )?;
-        check(described.diff_id.as_ref(), &applied.diff_id, &name)?;
+    for (index, layer) in image.layers.iter().enumerate() {
+        let name = name(layer, index);
+        let applied = ahead.apply_next(root.as_fd(), &Options::for_caller(name.clone()))?;
+        check(layer.diff_id.as_ref(), &applied.diff_id, &name)?;
+        progress.finish_layer();
         all.layers += 1;
         all.entries += applied.entries;
         all.bytes += applied.bytes;
-        all.warnings.extend(applied.warnings);
-        for (count, what) in [
-            (applied.skipped, "devices and FIFOs were left out"),
-            (
-                applied.stripped,
-                "set-id bits and file capabilities were taken off",
-            ),
-            (applied.more_warnings, "more warnings"),
-        ] {
-            if count > 0 {
-                all.warnings.push(format!("layer {name}: {count} {what}"));
-            }
-        }
+        all.warnings.extend(warnings(&applied, &name));
     }
     Ok(all)
+}
+
+/// Applies layers of `image`, each to an empty directory of its own by its descriptor, as many at a time as there are processors. Those
+/// whose whiteouts stay are then to be mounted above each other. The limits are for all of them together.
+///
+/// # Errors
+/// As [`unpack`], and a layer that `image` does not have. The first failure ends the others; all threads have ended when
+/// it is returned.
+pub fn unpack_apart(
+    image: &Image,
+    layers: &[(usize, BorrowedFd<'_>)],
+    whiteouts: Whiteouts,
+    budget: &Budget,
+    progress: &Progress,
+) -> Result<Vec<Applied>> {
+    for (index, _) in layers {
+        let layer = image.layers.get(*index);
+        progress.expect(layer.and_then(|layer| layer.size).unwrap_or_default());
+    }
+    let next = AtomicUsize::new(0);
+    let done: Vec<OnceLock<Applied>> = layers.iter().map(|_| OnceLock::new()).collect();
+    let failure = OnceLock::new();
+    let work = || {
+        while let Some(at) = take(&next, layers.len()) {
+            let (index, root) = layers[at];
+            match apply(image, index, root, whiteouts, budget, progress) {
+                // Nobody else has taken this layer.
+                Ok(applied) => drop(done[at].set(applied)),
+                Err(error) => {
+                    // The first one counts: those that follow fail because of it.
+                    drop(failure.set(error));
+                    return budget.close();
+                }
+            }
+        }
+    };
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let others = 1..processors.min(layers.len());
+        let others: Vec<_> = others.map(|_| scope.spawn(work)).collect();
+        work();
+        // A scope alone waits for what threads do, not until the kernel has forgotten them.
+        others.into_iter().for_each(|thread| drop(thread.join()));
+    });
+    match failure.into_inner() {
+        Some(error) => Err(error),
+        None => Ok(done.into_iter().filter_map(OnceLock::into_inner).collect()),
+    }
+}
+
+/// The next number below `end`.
+fn take(next: &AtomicUsize, end: usize) -> Option<usize> {
+    Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < end)
+}
+
+fn open(root: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(CWD, root, flags, Mode::empty()).doing(|| format!("open {}", quote_path(root)))
+}
+
+/// Applies one layer.
+///
+/// # Errors
+/// As [`unpack`].
+pub(super) fn apply(
+    image: &Image,
+    index: usize,
+    root: BorrowedFd<'_>,
+    whiteouts: Whiteouts,
+    budget: &Budget,
+    progress: &Progress,
+) -> Result<Applied> {
+    let blob = progress.count(image.read_layer(index)?);
+    let described = &image.layers[index];
+    let name = name(described, index);
+    let options = Options {
+        whiteouts,
+        ..Options::for_caller(name.clone())
+    };
+    let applied = layer::apply(blob, root, &options, budget)?;
+    check(described.diff_id.as_ref(), &applied.diff_id, &name)?;
+    progress.finish_layer();
+    Ok(applied)
 }
 
 /// Removes a directory that was unpacked to, with all below it. Its layers may have made it deeper than there are
@@ -70,11 +160,32 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits) -> Result<Unpacked> {
 /// # Errors
 /// It is no directory, or a call fails.
 pub fn discard(directory: &Path) -> Result<()> {
-    let doing = || format!("remove {}", quote_path(directory));
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let opened = openat(CWD, directory, flags, Mode::empty()).doing(doing)?;
-    layer::clear(opened.as_fd())?;
-    std::fs::remove_dir(directory).doing(doing)
+    layer::clear(open(directory)?.as_fd())?;
+    std::fs::remove_dir(directory).doing(|| format!("remove {}", quote_path(directory)))
+}
+
+/// What errors and warnings call a layer.
+pub(super) fn name(layer: &Layer, index: usize) -> String {
+    let digest = layer.digest.as_ref().or(layer.diff_id.as_ref());
+    digest.map_or_else(|| index.to_string(), ToString::to_string)
+}
+
+/// What was not kept of a layer of this name, one line each.
+pub(super) fn warnings(applied: &Applied, name: &str) -> Vec<String> {
+    let mut warnings = applied.warnings.clone();
+    for (count, what) in [
+        (applied.skipped, "devices and FIFOs were left out"),
+        (
+            applied.stripped,
+            "set-id bits and file capabilities were taken off",
+        ),
+        (applied.more_warnings, "more warnings"),
+    ] {
+        if count > 0 {
+            warnings.push(format!("layer {name}: {count} {what}"));
+        }
+    }
+    warnings
 }
 
 /// The configuration names what a layer unpacks to; what stores it names what it is stored as.

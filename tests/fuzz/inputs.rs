@@ -21,15 +21,10 @@ pub(super) fn layer(bytes: &[u8]) {
     PLACE.with(|place| {
         let root = File::open(place.root()).unwrap();
         place.fill();
-        let mut budget = Budget::new(limits());
+        let budget = Budget::new(limits());
         for _ in 0..2 {
             // Twice: an entry of the first round is in the way of the second.
-            let applied = layer::apply(
-                bytes,
-                root.as_fd(),
-                &Options::for_caller("fuzz"),
-                &mut budget,
-            );
+            let applied = layer::apply(bytes, root.as_fd(), &Options::for_caller("fuzz"), &budget);
             if applied.is_err() {
                 break;
             }

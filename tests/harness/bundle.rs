@@ -164,6 +164,11 @@ impl Bundle {
         self.temp.path().join("state")
     }
 
+    /// The image store.
+    pub(crate) fn image_store(&self) -> PathBuf {
+        self.temp.path().join("images")
+    }
+
     /// A file or directory outside the root filesystem, with the mode 0755.
     pub(crate) fn outside(&self, name: &str) -> PathBuf {
         let path = self.temp.path().join(name);
@@ -193,7 +198,9 @@ impl Bundle {
 
     /// A call of the runtime without any flag.
     pub(crate) fn bare_call(&self) -> Call {
+        let store = self.image_store();
         Call::new(&self.runtime, &self.temp.path().join("calls"))
+            .env("STOCKADE_STORE", store.to_str().unwrap())
     }
 
     /// `VERB --bundle DIR FLAGS ID` with the configuration written.

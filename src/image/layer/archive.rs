@@ -3,7 +3,7 @@
 //! Not the tar crate's `Entries`: they hold extension headers of any length in memory, split pax records at newlines, and
 //! give directories and links a body that Go's reader does not see. Its block layouts are used.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use tar::{EntryType, GnuExtSparseHeader, Header};
 
@@ -13,7 +13,6 @@ use super::decompress::only_padding;
 use super::header::{self, BLOCK, number, signed};
 use super::pax::{self, Extensions, Time};
 use super::sparse::{Sparse, gnu_spans, malformed};
-use super::stream::Stream;
 use crate::error::quote;
 
 /// What an entry makes.
@@ -49,7 +48,7 @@ pub(super) struct Entry {
 
 /// The stream between two entries, or inside the body of one.
 pub(super) struct Archive<'a> {
-    stream: Stream,
+    stream: &'a mut dyn BufRead,
     limits: &'a Limits,
     /// Bytes of the current body that nobody has read.
     body: u64,
@@ -69,7 +68,7 @@ struct Ahead {
 }
 
 impl<'a> Archive<'a> {
-    pub(super) fn new(stream: Stream, limits: &'a Limits) -> Self {
+    pub(super) fn new(stream: &'a mut dyn BufRead, limits: &'a Limits) -> Self {
         Self {
             stream,
             limits,

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Gid, Mode, Stat, Timestamps, Uid, XattrFlags};
 use super::archive::Entry;
 use super::cause::{Called, Cause, Step};
 use super::pax::Time;
-use super::tree::timespec;
+use super::tree::{Id, id, timespec};
 use super::{Applied, Ids, Options, Privileges, Range};
 use crate::error::quote;
 use crate::sys::Errno;
@@ -65,20 +65,27 @@ pub(super) fn mode(entry: &Entry, options: &Options, applied: &mut Applied) -> u
     entry.mode
 }
 
-/// Owner, mode, attributes of an open file or directory, in this order. Not its times.
+/// Owner, mode, attributes of an open file or directory, in this order. Not its times. Says which object it is.
 pub(super) fn set(
     fd: BorrowedFd<'_>,
     entry: &Entry,
     mode: u32,
     options: &Options,
     applied: &mut Applied,
-) -> Step<()> {
+) -> Step<Id> {
     let (uid, gid) = options.ids.map(entry.uid, entry.gid)?;
-    let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-    rustix::fs::fchown(fd, Some(uid), Some(gid)).called("fchown")?;
-    rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).called("fchmod")?;
+    // To look costs a fraction of a change, which the file system writes to its journal; most files are right already.
+    let stat = rustix::fs::fstat(fd).called("fstat")?;
+    let is_owned = (stat.st_uid, stat.st_gid) == (uid, gid);
+    if !is_owned {
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        rustix::fs::fchown(fd, Some(uid), Some(gid)).called("fchown")?;
+    }
+    if !is_owned || stat.st_mode & 0o7777 != mode {
+        rustix::fs::fchmod(fd, Mode::from_raw_mode(mode)).called("fchmod")?;
+    }
     set_xattrs(fd, entry, options, applied);
-    Ok(())
+    Ok(id(&stat))
 }
 
 /// Owner of what cannot be opened: a symlink, a device, a FIFO.

@@ -1,9 +1,12 @@
-//! What unpacking may cost: bytes, entries, depth, lengths, ratio.
+//! What unpacking may cost: bytes, entries, depth, lengths, ratio; by name, as flags and configuration give them.
 //! Not the window of a zstd frame, which the decoder holds to.
 
-use super::cause::{Cause, Step};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// The limits of one image. Each is named by its field in the error that it causes.
+use super::cause::{Cause, Step};
+use crate::error::{Error, Result, quote};
+
+/// The limits of one image. An error calls each by its name in [`Limits::NAMES`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Uncompressed bytes of all layers together, the holes of sparse files included.
@@ -13,9 +16,9 @@ pub struct Limits {
     /// Bytes of one file, holes included.
     pub file_size: u64,
     /// Components of one path.
-    pub depth: usize,
+    pub depth: u64,
     /// Bytes of one path or link target.
-    pub path: usize,
+    pub path: u64,
     /// Uncompressed bytes for each compressed one, in one layer. gzip cannot exceed 1032.
     pub ratio: u64,
     /// Uncompressed bytes of a layer up to which the ratio does not count: an empty archive compresses well too.
@@ -23,7 +26,7 @@ pub struct Limits {
     /// Bytes of one extension header: pax records, GNU long names, the map of a sparse file.
     pub extension: u64,
     /// Bytes of memory for the directories whose times are set last.
-    pub remembered: usize,
+    pub remembered: u64,
     /// Bytes that a zstd frame may look back, a power of two. The decoder takes as much memory.
     pub window: u64,
 }
@@ -45,12 +48,77 @@ impl Default for Limits {
     }
 }
 
-/// The limits of an image and what its layers have used of them.
-#[derive(Debug, Clone, Default)]
+impl Limits {
+    /// What the limits are called in errors, flags and configuration.
+    pub const NAMES: [&str; 10] = [
+        "bytes",
+        "entries",
+        "file-size",
+        "depth",
+        "path",
+        "ratio",
+        "ratio-from",
+        "extension",
+        "remembered",
+        "window",
+    ];
+
+    /// Sets the limit called `name` to `value`, a number of at least 1 with an optional KiB, MiB, GiB or TiB.
+    ///
+    /// # Errors
+    /// There is no such limit, and the error lists those that there are; or no such value.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        let doing = || format!("set the limit {}", quote(name));
+        let field = match name {
+            "bytes" => &mut self.bytes,
+            "entries" => &mut self.entries,
+            "file-size" => &mut self.file_size,
+            "depth" => &mut self.depth,
+            "path" => &mut self.path,
+            "ratio" => &mut self.ratio,
+            "ratio-from" => &mut self.ratio_from,
+            "extension" => &mut self.extension,
+            "remembered" => &mut self.remembered,
+            "window" => &mut self.window,
+            _ => {
+                let names = Self::NAMES.join(", ");
+                return Err(Error::new(
+                    doing(),
+                    format!("the limits of images are {names}"),
+                ));
+            }
+        };
+        *field = number(value).ok_or_else(|| {
+            let cause = "is no number of at least 1, with KiB, MiB, GiB or TiB after it or nothing";
+            Error::new(doing(), format!("{} {cause}", quote(value)))
+        })?;
+        Ok(())
+    }
+}
+
+/// Decimal digits and a unit, which is a power of 1024.
+fn number(text: &str) -> Option<u64> {
+    let end = text.find(|c: char| !c.is_ascii_digit());
+    let (digits, unit) = text.split_at(end.unwrap_or(text.len()));
+    let power = match unit {
+        "" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return None,
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1 << power).filter(|number| *number > 0)
+}
+
+/// The limits of an image and what its layers have used of them. Threads share it.
+#[derive(Debug, Default)]
 pub struct Budget {
     limits: Limits,
-    bytes: u64,
-    entries: u64,
+    bytes: AtomicU64,
+    entries: AtomicU64,
+    is_closed: AtomicBool,
 }
 
 impl Budget {
@@ -58,8 +126,7 @@ impl Budget {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            bytes: 0,
-            entries: 0,
+            ..Self::default()
         }
     }
 
@@ -70,46 +137,140 @@ impl Budget {
 
     /// Uncompressed bytes used so far, holes included.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.bytes.load(Ordering::Relaxed)
     }
 
     /// Entries used so far.
     pub fn entries(&self) -> u64 {
-        self.entries
+        self.entries.load(Ordering::Relaxed)
     }
 
-    /// Uncompressed bytes that are left.
-    pub(super) fn bytes_left(&self) -> u64 {
-        self.limits.bytes - self.bytes
+    /// Nothing can be taken from now on: whoever unpacks with this budget stops at the next entry or chunk.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn take_entry(&mut self) -> Step<()> {
-        if self.entries == self.limits.entries {
-            return Err(over("entries", "entries", self.limits.entries));
+    /// Charges a layer that was unpacked before.
+    ///
+    /// # Errors
+    /// A limit is reached.
+    pub fn take_unpacked(&self, layer: &str, bytes: u64, entries: u64) -> Result<()> {
+        let doing = || format!("take layer {layer} from the store");
+        self.take_bytes(bytes)
+            .and_then(|()| self.take_entries(entries))
+            .map_err(|cause| cause.while_doing(doing()))
+    }
+
+    /// Gives back what a layer has taken that is not kept.
+    pub fn give_back(&self, bytes: u64, entries: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.entries.fetch_sub(entries, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_entry(&self) -> Step<()> {
+        self.take_entries(1)
+    }
+
+    fn take_entries(&self, count: u64) -> Step<()> {
+        let limit = self.limits.entries;
+        self.take(&self.entries, count, limit)?
+            .ok_or_else(|| over("entries", "entries", limit))
+    }
+
+    pub(super) fn take_bytes(&self, bytes: u64) -> Step<()> {
+        let limit = self.limits.bytes;
+        self.take(&self.bytes, bytes, limit)?
+            .ok_or_else(|| over("bytes", "uncompressed bytes", limit))
+    }
+
+    /// None if there is not as much left.
+    fn take(&self, used: &AtomicU64, amount: u64, limit: u64) -> Step<Option<()>> {
+        if self.is_closed.load(Ordering::Relaxed) {
+            return Err(Cause::new("another layer has failed"));
         }
-        self.entries += 1;
-        Ok(())
-    }
-
-    pub(super) fn take_bytes(&mut self, bytes: u64) -> Step<()> {
-        if bytes > self.bytes_left() {
-            return Err(over("bytes", "uncompressed bytes", self.limits.bytes));
-        }
-        self.bytes += bytes;
-        Ok(())
+        let add = |used: u64| used.checked_add(amount).filter(|used| *used <= limit);
+        let taken = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add);
+        Ok(taken.ok().map(drop))
     }
 
     pub(super) fn check_file(&self, size: u64) -> Step<()> {
         if size > self.limits.file_size {
             let what = format!("bytes a file, and this one has {size}");
-            return Err(over("file_size", &what, self.limits.file_size));
+            return Err(over("file-size", &what, self.limits.file_size));
         }
         Ok(())
     }
 }
 
-/// `name` is the field in [`Limits`], `what` its unit.
-pub(super) fn over(name: &str, what: &str, limit: impl std::fmt::Display) -> Cause {
+/// `name` is one of [`Limits::NAMES`], `what` its unit.
+pub(super) fn over(name: &str, what: &str, limit: u64) -> Cause {
     Cause::new(format!("more than {limit} {what} (limit `{name}`)"))
         .hint(format!("raise `{name}` if the image is to be trusted"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_limit_is_set_by_its_name() {
+        let mut limits = Limits::default();
+        for (name, value) in Limits::NAMES.iter().zip(1..) {
+            limits.set(name, &format!("{value}KiB")).unwrap();
+        }
+        let expected = Limits {
+            bytes: 1 << 10,
+            entries: 2 << 10,
+            file_size: 3 << 10,
+            depth: 4 << 10,
+            path: 5 << 10,
+            ratio: 6 << 10,
+            ratio_from: 7 << 10,
+            extension: 8 << 10,
+            remembered: 9 << 10,
+            window: 10 << 10,
+        };
+        assert_eq!(limits, expected);
+    }
+
+    #[test]
+    fn wrong_limits_are_refused_and_the_right_ones_listed() {
+        let error = |name, value| Limits::default().set(name, value).unwrap_err().to_string();
+        assert_eq!(
+            error("file_size", "1"),
+            "set the limit \"file_size\": the limits of images are bytes, entries, file-size, depth, path, ratio, \
+             ratio-from, extension, remembered, window"
+        );
+        for value in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "1.5GiB",
+            "1 GiB",
+            "1GB",
+            "KiB",
+            "0KiB",
+            "99999999999TiB",
+        ] {
+            assert_eq!(
+                error("bytes", value),
+                format!(
+                    "set the limit \"bytes\": \"{value}\" is no number of at least 1, with KiB, MiB, GiB or TiB after \
+                     it or nothing"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn closed_budget_gives_nothing() {
+        let budget = Budget::default();
+        budget.take_bytes(5).unwrap();
+        budget.close();
+        for taken in [budget.take_bytes(1), budget.take_entry()] {
+            assert_eq!(taken.unwrap_err().to_string(), "another layer has failed");
+        }
+        assert_eq!((budget.bytes(), budget.entries()), (5, 0));
+    }
 }

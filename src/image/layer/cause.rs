@@ -45,9 +45,15 @@ impl fmt::Display for Cause {
     }
 }
 
+impl std::error::Error for Cause {}
+
 /// What the stream reports: a failing read, damaged compression, a limit.
 impl From<io::Error> for Cause {
     fn from(error: io::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(cause) => return cause,
+            Err(error) => error,
+        };
         match error.raw_os_error() {
             Some(number) => Self::new(format!("read: {}", crate::error::errno_words(number))),
             None => Self::new(error.to_string()),

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 use flate2::bufread::GzDecoder;
 
+use super::budget::over;
 use crate::error::{Doing, Error, Result};
 
 /// The default of [`super::Limits::window`]: what `zstd --long` writes, and what other readers of images accept.
@@ -47,7 +48,8 @@ pub fn decompress_within<'a>(
             let mut decoder = zstd::Decoder::with_buffer(whole).doing(doing)?;
             let log = window.clamp(1 << 10, 1 << 31).ilog2();
             decoder.window_log_max(log).doing(doing)?;
-            Ok(Box::new(decoder))
+            let window = 1 << log;
+            Ok(Box::new(Zstd { decoder, window }))
         }
         Format::Other(name) => Err(Error::new(
             "decompress",
@@ -73,6 +75,27 @@ impl Format {
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Other("xz"),
             _ => Self::Plain,
         }
+    }
+}
+
+/// A decoder that names the limit which a frame's window exceeds; the library's words do not.
+struct Zstd<'a, R: BufRead> {
+    decoder: zstd::Decoder<'a, R>,
+    window: u64,
+}
+
+/// `ZSTD_getErrorName` of `ZSTD_error_frameParameter_windowTooLarge`.
+const TOO_LARGE: &str = "Frame requires too much memory for decoding";
+
+impl<R: BufRead> Read for Zstd<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.decoder.read(buffer).map_err(|error| {
+            if error.to_string() == TOO_LARGE {
+                let what = "bytes for a zstd frame to look back";
+                return io::Error::other(over("window", what, self.window));
+            }
+            error
+        })
     }
 }
 

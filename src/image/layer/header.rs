@@ -68,10 +68,12 @@ pub(super) fn is_sum_right(header: &Header) -> Step<bool> {
     let bytes = header.as_bytes();
     let around = || bytes[..148].iter().chain(&bytes[156..]);
     let blanks = 8 * i64::from(b' ');
-    let unsigned = blanks + around().map(|byte| i64::from(*byte)).sum::<i64>();
-    let signed = blanks
-        + around()
-            .map(|byte| i64::from(byte.cast_signed()))
-            .sum::<i64>();
-    Ok(wanted == unsigned || wanted == signed)
+    let unsigned = || blanks + around().map(|byte| i64::from(*byte)).sum::<i64>();
+    let signed = || {
+        blanks
+            + around()
+                .map(|byte| i64::from(byte.cast_signed()))
+                .sum::<i64>()
+    };
+    Ok(wanted == unsigned() || wanted == signed())
 }

@@ -9,7 +9,7 @@
 //! - What readers of archives disagree on is refused, or taken as Go's archive/tar does.
 //! - Nothing is held in memory that the layer can make large, and all it may use is in [`Limits`].
 //!
-//! One thread reads, decompresses and hashes while the caller's unpacks; it has ended when [`apply`] returns.
+//! One thread reads and decompresses and one hashes while the caller's unpacks; they have ended when [`apply`] returns.
 
 mod archive;
 mod attributes;
@@ -29,9 +29,10 @@ mod tree;
 #[cfg(test)]
 mod tests;
 
-use std::io::Read;
+use std::io::{self, Read};
+use std::iter;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::thread;
+use std::thread::{self, Scope};
 
 pub use budget::{Budget, Limits};
 pub use decompress::{WINDOW, decompress, decompress_within};
@@ -158,6 +159,14 @@ pub struct Applied {
     pub stripped: u64,
     /// Attributes of the host that made the layer, and aufs' own files, left out.
     pub dropped: u64,
+    /// Directories made that the layer has files in and does not list. Below them there may be directories with other
+    /// attributes, or symlinks that lead elsewhere.
+    pub parents_made: u64,
+    /// Hard links left out because the layer does not hold their targets, where whiteouts stay: whoever sees one must
+    /// unpack the layer onto those below it.
+    pub links_left_out: u64,
+    /// Whether the layer says what its root is like.
+    pub describes_root: bool,
     /// One line each, about attributes that could not be kept; the first thirty-two.
     pub warnings: Vec<String>,
     /// How many more there were.
@@ -186,29 +195,53 @@ pub fn apply(
     blob: impl Read + Send,
     root: BorrowedFd<'_>,
     options: &Options,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<Applied> {
-    let (feed, stream) = stream::stream();
-    let limits = budget.limits().clone();
-    let left = budget.bytes_left();
-    let (unpacked, whole) = thread::scope(|scope| {
-        let limits = &limits;
-        let feeding = scope.spawn(move || feed.run(blob, limits, left));
-        let unpacked = unpack(stream, root, options, budget);
-        (unpacked, feeding.join())
-    });
-    let mut applied = unpacked?;
-    let Ok(Some(Whole { diff_id, bytes })) = whole else {
-        return Err(Error::new(
-            doing("the layer", options),
-            "reading it was cut short",
-        ));
-    };
-    let charged = budget.take_bytes(bytes);
-    charged.map_err(|cause| cause.while_doing(doing("the last entry", options)))?;
-    applied.diff_id = diff_id;
-    applied.bytes = bytes;
-    Ok(applied)
+    thread::scope(|scope| {
+        let mut ahead = Ahead::read(scope, iter::once(Ok(blob)), budget);
+        let applied = ahead.apply_next(root, options);
+        ahead.end();
+        applied
+    })
+}
+
+/// Layers that threads of their own read, decompress and hash, in turn, ahead of whoever unpacks them: as far as eight
+/// megabytes go. The threads end when this is dropped, and have ended after [`Ahead::end`].
+pub struct Ahead<'a> {
+    stream: Stream<'a>,
+    budget: &'a Budget,
+}
+
+impl<'a> Ahead<'a> {
+    /// Starts to read. One after the other, each of `blobs` is then to be applied.
+    pub fn read<R: Read + Send>(
+        scope: &'a Scope<'a, '_>,
+        blobs: impl Iterator<Item = io::Result<R>> + Send + 'a,
+        budget: &'a Budget,
+    ) -> Self {
+        let stream = stream::stream(scope, blobs, budget);
+        Self { stream, budget }
+    }
+
+    /// Unpacks the next layer, as [`apply`] does.
+    ///
+    /// # Errors
+    /// As [`apply`]; nothing can be applied after one, nor after the last layer.
+    pub fn apply_next(&mut self, root: BorrowedFd<'_>, options: &Options) -> Result<Applied> {
+        let mut applied = unpack(&mut self.stream, root, options, self.budget)?;
+        let Some(Whole { diff_id, bytes }) = self.stream.finish() else {
+            let cause = "reading it was cut short";
+            return Err(Error::new(doing("the layer", options), cause));
+        };
+        applied.diff_id = diff_id;
+        applied.bytes = bytes;
+        Ok(applied)
+    }
+
+    /// Ends the threads, whatever they are at.
+    pub fn end(self) {
+        self.stream.end();
+    }
 }
 
 /// Removes everything in `root`, however deep: what an [`apply`] that failed has left.
@@ -223,15 +256,15 @@ pub fn clear(root: BorrowedFd<'_>) -> Result<()> {
 }
 
 fn unpack(
-    stream: Stream,
+    stream: &mut Stream<'_>,
     root: BorrowedFd<'_>,
     options: &Options,
-    budget: &mut Budget,
+    budget: &Budget,
 ) -> Result<Applied> {
-    let limits = budget.limits().clone();
-    let mut archive = Archive::new(stream, &limits);
+    let limits = budget.limits();
+    let mut archive = Archive::new(stream, limits);
     let mut placing = Placing {
-        tree: Tree::new(root.as_fd(), options, &limits),
+        tree: Tree::new(root.as_fd(), options, limits),
         root,
         options,
         applied: Applied::default(),
@@ -246,6 +279,7 @@ fn unpack(
             return Err(failed(cause, &archive, options));
         }
     }
+    placing.applied.parents_made = placing.tree.parents_made();
     let finished = placing.tree.finish();
     finished.map_err(|cause| cause.while_doing(doing("the directories", options)))?;
     Ok(placing.applied)

@@ -31,7 +31,7 @@ impl Name {
     /// The parts of `path`, or none if it is the root itself. A leading slash is taken for the root's; `..` is refused:
     /// no writer of layers needs it, and readers differ in what they make of it.
     pub(super) fn of(path: &[u8], limits: &Limits) -> Step<Option<Self>> {
-        if path.len() > limits.path {
+        if path.len() as u64 > limits.path {
             return Err(over("path", "bytes in a path", limits.path));
         }
         if path.contains(&0) {
@@ -41,7 +41,7 @@ impl Name {
         if components.contains(&&b".."[..]) {
             return Err(Cause::new("a path with \"..\""));
         }
-        if components.len() > limits.depth {
+        if components.len() as u64 > limits.depth {
             return Err(over("depth", "components in a path", limits.depth));
         }
         if components.iter().any(|component| component.len() > 255) {

@@ -13,7 +13,7 @@ use super::cause::{Called, Cause, Step};
 use super::name::{Name, Role};
 use super::overlay;
 use super::remove::remove;
-use super::tree::{Directory, Missing, READABLE, Tree, id, open_child};
+use super::tree::{Directory, Missing, READABLE, Tree, open_child};
 use super::{Applied, Nodes, Options, Whiteouts};
 use crate::error::quote;
 use crate::sys::{Errno, SysResult};
@@ -40,7 +40,7 @@ impl Placing<'_> {
         &mut self,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         budget.take_entry()?;
         self.applied.entries += 1;
@@ -67,7 +67,9 @@ impl Placing<'_> {
         if entry.kind != Kind::Directory {
             return Err(Cause::new("the root as something else than a directory"));
         }
+        self.applied.describes_root = true;
         let fd = rustix::fs::openat(self.root, c".", READABLE, Mode::empty()).called("openat")?;
+        attributes::clear_xattrs(&fd, self.options)?;
         self.describe_directory(&fd, b"", entry)
     }
 
@@ -76,7 +78,7 @@ impl Placing<'_> {
         name: &Name,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let directory = self.tree.directory(&name.parent, Missing::Make)?;
         let directory = directory.ok_or_else(|| Cause::new("its directory does not exist"))?;
@@ -100,7 +102,7 @@ impl Placing<'_> {
         spot: &Spot<'_>,
         entry: &Entry,
         archive: &mut Archive<'_>,
-        budget: &mut Budget,
+        budget: &Budget,
     ) -> Step<()> {
         let stored = archive.body_left();
         let size = entry.sparse.as_ref().map_or(stored, |sparse| sparse.size);
@@ -109,7 +111,9 @@ impl Placing<'_> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (directory, last) = (spot.fd(), spot.last());
-        let open = || rustix::fs::openat(directory, last, flags, Mode::RUSR | Mode::WUSR);
+        let mode = attributes::mode(entry, self.options, &mut self.applied);
+        let early = Mode::from_raw_mode(self.tree.private_mode(entry, mode)?);
+        let open = || rustix::fs::openat(directory, last, flags, early);
         let fd = self.create(spot, "openat", open)?;
         match &entry.sparse {
             None => write(&fd, archive, stored)?,
@@ -122,7 +126,6 @@ impl Placing<'_> {
                 rustix::fs::ftruncate(&fd, sparse.size).called("ftruncate")?;
             }
         }
-        let mode = attributes::mode(entry, self.options, &mut self.applied);
         attributes::set(fd.as_fd(), entry, mode, self.options, &mut self.applied)?;
         rustix::fs::futimens(&fd, &attributes::times(entry)).called("futimens")
     }
@@ -137,12 +140,16 @@ impl Placing<'_> {
         let (directory, last) = (spot.fd(), spot.last());
         let mut hides = false;
         for _ in 0..TRIES {
-            match rustix::fs::mkdirat(directory, last, Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let is_new = match rustix::fs::mkdirat(directory, last, Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(errno) => return Err(errno).called("mkdirat"),
-            }
+            };
             match open_child(directory, last, READABLE) {
                 Ok(fd) => {
+                    if !is_new {
+                        attributes::clear_xattrs(&fd, self.options)?;
+                    }
                     if hides {
                         overlay::set_opaque(self.options.whiteouts, fd.as_fd())?;
                     }
@@ -172,9 +179,7 @@ impl Placing<'_> {
     fn describe_directory(&mut self, fd: &OwnedFd, path: &[u8], entry: &Entry) -> Step<()> {
         let mode = attributes::mode(entry, self.options, &mut self.applied);
         let early = self.tree.early_mode(mode);
-        attributes::clear_xattrs(fd, self.options)?;
-        attributes::set(fd.as_fd(), entry, early, self.options, &mut self.applied)?;
-        let id = id(&rustix::fs::fstat(fd).called("fstat")?);
+        let id = attributes::set(fd.as_fd(), entry, early, self.options, &mut self.applied)?;
         let path = path.strip_prefix(b"/").unwrap_or(path);
         self.tree
             .finish_later(path, id, mode, attributes::times(entry))
@@ -184,7 +189,7 @@ impl Placing<'_> {
         if entry.target.is_empty() {
             return Err(Cause::new("a symlink to nothing"));
         }
-        if entry.target.len() > budget.limits().path {
+        if entry.target.len() as u64 > budget.limits().path {
             return Err(over("path", "bytes in a target", budget.limits().path));
         }
         let target = &entry.target[..];
@@ -210,15 +215,16 @@ impl Placing<'_> {
         if target.role().map_err(wrong)? != Role::Object {
             return Err(missing());
         }
-        let from = self.tree.directory(&target.parent, Missing::Leave)?;
-        let from = from.ok_or_else(missing)?;
+        let Some(from) = self.tree.directory(&target.parent, Missing::Leave)? else {
+            return self.link_to_below(missing);
+        };
         if from.id == spot.directory.id && target.last == spot.name.last {
             return Err(Cause::new("a hard link to itself"));
         }
         let flags = AtFlags::SYMLINK_NOFOLLOW;
         let stat = match rustix::fs::statat(&from.fd, &target.last[..], flags) {
             Ok(stat) => stat,
-            Err(Errno::NOENT) => return Err(missing()),
+            Err(Errno::NOENT) => return self.link_to_below(missing),
             Err(errno) => return Err(errno).called("fstatat"),
         };
         if overlay::is_whiteout(self.options.whiteouts, &stat) {
@@ -230,6 +236,15 @@ impl Placing<'_> {
         let (to, last) = (spot.fd(), spot.last());
         let link = || rustix::fs::linkat(&from.fd, &target.last[..], to, last, AtFlags::empty());
         self.create(spot, "linkat", link)
+    }
+
+    /// A hard link to what this layer does not hold: in a directory of one layer nobody can say whether it is right.
+    fn link_to_below(&mut self, missing: impl Fn() -> Cause) -> Step<()> {
+        if self.options.whiteouts == Whiteouts::Remove {
+            return Err(missing());
+        }
+        self.applied.links_left_out += 1;
+        Ok(())
     }
 
     fn node(&mut self, spot: &Spot<'_>, entry: &Entry) -> Step<()> {
@@ -244,7 +259,11 @@ impl Placing<'_> {
             Nodes::Skip => {
                 self.applied.skipped += 1;
                 self.tree.forget();
-                return remove(spot.fd(), spot.last());
+                remove(spot.fd(), spot.last())?;
+                return match self.options.whiteouts {
+                    Whiteouts::Remove => Ok(()),
+                    _ => overlay::make_whiteout(spot.fd(), spot.last()),
+                };
             }
         }
         let device = device(entry)?;

@@ -111,7 +111,7 @@ impl Tree<'_> {
         self.prune_one(directory, id(&stat), name, 0).map(drop)
     }
 
-    fn prune_below(&self, here: BorrowedFd<'_>, depth: usize) -> Step<Left> {
+    fn prune_below(&self, here: BorrowedFd<'_>, depth: u64) -> Step<Left> {
         if depth > self.limits().depth {
             return Err(over(
                 "depth",
@@ -134,7 +134,7 @@ impl Tree<'_> {
         here: BorrowedFd<'_>,
         id: super::tree::Id,
         name: &[u8],
-        depth: usize,
+        depth: u64,
     ) -> Step<Left> {
         let is_own = self.is_of_this_layer(id, name);
         let stat = match rustix::fs::statat(here, name, AtFlags::SYMLINK_NOFOLLOW) {

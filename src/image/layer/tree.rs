@@ -15,6 +15,7 @@ use rustix::fs::{
 };
 
 use super::Options;
+use super::archive::Entry;
 use super::attributes::timestamps_of;
 use super::budget::{Limits, over};
 use super::cause::{Called, Cause, Step};
@@ -41,7 +42,7 @@ const TRIES: usize = 1000;
 const LINKS: usize = 40;
 
 /// What a directory costs in memory besides its path.
-const REMEMBERED: usize = 128;
+const REMEMBERED: u64 = 128;
 
 /// A directory below the root, or the root.
 #[derive(Debug)]
@@ -78,8 +79,10 @@ pub(super) struct Tree<'a> {
     placed: HashSet<u64>,
     keys: RandomState,
     late: HashMap<Id, Late>,
-    remembered: usize,
-    is_root: bool,
+    remembered: u64,
+    parents_made: u64,
+    /// User and group id of what this process makes.
+    caller: (u32, u32),
 }
 
 impl<'a> Tree<'a> {
@@ -93,7 +96,11 @@ impl<'a> Tree<'a> {
             keys: RandomState::new(),
             late: HashMap::new(),
             remembered: 0,
-            is_root: rustix::process::geteuid().is_root(),
+            parents_made: 0,
+            caller: (
+                rustix::process::geteuid().as_raw(),
+                rustix::process::getegid().as_raw(),
+            ),
         }
     }
 
@@ -135,7 +142,18 @@ impl<'a> Tree<'a> {
 
     /// The mode that a directory gets while entries are still written into it.
     pub(super) fn early_mode(&self, mode: u32) -> u32 {
-        if self.is_root { mode } else { mode | 0o700 }
+        if self.caller.0 == 0 {
+            mode
+        } else {
+            mode | 0o700
+        }
+    }
+
+    /// The permissions that a file is made with: all of them if it is the caller's anyway, else those of its owner, so
+    /// that nobody else may read it before it has its own.
+    pub(super) fn private_mode(&self, entry: &Entry, mode: u32) -> Step<u32> {
+        let is_own = self.options.ids.map(entry.uid, entry.gid)? == self.caller;
+        Ok(mode & if is_own { 0o777 } else { 0o700 })
     }
 
     /// Gives a directory its mode and times at the end.
@@ -195,7 +213,7 @@ impl<'a> Tree<'a> {
     }
 
     fn remember(&mut self, path: &[u8]) -> Step<()> {
-        self.remembered += path.len() + REMEMBERED;
+        self.remembered += path.len() as u64 + REMEMBERED;
         if self.remembered > self.limits.remembered {
             let what = "bytes of memory for directories";
             return Err(over("remembered", what, self.limits.remembered));
@@ -207,7 +225,10 @@ impl<'a> Tree<'a> {
         match open_below(self.root, path) {
             Ok(fd) => Ok(Some(fd)),
             Err(Errno::NOENT) if missing == Missing::Leave => Ok(None),
-            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG) => self.walk(path, missing),
+            // ELOOP may come early: when the kernel starts a lookup anew, it goes on counting symlinks where it was.
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::LOOP) => {
+                self.walk(path, missing)
+            }
             Err(Errno::XDEV) => Err(Cause::new("a mount is in the way of the path")),
             Err(Errno::AGAIN) => Err(Cause::new(
                 "directories are being renamed while they are unpacked",
@@ -227,7 +248,7 @@ impl<'a> Tree<'a> {
                 held.pop();
                 continue;
             }
-            if held.len() == self.limits.depth {
+            if held.len() as u64 == self.limits.depth {
                 return Err(over(
                     "depth",
                     "directories below each other",
@@ -317,7 +338,13 @@ impl<'a> Tree<'a> {
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755)).called("fchmod")?;
         let parent = id(&rustix::fs::fstat(here).called("fstat")?);
         self.note(parent, name);
+        self.parents_made += 1;
         Ok(())
+    }
+
+    /// How many directories were made that the layer does not list.
+    pub(super) fn parents_made(&self) -> u64 {
+        self.parents_made
     }
 
     pub(super) fn limits(&self) -> &Limits {

@@ -12,6 +12,7 @@ use super::*;
 mod archives;
 mod attacks;
 mod forms;
+mod unpack;
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

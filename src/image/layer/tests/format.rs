@@ -267,7 +267,7 @@ fn damaged_archives_are_refused() {
     let apply = |bytes: &[u8]| {
         let options = Options::for_caller("");
         place
-            .apply_bytes(bytes, &options, &mut Budget::default())
+            .apply_bytes(bytes, &options, &Budget::default())
             .map_err(|error| error.to_string())
     };
     let mut flipped = whole.clone();
@@ -302,7 +302,7 @@ fn end_of_an_archive_may_lack_its_blocks_and_may_be_padded() {
     ] {
         let place = Place::new();
         let applied = place
-            .apply_bytes(&bytes, &Options::for_caller(""), &mut Budget::default())
+            .apply_bytes(&bytes, &Options::for_caller(""), &Budget::default())
             .unwrap();
         assert_eq!(applied.diff_id, sha256(&bytes));
         assert_eq!(applied.bytes, bytes.len() as u64);
@@ -324,7 +324,7 @@ fn entries_after_the_end_of_the_archive_are_refused() {
     for bytes in [hidden, lone, junk] {
         let place = Place::new();
         let error = place
-            .apply_bytes(&bytes, &Options::for_caller(""), &mut Budget::default())
+            .apply_bytes(&bytes, &Options::for_caller(""), &Budget::default())
             .unwrap_err();
         let expected = "unpack the entry after \"a\": bytes after the end of the archive";
         assert_eq!(error.to_string(), expected);
@@ -354,7 +354,7 @@ fn compression_is_told_by_content() {
     for blob in blobs {
         let place = Place::new();
         let applied = place
-            .apply_bytes(&blob, &Options::for_caller(""), &mut Budget::default())
+            .apply_bytes(&blob, &Options::for_caller(""), &Budget::default())
             .unwrap();
         assert_eq!(applied.diff_id, sha256(&tar));
         assert_eq!(place.text("a").len(), 5000);
@@ -384,7 +384,7 @@ fn damaged_compression_is_refused() {
     ];
     for blob in blobs {
         let place = Place::new();
-        let result = place.apply_bytes(&blob, &Options::for_caller(""), &mut Budget::default());
+        let result = place.apply_bytes(&blob, &Options::for_caller(""), &Budget::default());
         result.unwrap_err();
     }
 }

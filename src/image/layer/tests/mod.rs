@@ -56,10 +56,10 @@ impl Place {
     }
 
     fn apply_as(&self, layer: &Layer, options: &Options) -> Result<Applied> {
-        self.apply_bytes(&layer.end(), options, &mut Budget::default())
+        self.apply_bytes(&layer.end(), options, &Budget::default())
     }
 
-    fn apply_bytes(&self, bytes: &[u8], options: &Options, budget: &mut Budget) -> Result<Applied> {
+    fn apply_bytes(&self, bytes: &[u8], options: &Options, budget: &Budget) -> Result<Applied> {
         let root = File::open(self.root()).unwrap();
         apply(bytes, root.as_fd(), options, budget)
     }

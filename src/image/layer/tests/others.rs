@@ -127,7 +127,7 @@ fn everything(root: &Path) {
     let mut sparse = File::create(root.join("sparse")).unwrap();
     for at in 0..40u64 {
         use std::io::Seek;
-        sparse.seek(std::io::SeekFrom::Start(at << 20)).unwrap();
+        sparse.seek(io::SeekFrom::Start(at << 20)).unwrap();
         sparse.write_all(b"data").unwrap();
     }
     sparse.set_len(50 << 20).unwrap();
@@ -161,7 +161,7 @@ fn archives_of_gnu_tar_come_out_as_it_unpacks_them() {
         let (ours, theirs) = (Place::new(), Place::new());
         let layer = fs::read(&file).unwrap();
         let applied = ours
-            .apply_bytes(&layer, &keep(), &mut Budget::default())
+            .apply_bytes(&layer, &keep(), &Budget::default())
             .unwrap();
         assert_eq!(applied.warnings, Vec::<String>::new());
         run(Command::new("tar")

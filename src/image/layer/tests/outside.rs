@@ -67,10 +67,7 @@ fn symlink_loops_are_an_error() {
             .symlink("b", "a")
             .file("a/x", ""),
     );
-    assert_eq!(
-        error,
-        "unpack \"a/x\": openat2: too many levels of symbolic links (ELOOP)"
-    );
+    assert_eq!(error, "unpack \"a/x\": more than 40 symlinks in the path");
 }
 
 #[test]

@@ -130,7 +130,7 @@ proptest! {
         if rustix::process::geteuid().is_root() {
             let place = Place::new();
             let (bytes, expected) = archive(&objects);
-            let applied = place.apply_bytes(&bytes, &Options::for_caller(""), &mut Budget::default()).unwrap();
+            let applied = place.apply_bytes(&bytes, &Options::for_caller(""), &Budget::default()).unwrap();
             prop_assert_eq!(applied.diff_id, sha256(&bytes));
             prop_assert_eq!(applied.entries, expected.len() as u64);
             for (path, object, shared) in &expected {
@@ -151,7 +151,7 @@ proptest! {
             bytes[at] = byte;
             mend(&mut bytes, at - at % 512);
         }
-        drop(place.apply_bytes(&bytes, &Options::for_caller(""), &mut Budget::default()));
+        drop(place.apply_bytes(&bytes, &Options::for_caller(""), &Budget::default()));
         place.assert_outside_is_untouched();
     }
 }

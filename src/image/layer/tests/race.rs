@@ -49,7 +49,7 @@ fn swapped_directories_lead_nowhere_outside() {
             let options = Options::for_caller("");
             whole += u64::from(
                 place
-                    .apply_bytes(&blob, &options, &mut Budget::default())
+                    .apply_bytes(&blob, &options, &Budget::default())
                     .is_ok(),
             );
             rounds += 1;

@@ -154,3 +154,45 @@ fn overlay_layers_keep_their_whiteouts() {
         assert_eq!((length, value[0]), (Ok(1), b'y'), "{name}");
     }
 }
+
+#[test]
+fn overlay_layer_tells_what_it_lacks_of_those_below() {
+    let user = Options {
+        whiteouts: Whiteouts::OverlayUser,
+        ..Options::for_caller("")
+    };
+    let facts = |layer: &Layer| {
+        let applied = Place::new().apply_as(layer, &user).unwrap();
+        let (parents, links) = (applied.parents_made, applied.links_left_out);
+        (parents, links, applied.describes_root)
+    };
+    let whole = Layer::new()
+        .dir("./")
+        .dir("a")
+        .file("a/b", "")
+        .hard_link("c", "a/b");
+    assert_eq!(facts(&whole), (0, 0, true));
+    assert_eq!(facts(&Layer::new().file("a/b/c", "")), (2, 0, false));
+    assert_eq!(facts(&Layer::new().file("a/.wh.b", "")), (1, 0, false));
+    let links = Layer::new().hard_link("c", "a/b").hard_link("d", "e");
+    assert_eq!(facts(&links), (0, 2, false));
+    let through = Layer::new().symlink("a", "below").file("a/b", "");
+    assert_eq!(facts(&through), (1, 0, false));
+}
+
+#[test]
+fn device_left_out_of_an_overlay_layer_hides_what_is_below() {
+    let place = Place::new();
+    let skip = Options {
+        nodes: Nodes::Skip,
+        whiteouts: Whiteouts::OverlayUser,
+        ..Options::for_caller("")
+    };
+    let layer = Layer::new().entry(EntryType::Char, "null", b"", |header| {
+        header.set_device_major(1).unwrap();
+        header.set_device_minor(3).unwrap();
+    });
+    assert_eq!(place.apply_as(&layer, &skip).unwrap().skipped, 1);
+    let found = fs::symlink_metadata(place.path("null")).unwrap();
+    assert_eq!((found.mode() & 0o170_000, found.rdev()), (0o020_000, 0));
+}
