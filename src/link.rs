@@ -14,16 +14,16 @@
 //! 5 connect ──────────▶ accept; steps(start)   startContainer hooks, read-back, seccomp
 //! 6 EOF     ◀────────── execve(2) succeeded (close-on-exec), or Failed
 //! ```
-//! `run` keeps one socket for all six. `exec` needs two, since nothing waits in the middle of it:
+//! `run` keeps one socket for all six. `exec` needs fewer, since nothing but a terminal waits in the middle of it:
 //!
 //! ```text
 //! container/exec                         init/exec
 //! setns to the pid namespace; clone3     joins
 //! 1         ◀────────── (Cloned, when it had to fork once more)
 //!                                        setup
-//!           ◀────────── (Terminal with the master end, where there is one)
-//!                                        enter, start
-//! 2 EOF     ◀────────── execve(2) succeeded, or Failed
+//! 2         ◀────────── (Terminal with the master end, where there is one)
+//! 3 Proceed ──────────▶ (after a terminal)     enter, start
+//! 4 EOF     ◀────────── execve(2) succeeded, or Failed
 //! ```
 //! EOF can also mean that init was killed: ask its pidfd before claiming success.
 

@@ -387,7 +387,11 @@ fn exec_in_a_container_without_a_pid_namespace_is_deleted_with_it() {
         .spawn();
     running.says("ready");
     inside.0.delete_by_force().ok();
-    running.wait().exits(137);
+    let output = running.wait();
+    // The container may end before exec has looked whether it outlived the start of the program.
+    if output.code != 137 {
+        output.fails(255, &["cannot exec in a stopped container"]);
+    }
     inside.0.assert_clean();
 }
 

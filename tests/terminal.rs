@@ -332,10 +332,9 @@ fn terminal_of_exec_is_one_of_the_containers_own() {
     let bundle = Bundle::new().args(&["/bin/sleep", "1000"]);
     bundle.launch("run", &["--detach"]).output().ok();
     let look = "tty; stty size; for fd in 0 1 2; do test -t $fd && echo $fd; done; \
-        stat -c '%t:%T %a %u' /dev/pts/0; ls /proc/$$/fd; echo through /dev/tty >/dev/tty; exit 3";
+        stat -c '%t:%T %a %u' /dev/pts/0; ls -1 /proc/$$/fd; echo through /dev/tty >/dev/tty; exit 3";
     let call = bundle.call(&["exec", "-t", "-u", "7", bundle.id(), "sh", "-c", look]);
     let text = said_by(call, 3);
-    // The shell keeps one more for its terminal.
     let expected = "/dev/pts/0\n33 77\n0\n1\n2\n88:0 620 7\n0\n1\n2\nthrough /dev/tty\n";
     assert_eq!(text, expected);
     // Keys reach it, its end is told, and the caller's terminal is as before.

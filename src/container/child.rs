@@ -190,7 +190,7 @@ impl Child {
         }
     }
 
-    fn send_proceed(&self) -> Result<()> {
+    pub(super) fn send_proceed(&self) -> Result<()> {
         match link::send(self.link.as_fd(), Message::Proceed) {
             // Gone already; what it said before it went is still to be read.
             Ok(()) | Err(Errno::PIPE) => Ok(()),

@@ -19,7 +19,7 @@ use crate::host;
 use crate::image::read_inside;
 use crate::init::{self, Release};
 use crate::plan::{self, Inputs, Joining, Options, Plan, RootOf};
-use crate::profile::{self, Facts};
+use crate::profile::{self, Facts, Tightened};
 use crate::spec::{Bundle, Config, NamespaceType, Process};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::{Errno, prctl};
@@ -169,29 +169,7 @@ fn plan(
         .warnings
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
-    let asked = Config {
-        oci_version: state.oci_version.clone(),
-        process: Some(entrant.process),
-        root: None,
-        hostname: None,
-        domainname: None,
-        mounts: Vec::new(),
-        hooks: None,
-        annotations: state.annotations.clone(),
-        linux: None,
-    };
-    let tightened = profile::tighten(&asked, &confinement.profile, &Facts::of_process()?)?;
-    tightened
-        .warnings
-        .iter()
-        .for_each(|warning| log::warn!("{warning}"));
-    if let Wanted::Command(_) = request.wanted {
-        // Whoever types a flag should learn that it had no effect.
-        tightened
-            .changes
-            .iter()
-            .for_each(|change| log::warn!("{change}"));
-    }
+    let tightened = tighten(entrant.process, state, &confinement, &request.wanted)?;
     state.config.process.clone_from(&tightened.config.process);
     state.config.hooks = None;
     let home = tightened
@@ -228,6 +206,39 @@ fn plan(
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
     Ok(plan)
+}
+
+/// Holds a process to the container's profile, by the rules for any config.
+fn tighten(
+    process: Process,
+    state: &State,
+    confinement: &Confinement,
+    wanted: &Wanted,
+) -> Result<Tightened> {
+    let asked = Config {
+        oci_version: state.oci_version.clone(),
+        process: Some(process),
+        root: None,
+        hostname: None,
+        domainname: None,
+        mounts: Vec::new(),
+        hooks: None,
+        annotations: state.annotations.clone(),
+        linux: None,
+    };
+    let tightened = profile::tighten(&asked, &confinement.profile, &Facts::of_process()?)?;
+    tightened
+        .warnings
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    if let Wanted::Command(_) = wanted {
+        // Whoever types a flag should learn that it had no effect.
+        tightened
+            .changes
+            .iter()
+            .for_each(|change| log::warn!("{change}"));
+    }
+    Ok(tightened)
 }
 
 /// HOME of the user by the container's passwd(5), where the environment has none.
@@ -267,7 +278,7 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 1 and 2, and a look at what only shows from outside.
+/// Messages 2 to 4, and a look at what only shows from outside.
 fn settle(
     child: &Child,
     plan: &Plan,
@@ -309,11 +320,14 @@ fn settle(
     verify_filters(child.pid, plan.filters.len())
 }
 
-/// The terminal is the first thing that comes.
+/// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.
 fn take_terminal(child: &Child, console: &mut Console) -> Result<()> {
     match console {
         Console::None => Ok(()),
-        _ => console.take(child.terminal()?),
+        _ => {
+            console.take(child.terminal()?)?;
+            child.send_proceed()
+        }
     }
 }
 

@@ -24,10 +24,13 @@ impl Child<'_> {
         if plan.joins_first {
             self.fork_on()?; // 1
         }
-        self.steps(&plan.setup, setup)?;
+        self.steps(&plan.setup, setup)?; // 2
+        if plan.has_terminal() {
+            self.wait_to_proceed(enter)?; // 3
+        }
         self.steps(&plan.enter, enter)?;
         self.is_awaited().map_err(|fault| at(start, fault))?;
-        self.steps(&plan.start, start)?; // 2
+        self.steps(&plan.start, start)?; // 4
         Err(self.not_executed(start))
     }
 

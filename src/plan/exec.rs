@@ -5,7 +5,7 @@ use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, 
 use super::namespaces::{Namespaces, ids_to_take};
 use super::{Console, Expectation, Plan, Step, environment, process};
 use crate::error::Result;
-use crate::spec::{CpuAffinity, Process};
+use crate::spec::{CpuAffinity, Linux, Process};
 
 /// What is known of the container that is entered.
 #[derive(Debug, Clone, Copy)]
@@ -63,21 +63,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
             )
         })
         .collect();
-    let mut setup = Vec::new();
-    if joining.namespaces & libc::CLONE_NEWUSER != 0 {
-        let (uid, gid) = ids_to_take(inputs, linux);
-        setup.push(Step::TakeMappedIds { uid, gid });
-    }
-    setup.push(Step::NewSession);
-    if inputs.options.keyring == Keyring::New {
-        setup.push(Step::NewKeyring);
-    }
-    setup.push(match joining.root {
-        RootOf::Namespace => Step::FindRoot,
-        RootOf::Process => Step::TakeRoot,
-    });
-    let at = |name: &str| field(inputs, name);
-    setup.extend(process::terminal(process, Console::Untouched, at)?);
+    let setup = setup(inputs, linux, process, joining)?;
     let enter = become_the_user(inputs, linux, process, &spaces, &privileges)?;
     let mut start = start(
         inputs,
@@ -108,6 +94,31 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         sealed: 0,
         warnings,
     })
+}
+
+/// Right behind the door: what the process needs of the container before it becomes one of its own.
+fn setup(
+    inputs: &Inputs<'_>,
+    linux: &Linux,
+    process: &Process,
+    joining: &Joining,
+) -> Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    if joining.namespaces & libc::CLONE_NEWUSER != 0 {
+        let (uid, gid) = ids_to_take(inputs, linux);
+        steps.push(Step::TakeMappedIds { uid, gid });
+    }
+    steps.push(Step::NewSession);
+    if inputs.options.keyring == Keyring::New {
+        steps.push(Step::NewKeyring);
+    }
+    steps.push(match joining.root {
+        RootOf::Namespace => Step::FindRoot,
+        RootOf::Process => Step::TakeRoot,
+    });
+    let at = |name: &str| field(inputs, name);
+    steps.extend(process::terminal(process, Console::Untouched, at)?);
+    Ok(steps)
 }
 
 /// With the rights and in the place of the runtime: what lies outside the container, then the way in. The process must be

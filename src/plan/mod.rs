@@ -124,6 +124,11 @@ impl Plan {
             .chain(&self.start)
     }
 
+    /// Whether the process gets a terminal, whose other end goes to the parent.
+    pub fn has_terminal(&self) -> bool {
+        self.steps().any(|step| matches!(step, Step::Terminal(_)))
+    }
+
     /// The program as the config names it.
     pub fn program_name(&self) -> String {
         self.arguments
