@@ -34,6 +34,8 @@ pub struct Facts {
     pub gid: u32,
     /// Whether we are in a user namespace other than the initial one.
     pub user_namespace: bool,
+    /// Whether our user namespace has given up setgroups(2), as one that was made without privileges has.
+    pub denies_setgroups: bool,
 }
 
 impl Facts {
@@ -65,6 +67,7 @@ impl Facts {
                 .doing(|| "read \"/proc/self/ns/user\"")?
                 .ino()
                 != INITIAL_USER_NAMESPACE,
+            denies_setgroups: read("/proc/self/setgroups")?.trim() == "deny",
         })
     }
 

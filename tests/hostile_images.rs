@@ -134,7 +134,9 @@ fn launch_that_is_killed_while_it_unpacks_leaves_nothing() {
             .any(|path| path.exists())
     };
     for signal in [Signal::INT, Signal::KILL] {
-        let running = bundle.call(&["launch", "--no-store", layout.text()]).spawn();
+        let running = bundle
+            .call(&["launch", "--no-store", layout.text()])
+            .spawn();
         eventually("unpacking is under way", is_there);
         running.signal(signal);
         running.wait();
@@ -200,7 +202,9 @@ fn root_filesystem_of_a_launched_image_is_for_its_owner_alone() {
     let archive = Archive::new().busybox(&bundle).file(&mark, b"");
     let command = json!({"Cmd": ["/bin/sh", "-c", "echo here; sleep 20"], "User": "1234"});
     let layout = archive.layout(&bundle, &command);
-    let running = bundle.call(&["launch", "--no-store", layout.text()]).spawn();
+    let running = bundle
+        .call(&["launch", "--no-store", layout.text()])
+        .spawn();
     running.says("here");
     let all = fs::read_dir("/var/tmp")
         .unwrap()
@@ -355,7 +359,9 @@ fn working_directory_of_an_image_leads_nowhere_outside() {
         let archive = archive.symlink("fd", "/proc/self/fd/7");
         let execution = json!({"User": "1234", "WorkingDir": directory, "Cmd": ["/bin/sh", "-c", "ls /; cat file"]});
         let layout = archive.layout(&bundle, &execution);
-        let out = bundle.call(&["launch", "--no-store", layout.text()]).output();
+        let out = bundle
+            .call(&["launch", "--no-store", layout.text()])
+            .output();
         assert_ne!(out.code, 0, "{directory}: {out:#?}");
         assert_eq!(names(&outside), ["file"], "{directory}");
         assert!(!bundle.temp().join("new").exists() && !Path::new("/new").exists());
@@ -381,7 +387,9 @@ fn labels_and_volumes_of_an_image_are_never_control_input() {
         let script = "grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status; ls /dev/kmsg";
         let execution = json!({"User": "1234", "Cmd": ["/bin/sh", "-c", script], "Labels": labels, "Volumes": {volume: {}}});
         let layout = archive.layout(&bundle, &execution);
-        let out = bundle.call(&["launch", "--no-store", layout.text()]).output();
+        let out = bundle
+            .call(&["launch", "--no-store", layout.text()])
+            .output();
         let expected = "CapEff:\t0000000000000000\nNoNewPrivs:\t1\nSeccomp:\t2\n";
         assert_eq!(out.stdout, expected, "{volume}: {out:#?}");
         assert!(names(&outside).is_empty(), "{volume}");

@@ -6,6 +6,11 @@
 
 mod bad_input;
 mod cell;
+mod clients;
+mod clients_containerd;
+mod clients_docker;
+mod clients_install;
+mod clients_podman;
 mod confinement_cgroups;
 mod confinement_devices;
 mod confinement_hooks;

@@ -16,6 +16,7 @@ const GROUPS: &[(&str, &[&str])] = &[
     ),
     ("Images", &["unpack", "verify", "image"]),
     ("Configuration", &["spec", "plan", "features"]),
+    ("This host", &["doctor", "install"]),
 ];
 
 /// The template of the help, with each verb's own summary.

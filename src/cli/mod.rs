@@ -83,6 +83,10 @@ pub enum Verb {
     Verify(Box<cmd::verify::Verify>),
     /// Write a hardened config.json
     Spec(cmd::spec::Spec),
+    /// Make a client such as containerd know stockade
+    Install(cmd::install::Install),
+    /// Say what of this host stands in the way
+    Doctor(cmd::doctor::Doctor),
     /// Print what this runtime supports
     Features(cmd::features::Features),
     /// Not supported
@@ -134,6 +138,8 @@ impl Verb {
             Self::Image(args) => cmd::image::run(args),
             Self::Verify(args) => cmd::verify::run(global, args),
             Self::Spec(args) => cmd::spec::run(global, args),
+            Self::Install(args) => cmd::install::run(global, args),
+            Self::Doctor(args) => cmd::doctor::run(global, args),
             Self::Features(args) => cmd::features::run(global, args),
             Self::Create(args) => cmd::create::run(global, args),
             Self::Start(args) => cmd::start::run(global, args),

@@ -26,7 +26,8 @@ pub struct Exec {
     )]
     pub command: Vec<String>,
     /// File that describes the process, in place of a command and flags
-    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["cwd", "env", "tty", "user",
+    // Not at odds with `tty`: Podman's conmon gives both, and the file says whether there is a terminal.
+    #[arg(long, short, value_name = "FILE", conflicts_with_all = ["cwd", "env", "user",
         "additional_gids", "process_label", "apparmor", "no_new_privs", "cap"])]
     pub process: Option<PathBuf>,
     /// Working directory in the container

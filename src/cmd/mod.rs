@@ -4,6 +4,7 @@
 pub mod checkpoint;
 pub mod create;
 pub mod delete;
+pub mod doctor;
 pub mod events;
 pub mod exec;
 pub mod exit;
@@ -11,6 +12,7 @@ pub mod features;
 mod global;
 pub mod image;
 pub mod inside;
+pub mod install;
 pub mod kill;
 pub mod launch;
 pub mod list;

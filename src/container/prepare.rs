@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::Confinement;
-use crate::cgroup::{self, Layout, Location};
+use crate::cgroup::{self, Layout, Location, Mode};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::image::read_inside;
@@ -36,12 +36,25 @@ pub struct Prepared {
 /// What the profile refuses, or what this host cannot honour, by the name of the field.
 pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
+    let layout = Layout::discover()?;
+    let reduced;
+    let profile = if does_without_cgroup(&bundle.config, &host)
+        && !is_delegated(&layout)
+        && profile.limits != Limits::default()
+    {
+        log::warn!(
+            "without root or a delegated cgroup, the profile's limits are per process (rlimits)"
+        );
+        reduced = profile.without_cgroup_limits();
+        &reduced
+    } else {
+        profile
+    };
     let tightened = profile::tighten(
         &bundle.config,
         profile,
         &profile::Facts::read()?.with_joins(&bundle.config),
     )?;
-    let layout = Layout::discover()?;
     let config = &tightened.config;
     let filters = config
         .linux
@@ -75,15 +88,13 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
     })
 }
 
-/// Without privileges and without limits there may be no cgroup to make, and none is needed.
-fn location(
-    layout: &Layout,
-    config: &Config,
-    id: &str,
-    host: &host::Facts,
-) -> Result<Option<Location>> {
+/// Without privileges and without limits there may be no cgroup to make, and none is needed. Podman without root calls
+/// as root of a user namespace.
+fn does_without_cgroup(config: &Config, host: &host::Facts) -> bool {
+    if host.uid == 0 && !host.user_namespace {
+        return false;
+    }
     let linux = config.linux.as_ref();
-    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
     let resources = linux.and_then(|linux| linux.resources.as_ref());
     let has_limits = resources.is_some_and(|resources| {
         let without_devices = crate::spec::Resources {
@@ -92,9 +103,27 @@ fn location(
         };
         without_devices != crate::spec::Resources::default()
     });
-    if path.is_none() && !has_limits && host.uid != 0 {
+    linux.is_none_or(|linux| linux.cgroups_path.is_none()) && !has_limits
+}
+
+/// Whether our own cgroup of the v2 hierarchy takes groups of ours.
+fn is_delegated(layout: &Layout) -> bool {
+    let hierarchy = layout.unified().filter(|_| layout.mode() == Mode::V2);
+    let own = hierarchy.and_then(|h| Some(h.mountpoint.join(h.own_below_mount()?)));
+    own.is_some_and(|path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok())
+}
+
+fn location(
+    layout: &Layout,
+    config: &Config,
+    id: &str,
+    host: &host::Facts,
+) -> Result<Option<Location>> {
+    if does_without_cgroup(config, host) {
         return Ok(None);
     }
+    let linux = config.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
     cgroup::location(layout, path, id).map(Some)
 }
 

@@ -38,11 +38,11 @@ pub(super) fn steps(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> 
             .into_iter()
             .filter(|(path, ..)| !is_configured(path))
         {
-            steps.push(character(path, major, minor, spaces));
+            steps.push(character(path, major, minor, source(inputs, spaces)));
         }
     }
     for (index, device) in linux.devices.iter().enumerate() {
-        steps.push(configured(inputs, index, device, spaces)?);
+        steps.push(configured(inputs, index, device, source(inputs, spaces))?);
     }
     if !brings_devices {
         steps.extend(LINKS.map(|(path, target)| Step::Link {
@@ -53,9 +53,27 @@ pub(super) fn steps(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> 
     Ok(steps)
 }
 
-fn character(path: &str, major: u32, minor: u32, spaces: &Namespaces) -> Step {
+/// How a device comes into the container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// Made.
+    Made,
+    /// The host's node, bound: mknod(2) takes the initial user namespace, be the other one the container's or, as below
+    /// Podman without root, our own.
+    Bound,
+}
+
+fn source(inputs: &Inputs<'_>, spaces: &Namespaces) -> Source {
+    if spaces.has_user || inputs.host.user_namespace {
+        Source::Bound
+    } else {
+        Source::Made
+    }
+}
+
+fn character(path: &str, major: u32, minor: u32, source: Source) -> Step {
     let (path, number) = (c_string(path), rustix::fs::makedev(major, minor));
-    if spaces.has_user {
+    if source == Source::Bound {
         return Step::BindNode { path, number };
     }
     Step::Node(Node {
@@ -68,12 +86,7 @@ fn character(path: &str, major: u32, minor: u32, spaces: &Namespaces) -> Step {
     })
 }
 
-fn configured(
-    inputs: &Inputs<'_>,
-    index: usize,
-    device: &Device,
-    spaces: &Namespaces,
-) -> Result<Step> {
+fn configured(inputs: &Inputs<'_>, index: usize, device: &Device, source: Source) -> Result<Step> {
     let name = |part: &str| field(inputs, &format!("linux.devices[{index}].{part}"));
     let number = |value: i64, part: &str| {
         u32::try_from(value)
@@ -100,13 +113,13 @@ fn configured(
     } else {
         rustix::fs::makedev(major, minor)
     };
-    if spaces.has_user && kind == Kind::Character {
+    if source == Source::Bound && kind == Kind::Character {
         return Ok(Step::BindNode {
             path,
             number: device_number,
         });
     }
-    if spaces.has_user && kind == Kind::Block {
+    if source == Source::Bound && kind == Kind::Block {
         return Err(Error::new(
             name("type"),
             "a user namespace cannot have block devices",

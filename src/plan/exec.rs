@@ -46,7 +46,8 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         .process
         .as_ref()
         .ok_or_else(|| missing(inputs, "process"))?;
-    let spaces = Namespaces::of_container(joining.denies_setgroups);
+    let denies_setgroups = joining.denies_setgroups || inputs.host.denies_setgroups;
+    let spaces = Namespaces::of_container(denies_setgroups);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);

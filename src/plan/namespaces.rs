@@ -14,6 +14,8 @@ pub(super) struct Namespaces {
     pub(super) joins: Vec<Step>,
     pub(super) joins_first: bool,
     pub(super) maps: Option<IdMapText>,
+    /// Whether the runtime's user namespace has given up setgroups(2), which those made in it inherit.
+    inherits_denial: bool,
     /// Whether the container is in a user namespace other than the runtime's.
     pub(super) has_user: bool,
     pub(super) take_ids: Option<(u32, u32)>,
@@ -27,7 +29,7 @@ impl Namespaces {
 
     /// Whether setgroups(2) is given up.
     pub(super) fn denies_setgroups(&self) -> bool {
-        self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
+        self.inherits_denial || self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
     }
 
     /// Those of a running container, which are all there already.
@@ -37,7 +39,8 @@ impl Namespaces {
             new_cgroup: false,
             joins: Vec::new(),
             joins_first: false,
-            maps: denies_setgroups.then(|| map_text(&[], &[], true)),
+            maps: None,
+            inherits_denial: denies_setgroups,
             has_user: false,
             take_ids: None,
         }
@@ -50,6 +53,7 @@ impl Namespaces {
             joins: Vec::new(),
             joins_first: false,
             maps: None,
+            inherits_denial: inputs.host.denies_setgroups,
             has_user: false,
             take_ids: None,
         };

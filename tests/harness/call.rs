@@ -158,6 +158,15 @@ impl Running {
         read(&self.stdout)
     }
 
+    /// What it wrote to standard error until now.
+    pub(crate) fn stderr(&self) -> String {
+        read(&self.stderr)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until standard output has this text.
     #[track_caller]
     pub(crate) fn says(&self, text: &str) {

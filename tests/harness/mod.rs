@@ -4,11 +4,11 @@
 mod bundle;
 mod call;
 mod inside;
-mod leftovers;
+pub(crate) mod leftovers;
 mod output;
 mod program;
 mod pty;
-mod rootfs;
+pub(crate) mod rootfs;
 mod tree;
 
 use std::io::Write;

@@ -1,0 +1,141 @@
+//! What confines: user namespaces and their sysctls, security modules, seccomp.
+//! Sources: user_namespaces(7), newuidmap(1), subuid(5), seccomp(2).
+
+use std::fs;
+use std::time::Duration;
+
+use super::{Finding, Host};
+use crate::seccomp;
+use crate::sys::attempt::{Ending, UNSHARE_USER, alone};
+
+/// Actions that the profiles use.
+const ACTIONS: [&str; 4] = [
+    "SCMP_ACT_ALLOW",
+    "SCMP_ACT_ERRNO",
+    "SCMP_ACT_KILL_PROCESS",
+    "SCMP_ACT_LOG",
+];
+
+/// May a user namespace be made? It is tried, in a process of its own.
+pub(super) fn user_namespaces(host: &Host) -> Finding {
+    const ID: &str = "user-namespaces";
+    let verdict = |found: String, mend: &str| {
+        if host.facts.uid == 0 {
+            Finding::warn(ID, found, mend)
+        } else {
+            Finding::fail(ID, found, mend)
+        }
+    };
+    let unshare = || match UNSHARE_USER.make() {
+        Ok(_) => vec![0],
+        Err(errno) => vec![u8::try_from(errno).unwrap_or(u8::MAX)],
+    };
+    let ending = alone(Duration::from_secs(5), &unshare);
+    let errno = match ending {
+        Ok(Ending::Answered(answer)) => answer.first().copied().unwrap_or(u8::MAX),
+        _ => u8::MAX,
+    };
+    if errno != 0 {
+        let words = crate::error::errno_words(errno.into());
+        return verdict(format!("none can be made: {words}"), hindrance());
+    }
+    // Made it can be then, but nothing can be done in it.
+    if host.facts.uid != 0 && is(APPARMOR, "1") {
+        return verdict(
+            "AppArmor takes their capabilities away".into(),
+            "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0, or an AppArmor profile with `userns,`",
+        );
+    }
+    Finding::ok(ID, "can be made")
+}
+
+const APPARMOR: &str = "/proc/sys/kernel/apparmor_restrict_unprivileged_userns";
+
+/// What most likely forbids them.
+fn hindrance() -> &'static str {
+    if is("/proc/sys/user/max_user_namespaces", "0") {
+        "sysctl -w user.max_user_namespaces=15000"
+    } else if is("/proc/sys/kernel/unprivileged_userns_clone", "0") {
+        "sysctl -w kernel.unprivileged_userns_clone=1"
+    } else {
+        "let the container or service around stockade allow unshare(CLONE_NEWUSER)"
+    }
+}
+
+fn is(path: &str, value: &str) -> bool {
+    fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
+}
+
+/// More than one id in a user namespace that a user makes.
+pub(super) fn more_ids(host: &Host) -> Finding {
+    const ID: &str = "more-ids";
+    if host.facts.uid == 0 {
+        return Finding::ok(ID, "root maps any ids");
+    }
+    let missing: Vec<&str> = ["newuidmap", "newgidmap"]
+        .into_iter()
+        .filter(|program| super::place::program(program).is_none())
+        .collect();
+    if !missing.is_empty() {
+        let found = format!("{} not found", missing.join(" and "));
+        return Finding::warn(ID, found, "apt-get install uidmap");
+    }
+    let uid = host.facts.uid.to_string();
+    let name = user_name(&uid).unwrap_or_else(|| uid.clone());
+    let has_range = |path: &str| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        let owners = text.lines().filter_map(|line| line.split(':').next());
+        owners
+            .into_iter()
+            .any(|owner| owner == uid || owner == name)
+    };
+    if has_range("/etc/subuid") && has_range("/etc/subgid") {
+        return Finding::ok(
+            ID,
+            "newuidmap, newgidmap and ranges of subordinate ids are there",
+        );
+    }
+    let mend = format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}");
+    Finding::warn(ID, "no ranges in /etc/subuid and /etc/subgid", mend)
+}
+
+fn user_name(uid: &str) -> Option<String> {
+    let passwd = fs::read_to_string("/etc/passwd").ok()?;
+    let mut users = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let own = users.find(|fields| fields.get(2) == Some(&uid))?;
+    own.first().map(|name| (*name).to_owned())
+}
+
+/// Which security modules are in force.
+pub(super) fn security_modules(host: &Host) -> Finding {
+    const ID: &str = "security-modules";
+    let mut found = match fs::read_to_string("/sys/kernel/security/lsm") {
+        Ok(list) => list.trim().replace(',', ", "),
+        Err(_) => "the list is not visible".to_owned(),
+    };
+    for (name, is_in_force) in [
+        ("AppArmor", host.facts.apparmor),
+        ("SELinux", host.facts.selinux),
+    ] {
+        if is_in_force {
+            found = format!("{found}; {name} labels can be asked for");
+        }
+    }
+    Finding::ok(ID, found)
+}
+
+/// Whether filters work, and with which actions.
+pub(super) fn seccomp(_: &Host) -> Finding {
+    let supported = seccomp::supported().actions;
+    let missing: Vec<&str> = ACTIONS
+        .into_iter()
+        .filter(|action| !supported.contains(action))
+        .collect();
+    if missing.is_empty() {
+        return Finding::ok("seccomp", format!("{} actions", supported.len()));
+    }
+    let found = format!("without {}", missing.join(", "));
+    Finding::fail("seccomp", found, "boot a kernel with CONFIG_SECCOMP_FILTER")
+}
