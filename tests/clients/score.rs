@@ -46,7 +46,7 @@ pub(crate) fn hold<C: Sync>(
     excuses: &[Excuse],
 ) {
     let failures = std::thread::scope(|scope| {
-        let run = |(_, of): &'_ (&str, C)| failures(checks, of);
+        let run = |(name, of): &'_ (&str, C)| failures(name, checks, of);
         let threads: Vec<_> = lanes
             .iter()
             .map(|lane| scope.spawn(move || run(lane)))
@@ -104,15 +104,27 @@ fn judged<C>(
     wrong
 }
 
-fn failures<C>(checks: &[Check<C>], of: &C) -> Failures {
+/// A client under load loses the output of a short program or the word that memory ran out, now and then and with every
+/// runtime: containerd 1.6 that of 9 in 250 `ctr tasks exec` with runc. So what fails is tried again, and told.
+const TRIES: usize = 3;
+
+fn failures<C>(lane: &str, checks: &[Check<C>], of: &C) -> Failures {
     let mut failures = Failures::new();
     for check in checks {
-        let verdict = catch_unwind(AssertUnwindSafe(|| (check.holds)(of)));
-        match verdict {
-            Ok(Ok(())) => {}
-            Ok(Err(why)) => drop(failures.insert(check.claim, why)),
-            Err(_) => drop(failures.insert(check.claim, "it panicked, see above".into())),
+        for left in (0..TRIES).rev() {
+            let Err(why) = tried(check, of) else { break };
+            if left > 0 && lane != REFUSES {
+                tell(&format!("again with {lane}: {}: {why}", check.claim));
+            } else {
+                failures.insert(check.claim, why);
+                break;
+            }
         }
     }
     failures
+}
+
+fn tried<C>(check: &Check<C>, of: &C) -> Verdict {
+    let verdict = catch_unwind(AssertUnwindSafe(|| (check.holds)(of)));
+    verdict.unwrap_or_else(|_| Err("it panicked, see above".into()))
 }

@@ -166,7 +166,7 @@ impl Bundle {
 
     /// The image store.
     pub(crate) fn image_store(&self) -> PathBuf {
-        self.temp.path().join("images")
+        self.temp.path().join("store")
     }
 
     /// A file or directory outside the root filesystem, with the mode 0755.
