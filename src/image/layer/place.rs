@@ -107,7 +107,9 @@ impl Placing<'_> {
         let stored = archive.body_left();
         let size = entry.sparse.as_ref().map_or(stored, |sparse| sparse.size);
         budget.check_file(size)?;
-        budget.take_bytes(size.saturating_sub(stored))?;
+        let holes = size.saturating_sub(stored);
+        budget.take_bytes(holes)?;
+        self.applied.holes += holes;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (directory, last) = (spot.fd(), spot.last());
