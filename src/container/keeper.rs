@@ -109,3 +109,27 @@ fn keep(descriptors: &[RawFd], end: &OwnedFd, clean_up: impl FnOnce()) -> ! {
     }
     program::exit_now(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_was_renamed_stays_and_so_does_what_has_its_path_now() {
+        let place = tempfile::tempdir().unwrap();
+        let [path, renamed] = ["partial", "bundle"].map(|name| place.path().join(name));
+        fs::create_dir_all(path.join("rootfs/a")).unwrap();
+        let directory = OwnedFd::from(fs::File::open(&path).unwrap());
+        fs::rename(&path, &renamed).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        fs::create_dir_all(path.join("rootfs/b")).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        assert!(renamed.join("rootfs/a").exists() && path.join("rootfs/b").exists());
+        fs::remove_dir_all(&path).unwrap();
+        fs::rename(&renamed, &path).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        assert!(!path.exists());
+    }
+}
