@@ -47,6 +47,13 @@ pub(super) fn pretty<T: Serialize>(value: &T, indent: &str) -> Result<String> {
         .map(escape_json)
 }
 
+/// Formats JSON on one line, as [`pretty`] escapes it.
+pub(super) fn compact<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .doing(|| "format JSON")
+        .map(escape_json)
+}
+
 /// JSON has all but the first 32 control characters raw, and can only have them inside of text.
 fn escape_json(text: String) -> String {
     let is_steering = |c: char| c > '\u{1f}' && error::is_steering(c);
