@@ -2,6 +2,7 @@
 //! The bundle appears whole or not at all.
 
 use std::fs;
+use std::io::Write;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, fstat};
 
 use super::image::StoreFlag;
 use super::output::pretty;
@@ -202,7 +203,9 @@ fn configure(
     let config = image::convert(base, &image.config, &ids, &overrides)?;
     let profile = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
-    fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
+    let file = bundle.join("config.json");
+    fs::File::create_new(file)
+        .and_then(|mut file| file.write_all(spec::to_text(&tightened.config).as_bytes()))
         .doing(|| "write config.json")
 }
 
@@ -224,6 +227,11 @@ impl Partial {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let directory = rustix::fs::open(&path, flags, Mode::empty())
             .doing(|| format!("open {}", quote_path(&path)))?;
+        let owner = fstat(&directory).doing(|| format!("open {}", quote_path(&path)))?;
+        if owner.st_uid != rustix::process::geteuid().as_raw() {
+            let doing = format!("make the bundle {}", quote_path(bundle));
+            return Err(Error::new(doing, "somebody else renames beside it"));
+        }
         let mut partial = Self {
             path,
             directory,
