@@ -160,7 +160,8 @@ impl Placing<'_> {
                 Err(Errno::ACCESS) => attributes::change_mode_at(directory, last, 0o700)?,
                 Err(Errno::NOENT) => {}
                 Err(Errno::NOTDIR | Errno::LOOP) => {
-                    hides |= self.is_whiteout(spot)?;
+                    // Where whiteouts stay it is of this layer, and hid what is below as the directory does now.
+                    hides = true;
                     self.tree.forget();
                     remove(directory, last)?;
                 }
@@ -168,14 +169,6 @@ impl Placing<'_> {
             }
         }
         Err(changing())
-    }
-
-    fn is_whiteout(&self, spot: &Spot<'_>) -> Step<bool> {
-        match rustix::fs::statat(spot.fd(), spot.last(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(overlay::is_whiteout(self.options.whiteouts, &stat)),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(errno).called("fstatat"),
-        }
     }
 
     fn describe_directory(&mut self, fd: &OwnedFd, path: &[u8], entry: &Entry) -> Step<()> {
