@@ -290,6 +290,8 @@ impl Placing<'_> {
             Ok(fd) => overlay::set_opaque(self.options.whiteouts, fd.as_fd()),
             // What is no directory hides all by itself.
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            // Of this layer was what is gone again, with a directory that this one has the inode number of.
+            Err(Errno::NOENT) => overlay::make_whiteout(directory.fd.as_fd(), hidden),
             Err(errno) => Err(errno).called("openat2"),
         }
     }
