@@ -206,6 +206,12 @@ impl Images {
                 .check()
                 .map_err(|cause| format!("images.authorities.{}: {cause}", quote(name)))?;
         }
+        if !self.authorities.is_empty() && self.rule.is_empty() {
+            return Err(
+                "images.authorities: no images.rule demands a signature by any of them, and without a rule every image is let in"
+                    .to_owned(),
+            );
+        }
         Ok(())
     }
 
@@ -333,6 +339,10 @@ mod tests {
             (
                 "[images.authorities.a]\nidentity = \"x\"",
                 "images.authorities.\"a\": needs either key, or trusted-root, identity and issuer",
+            ),
+            (
+                "[images.authorities.a]\nkey = \"x\"",
+                "images.authorities: no images.rule demands a signature by any of them, and without a rule every image is let in",
             ),
             (
                 "[images.authorities.a]\ntrusted-root = \"x\"\nissuer = \"y\"",

@@ -124,6 +124,14 @@ pub fn quote(untrusted: impl AsRef<[u8]>) -> String {
     format!("\"{}\"", escape(untrusted))
 }
 
+/// Whether a terminal might obey a character instead of showing it: control characters, and those that turn the direction
+/// of text or end its lines.
+pub fn is_steering(c: char) -> bool {
+    c.is_control()
+        || ('\u{2028}'..='\u{202e}').contains(&c)
+        || ('\u{2066}'..='\u{2069}').contains(&c)
+}
+
 /// Escapes control characters, those that turn the direction of text, quotes and backslashes in untrusted text.
 pub fn escape(untrusted: impl AsRef<[u8]>) -> String {
     let text = String::from_utf8_lossy(untrusted.as_ref());
@@ -131,12 +139,7 @@ pub fn escape(untrusted: impl AsRef<[u8]>) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => escaped.extend(['\\', c]),
-            c if c.is_control()
-                || ('\u{2028}'..='\u{202e}').contains(&c)
-                || ('\u{2066}'..='\u{2069}').contains(&c) =>
-            {
-                escaped.extend(c.escape_default());
-            }
+            c if is_steering(c) => escaped.extend(c.escape_default()),
             c => escaped.push(c),
         }
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use nix::mount::umount;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tar::EntryType;
 
 use crate::harness::{Bundle, Call, Output, Running, eventually, installed, skip};
@@ -256,6 +256,40 @@ fn a_layer_that_is_not_what_the_image_says_never_gets_in() {
     let list = bundle.call(&["image", "list", "--quiet"]).output();
     assert_eq!(list.ok(), "");
     assert_idle(&bundle);
+    bundle.assert_clean();
+}
+
+#[test]
+fn names_too_long_to_be_kept_spoil_no_record() {
+    let bundle = ready();
+    let image = Image::new(&bundle, "image", &[base().end()]);
+    let index = image.path.join("index.json");
+    let mut text: Value = serde_json::from_slice(&fs::read(&index).unwrap()).unwrap();
+    let name = &mut text["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"];
+    *name = json!("\u{1}".repeat(300_000));
+    fs::write(&index, text.to_string()).unwrap();
+    sh(&bundle, &image, "true").ok();
+    sh(&bundle, &image, "true").ok();
+    let list = bundle.call(&["image", "list", "--format", "json"]).output();
+    let list = list.json();
+    assert_eq!(list[0]["names"], json!([]));
+    let digest = list[0]["digest"].as_str().unwrap();
+    bundle.call(&["image", "rm", digest]).output().ok();
+    assert_eq!(stored(&bundle), [""; 0]);
+    bundle.assert_clean();
+}
+
+/// Their whiteouts differ, and to the kernel the owner is the same.
+#[test]
+fn root_of_a_user_namespace_does_not_use_the_store_of_its_user() {
+    let bundle = ready();
+    let image = Image::new(&bundle, "image", &[base().end()]);
+    let store = bundle.image_store();
+    fs::create_dir_all(store.join("of-user")).unwrap();
+    fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
+    let out = sh(&bundle, &image, "true");
+    let expected = "it is of a user without root, in a user namespace";
+    out.fails(125, &["open image store", expected]);
     bundle.assert_clean();
 }
 

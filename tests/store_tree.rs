@@ -73,6 +73,26 @@ fn whiteouts_hide_in_the_overlay_what_they_remove_from_a_tree() {
 }
 
 #[test]
+fn a_directory_in_the_place_of_what_is_none_shows_nothing_of_the_layers_below() {
+    let below = Layer::new().dir("a").file("a/below", "x").dir("b");
+    let below = below.file("b/below", "x").dir("c").file("c/below", "x");
+    let layer = Layer::new().file("a", "").dir("a").file("a/own", "x");
+    let layer = layer.symlink("b", "a").dir("b").dir("c");
+    let layer = layer.file("c", "").dir("c").file("c/own", "x");
+    shows_what_unpacking_makes(&[base().end(), below.end(), layer.end()]);
+}
+
+#[test]
+fn a_whiteout_is_of_what_is_there_not_of_what_was() {
+    let below = Layer::new().dir("a").dir("a/b").file("a/b/c", "x");
+    let layer = Layer::new().dir("a").dir("a/b").dir("a/b/c");
+    let layer = layer.file("a", "").dir("a").dir("a/b").file("a/b/d", "");
+    let above = Layer::new().dir("a").dir("a/b").file("a/b/e", "");
+    let layer = layer.file("a/b/.wh.c", "");
+    shows_what_unpacking_makes(&[base().end(), below.end(), layer.end(), above.end()]);
+}
+
+#[test]
 fn a_layer_that_leaves_out_parents_shows_those_below_as_they_are() {
     shows_what_unpacking_makes(&[
         base()

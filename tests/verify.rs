@@ -269,6 +269,25 @@ fn more_signatures_than_are_tried_are_refused() {
 }
 
 #[test]
+fn more_bytes_of_signatures_than_are_held_are_refused() {
+    let mut layout = Layout::new();
+    let manifest = layout.manifest.clone();
+    let (signature, _) = layout.signature(1, &manifest, None);
+    let path = layout.blob_path(signature["digest"].as_str().unwrap());
+    let mut document: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    document["layers"][0]["size"] = json!(4 << 20);
+    document["layers"] = json!(vec![document["layers"][0].clone(); 9]);
+    let mut large = layout.document(MANIFEST, &document);
+    large["annotations"] = json!({NAME: format!("{}.sig", manifest.replace(':', "-"))});
+    layout.add_root(large);
+    let error = layout.refused(&layout.verify(&["--key", &layout.key(1)]));
+    assert_eq!(
+        error,
+        "error: \"IMAGE\": more than 33554432 bytes of signatures"
+    );
+}
+
+#[test]
 fn what_has_no_digest_cannot_be_signed_or_verified() {
     let layout = Layout::signed();
     let tar = layout.scratch.path().join("root.tar");

@@ -2,9 +2,10 @@
 
 use clap::{Args, ValueEnum};
 
+use super::output::compact;
 use super::{ExitCode, Global, print};
 use crate::container::{Listed, StateDocument, list};
-use crate::error::{Doing, Result};
+use crate::error::Result;
 
 /// Arguments of `list`.
 #[derive(Debug, Clone, Args)]
@@ -42,7 +43,7 @@ pub fn run(global: &Global, args: &List) -> Result<ExitCode> {
         print_ids(&found)?;
     } else if args.format == ListFormat::Json {
         let whole: Vec<_> = found.iter().filter_map(document).collect();
-        print(&serde_json::to_string(&whole).doing(|| "format the list")?)?;
+        print(&compact(&whole)?)?;
     } else {
         print(&table(&found))?;
     }

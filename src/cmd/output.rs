@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{self, Doing, Error, Result};
 
 /// Writes text and a line end to standard output. A reader that has gone away has had enough, which is no failure.
 ///
@@ -34,14 +34,42 @@ pub(super) fn print_line(text: &str) -> Result<Audience> {
     }
 }
 
-/// Formats JSON on several lines, each level indented by `indent`.
+/// Formats JSON on several lines, each level indented by `indent`. What a terminal would obey is escaped, as `\u009b`: to
+/// whoever reads JSON that is the same text.
 pub(super) fn pretty<T: Serialize>(value: &T, indent: &str) -> Result<String> {
     let mut text = Vec::new();
     let formatter = PrettyFormatter::with_indent(indent.as_bytes());
     value
         .serialize(&mut Serializer::with_formatter(&mut text, formatter))
         .doing(|| "format JSON")?;
-    String::from_utf8(text).doing(|| "format JSON")
+    String::from_utf8(text)
+        .doing(|| "format JSON")
+        .map(escape_json)
+}
+
+/// Formats JSON on one line, as [`pretty`] escapes it.
+pub(super) fn compact<T: Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value)
+        .doing(|| "format JSON")
+        .map(escape_json)
+}
+
+/// JSON has all but the first 32 control characters raw, and can only have them inside of text.
+fn escape_json(text: String) -> String {
+    let is_steering = |c: char| c > '\u{1f}' && error::is_steering(c);
+    if !text.contains(is_steering) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_steering(c) {
+            // All of them are of 16 bits.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// Rows of text in columns, the first row being their titles.
@@ -58,4 +86,21 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
         cells.collect::<Vec<_>>().join("   ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_nothing_that_a_terminal_obeys_and_says_the_same() {
+        let said = "a\u{1b}[31m\u{9b}31m\u{7f}\u{202e}\u{2066}\u{e9}";
+        let text = pretty(&[said], " ").unwrap();
+        assert_eq!(
+            text,
+            "[\n \"a\\u001b[31m\\u009b31m\\u007f\\u202e\\u2066\u{e9}\"\n]"
+        );
+        let read: Vec<String> = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, [said]);
+    }
 }

@@ -2,13 +2,15 @@
 //! The bundle appears whole or not at all.
 
 use std::fs;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags, fstat};
 
 use super::image::StoreFlag;
 use super::output::pretty;
@@ -96,12 +98,12 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
     let limits = arguments.unpacking.limits(configuration.limits.clone());
     let unpacked = terminal::watch(arguments.unpacking.shown(), |progress| {
         if arguments.overlay {
-            mount(&partial.path, &image, &arguments.store, &limits, progress)
+            mount(&partial, &image, &arguments.store, &limits, progress)
         } else {
-            unpack(&partial.path, &image, &limits, progress)
+            unpack(&partial.inside(), &image, &limits, progress)
         }
     })?;
-    configure(&partial.path, &image, global, &configuration)?;
+    configure(&partial.inside(), &image, global, &configuration)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     drop(partial);
     for warning in &unpacked.warnings {
@@ -153,7 +155,7 @@ fn unpack(bundle: &Path, image: &Image, limits: &Limits, progress: &Progress) ->
 
 /// The layers as they are in the store, on `rootfs`.
 fn mount(
-    bundle: &Path,
+    partial: &Partial,
     image: &Image,
     store: &StoreFlag,
     limits: &Limits,
@@ -164,7 +166,9 @@ fn mount(
         let cause = "it says no digests of its layers' content";
         return Err(Error::new(image, cause).hint("unpack it without --overlay"));
     }
-    let record = container::mount_bundle(&store.find()?, image, bundle, limits, progress)?;
+    let store = store.find()?;
+    let record =
+        container::mount_bundle(&store, image, partial.directory.as_fd(), limits, progress)?;
     Ok(Unpacked {
         layers: record.layers.len(),
         entries: record.entries,
@@ -199,13 +203,16 @@ fn configure(
     let config = image::convert(base, &image.config, &ids, &overrides)?;
     let profile = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
     let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
-    fs::write(bundle.join("config.json"), spec::to_text(&tightened.config))
+    let file = bundle.join("config.json");
+    fs::File::create_new(file)
+        .and_then(|mut file| file.write_all(spec::to_text(&tightened.config).as_bytes()))
         .doing(|| "write config.json")
 }
 
 /// A directory beside the one to be made, which goes unless it is renamed, also if this process is killed.
 struct Partial {
     path: PathBuf,
+    directory: OwnedFd,
     keeper: Option<Keeper>,
 }
 
@@ -217,17 +224,34 @@ impl Partial {
             .mode(0o700)
             .create(&path)
             .doing(|| format!("make {}", quote_path(&path)))?;
-        let mut partial = Self { path, keeper: None };
-        partial.keeper = Some(container::keep_bundle(&partial.path)?);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(&path, flags, Mode::empty())
+            .doing(|| format!("open {}", quote_path(&path)))?;
+        let owner = fstat(&directory).doing(|| format!("open {}", quote_path(&path)))?;
+        if owner.st_uid != rustix::process::geteuid().as_raw() {
+            let doing = format!("make the bundle {}", quote_path(bundle));
+            return Err(Error::new(doing, "somebody else renames beside it"));
+        }
+        let mut partial = Self {
+            path,
+            directory,
+            keeper: None,
+        };
+        let keeper = container::keep_bundle(&partial.path, partial.directory.as_fd());
+        partial.keeper = Some(keeper?);
         Ok(partial)
+    }
+
+    /// The directory by its descriptor: whoever may write beside the bundle cannot put another one, or a link, under its
+    /// path.
+    fn inside(&self) -> PathBuf {
+        format!("/proc/self/fd/{}", self.directory.as_raw_fd()).into()
     }
 }
 
 impl Drop for Partial {
     fn drop(&mut self) {
-        if self.path.exists()
-            && let Err(error) = container::discard_bundle(&self.path)
-        {
+        if let Err(error) = container::discard_bundle(&self.path, self.directory.as_fd()) {
             log::warn!("{error}");
         }
         if let Some(keeper) = self.keeper.take() {

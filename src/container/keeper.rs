@@ -4,12 +4,14 @@
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use rustix::fs::{fstat, lstat, rmdir};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
 use super::scratch::Scratch;
-use super::{Store, Unless, delete, unmount_bundle};
-use crate::error::{Doing, Result};
+use super::{Store, Unless, delete, overlay};
+use crate::error::{Doing, Result, quote_path};
 use crate::image;
 use crate::sys::{attributes, program};
 
@@ -38,22 +40,36 @@ pub(super) fn start(
     })
 }
 
-/// Forks the keeper of a bundle that is being made, with what is mounted in it; the process must have one thread.
+/// Forks the keeper of a bundle that is being made, with what is mounted in it: `directory`, which was opened at `path`.
+/// The process must have one thread.
 ///
 /// # Errors
 /// No pipe or no process can be had.
-pub fn keep_bundle(bundle: &Path) -> Result<Keeper> {
+pub fn keep_bundle(path: &Path, directory: BorrowedFd<'_>) -> Result<Keeper> {
     // Nobody is left to be told.
-    fork(&[], || drop(discard_bundle(bundle)))
+    fork(&[directory.as_raw_fd()], || {
+        drop(discard_bundle(path, directory));
+    })
 }
 
-/// Removes a bundle that is being made, and what is mounted in it.
+/// Removes a bundle that is being made, and what is mounted in it. Where `path` no longer leads to it, it was given its
+/// name or somebody has moved it, and it stays.
 ///
 /// # Errors
 /// A call fails.
-pub fn discard_bundle(bundle: &Path) -> Result<()> {
-    unmount_bundle(bundle)?;
-    image::discard(bundle)
+pub fn discard_bundle(path: &Path, directory: BorrowedFd<'_>) -> Result<()> {
+    let doing = || format!("remove {}", quote_path(path));
+    let now = match lstat(path) {
+        Err(Errno::NOENT) => return Ok(()),
+        other => other.doing(doing)?,
+    };
+    let then = fstat(directory).doing(doing)?;
+    if (now.st_dev, now.st_ino) != (then.st_dev, then.st_ino) {
+        return Ok(());
+    }
+    overlay::unmount_below(directory)?;
+    image::discard(directory)?;
+    rmdir(path).doing(doing)
 }
 
 fn fork(descriptors: &[RawFd], clean_up: impl FnOnce()) -> Result<Keeper> {
@@ -92,4 +108,28 @@ fn keep(descriptors: &[RawFd], end: &OwnedFd, clean_up: impl FnOnce()) -> ! {
         clean_up();
     }
     program::exit_now(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_bundle_that_was_renamed_stays_and_so_does_what_has_its_path_now() {
+        let place = tempfile::tempdir().unwrap();
+        let [path, renamed] = ["partial", "bundle"].map(|name| place.path().join(name));
+        fs::create_dir_all(path.join("rootfs/a")).unwrap();
+        let directory = OwnedFd::from(fs::File::open(&path).unwrap());
+        fs::rename(&path, &renamed).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        fs::create_dir_all(path.join("rootfs/b")).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        assert!(renamed.join("rootfs/a").exists() && path.join("rootfs/b").exists());
+        fs::remove_dir_all(&path).unwrap();
+        fs::rename(&renamed, &path).unwrap();
+        discard_bundle(&path, directory.as_fd()).unwrap();
+        assert!(!path.exists());
+    }
 }

@@ -42,7 +42,6 @@ pub use kill::{Whom, kill};
 pub use launch::{Bind, Launch, Network, Tty, launch};
 pub use list::{Listed, list, owner};
 pub use overlay::mount_bundle;
-use overlay::unmount_bundle;
 pub use pause::{pause, resume};
 pub use prepare::{Prepared, prepare};
 pub use processes::processes;

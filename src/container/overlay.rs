@@ -17,7 +17,7 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
 use super::scratch::Scratch;
-use crate::error::{Doing, Error, Result, quote_path};
+use crate::error::{Doing, Error, Result};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore, Record, mount_source};
 use crate::image::{Image, Progress};
@@ -92,7 +92,7 @@ pub(super) fn mount(held: &Held, scratch: &Scratch) -> Result<PathBuf> {
     Ok(scratch.rootfs())
 }
 
-/// Mounts the layers of an image on `rootfs` in the directory of a bundle, on this host; what is written goes to `upper`
+/// Mounts the layers of an image on `rootfs` in the open directory of a bundle, on this host; what is written goes to `upper`
 /// there. Root alone may.
 ///
 /// # Errors
@@ -100,7 +100,7 @@ pub(super) fn mount(held: &Held, scratch: &Scratch) -> Result<PathBuf> {
 pub fn mount_bundle(
     store: &Path,
     image: &Image,
-    bundle: &Path,
+    bundle: BorrowedFd<'_>,
     limits: &Limits,
     progress: &Progress,
 ) -> Result<Record> {
@@ -109,29 +109,22 @@ pub fn mount_bundle(
         Some(held) => held,
         None => images.fill(image, limits, progress)?,
     };
-    let doing = || format!("open {}", quote_path(bundle));
-    let directory = openat(CWD, bundle, DIRECTORY, Mode::empty()).doing(doing)?;
     let source = mount_source(&held.record.digest);
-    mount_all(
-        &held.layers,
-        directory.as_fd(),
-        held.root(),
-        Life::Long,
-        &source,
-    )?;
+    mount_all(&held.layers, bundle, held.root(), Life::Long, &source)?;
     Ok(held.record)
 }
 
-/// Takes the mount of [`mount_bundle`] away; that there is none is fine.
+/// Takes the mount on `rootfs` in this directory away; that there is none is fine. By descriptor: under the path of the
+/// directory another one may stand by now, with a mount of somebody else.
 ///
 /// # Errors
 /// umount2(2) fails.
-pub(super) fn unmount_bundle(bundle: &Path) -> Result<()> {
-    let rootfs = bundle.join("rootfs");
-    match unmount(&rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+pub(super) fn unmount_below(directory: BorrowedFd<'_>) -> Result<()> {
+    let rootfs = format!("/proc/self/fd/{}/rootfs", directory.as_raw_fd());
+    match unmount(rootfs, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
         // Nothing is mounted there, there is nothing, or nobody but root may ask.
         Ok(()) | Err(Errno::INVAL | Errno::NOENT | Errno::PERM) => Ok(()),
-        Err(errno) => Err(errno).doing(|| format!("unmount {}", quote_path(&rootfs))),
+        Err(errno) => Err(errno).doing(|| "unmount the root filesystem"),
     }
 }
 

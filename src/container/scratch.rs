@@ -67,7 +67,7 @@ impl Scratch {
 
     /// Removes it and what is mounted in it; nothing is fine.
     pub(super) fn remove(&self) -> Result<()> {
-        overlay::unmount_bundle(&self.path)?;
+        overlay::unmount_below(self.directory())?;
         layer::clear(self.directory.as_fd())?;
         match unlinkat(CWD, &self.path, AtFlags::REMOVEDIR) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),

@@ -15,6 +15,10 @@ use super::layer::{self, Ahead, Applied, Budget, Limits, Options, Whiteouts};
 use super::{Digest, Image, Layer, Progress};
 use crate::error::{Doing, Error, Result, quote_path};
 
+/// Layers that are unpacked at a time, however many processors there are: a hostile one can take the memory of a zstd
+/// window, of what is remembered and of what is read ahead.
+const MOST_AT_ONCE: usize = 8;
+
 /// What was unpacked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unpacked {
@@ -71,7 +75,7 @@ fn unpack_all(
     Ok(all)
 }
 
-/// Applies layers of `image`, each to an empty directory of its own by its descriptor, as many at a time as there are processors. Those
+/// Applies layers of `image`, each to an empty directory of its own by its descriptor, as many at a time as there are processors, and eight at most. Those
 /// whose whiteouts stay are then to be mounted above each other. The limits are for all of them together.
 ///
 /// # Errors
@@ -106,6 +110,7 @@ pub fn unpack_apart(
         }
     };
     let processors = thread::available_parallelism().map_or(1, usize::from);
+    let processors = processors.min(MOST_AT_ONCE);
     thread::scope(|scope| {
         let others = 1..processors.min(layers.len());
         let others: Vec<_> = others.map(|_| scope.spawn(work)).collect();
@@ -154,14 +159,13 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-/// Removes a directory that was unpacked to, with all below it. Its layers may have made it deeper than there are
-/// descriptors, and without permissions for its owner, where `remove_dir_all` of the standard library gives up.
+/// Removes all in a directory that was unpacked to. Its layers may have made it deeper than there are descriptors, and
+/// without permissions for its owner, where `remove_dir_all` of the standard library gives up.
 ///
 /// # Errors
-/// It is no directory, or a call fails.
-pub fn discard(directory: &Path) -> Result<()> {
-    layer::clear(open(directory)?.as_fd())?;
-    std::fs::remove_dir(directory).doing(|| format!("remove {}", quote_path(directory)))
+/// A call fails.
+pub fn discard(directory: BorrowedFd<'_>) -> Result<()> {
+    layer::clear(directory)
 }
 
 /// What errors and warnings call a layer.

@@ -151,6 +151,8 @@ pub struct Applied {
     pub diff_id: [u8; 32],
     /// Bytes of that stream.
     pub bytes: u64,
+    /// Bytes of the holes of sparse files, which the stream does not hold and the budget counts.
+    pub holes: u64,
     /// Entries, whiteouts included.
     pub entries: u64,
     /// Devices and FIFOs left out.

@@ -107,7 +107,9 @@ impl Placing<'_> {
         let stored = archive.body_left();
         let size = entry.sparse.as_ref().map_or(stored, |sparse| sparse.size);
         budget.check_file(size)?;
-        budget.take_bytes(size.saturating_sub(stored))?;
+        let holes = size.saturating_sub(stored);
+        budget.take_bytes(holes)?;
+        self.applied.holes += holes;
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let (directory, last) = (spot.fd(), spot.last());
@@ -158,7 +160,8 @@ impl Placing<'_> {
                 Err(Errno::ACCESS) => attributes::change_mode_at(directory, last, 0o700)?,
                 Err(Errno::NOENT) => {}
                 Err(Errno::NOTDIR | Errno::LOOP) => {
-                    hides |= self.is_whiteout(spot)?;
+                    // Where whiteouts stay it is of this layer, and hid what is below as the directory does now.
+                    hides = true;
                     self.tree.forget();
                     remove(directory, last)?;
                 }
@@ -166,14 +169,6 @@ impl Placing<'_> {
             }
         }
         Err(changing())
-    }
-
-    fn is_whiteout(&self, spot: &Spot<'_>) -> Step<bool> {
-        match rustix::fs::statat(spot.fd(), spot.last(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(overlay::is_whiteout(self.options.whiteouts, &stat)),
-            Err(Errno::NOENT) => Ok(false),
-            Err(errno) => Err(errno).called("fstatat"),
-        }
     }
 
     fn describe_directory(&mut self, fd: &OwnedFd, path: &[u8], entry: &Entry) -> Step<()> {
@@ -295,6 +290,8 @@ impl Placing<'_> {
             Ok(fd) => overlay::set_opaque(self.options.whiteouts, fd.as_fd()),
             // What is no directory hides all by itself.
             Err(Errno::NOTDIR | Errno::LOOP) => Ok(()),
+            // Of this layer was what is gone again, with a directory that this one has the inode number of.
+            Err(Errno::NOENT) => overlay::make_whiteout(directory.fd.as_fd(), hidden),
             Err(errno) => Err(errno).called("openat2"),
         }
     }

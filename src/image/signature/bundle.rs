@@ -1,6 +1,8 @@
 //! Sigstore bundles, versions 0.1 to 0.3, in JSON (sigstore_bundle.proto): a signature of a message, or a DSSE envelope with
 //! an in-toto statement, and what vouches for it. Whether it does is not here.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -153,7 +155,7 @@ impl Message {
         let subject = subjects.iter().find(|subject| subject.sha256 == digest[..]);
         let subject = subject.ok_or("is for something else")?;
         let signature = base64(&self.signature, "the signature")?;
-        Ok((Signed::Bytes(subject.bytes.clone()), None, signature))
+        Ok((Signed::Bytes(Arc::clone(&subject.bytes)), None, signature))
     }
 }
 

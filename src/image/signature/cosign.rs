@@ -93,7 +93,7 @@ pub(super) fn read(
         }
     };
     Ok(Signature {
-        signed: Signed::Bytes(content),
+        signed: Signed::Bytes(content.into()),
         bytes: base64(text, "the signature")?,
         predicate: None,
         material,

@@ -19,16 +19,20 @@ pub(super) fn check(body: &[u8], signature: &Signature, certificate: &[u8]) -> R
         ("hashedrekord", "0.0.1", Signed::Bytes(bytes)) => {
             let inner = &spec["signature"];
             let key = &inner["publicKey"]["content"];
-            (&spec["data"]["hash"], bytes, vec![(&inner["content"], key)])
+            (
+                &spec["data"]["hash"],
+                &bytes[..],
+                vec![(&inner["content"], key)],
+            )
         }
         ("dsse", "0.0.1", Signed::Envelope { payload, .. }) => {
             let all = pairs(&spec["signatures"], "signature", "verifier");
-            (&spec["payloadHash"], payload, all)
+            (&spec["payloadHash"], &payload[..], all)
         }
         ("intoto", "0.0.2", Signed::Envelope { payload, .. }) => {
             let content = &spec["content"];
             let all = pairs(&content["envelope"]["signatures"], "sig", "publicKey");
-            (&content["payloadHash"], payload, all)
+            (&content["payloadHash"], &payload[..], all)
         }
         (kind, version, _) => {
             let kind = quote(format!("{kind} {version}"));

@@ -15,6 +15,9 @@ const MOST_DOCUMENTS: usize = 1024;
 /// How many signatures are tried.
 const MOST_SIGNATURES: usize = 256;
 
+/// Bytes of all signatures together: each is kept in memory until all are found.
+const MOST_BYTES: u64 = 32 << 20;
+
 const DEEPEST: usize = 4;
 
 /// A blob that should be a signature.
@@ -36,6 +39,7 @@ pub(super) fn find(blobs: &Blobs, subjects: &[Subject]) -> Result<Vec<Found>> {
         subjects,
         seen: BTreeSet::new(),
         found: Vec::new(),
+        bytes: 0,
     };
     search.index(&blobs.index()?, 0)?;
     Ok(search.found)
@@ -46,6 +50,7 @@ struct Search<'a> {
     subjects: &'a [Subject],
     seen: BTreeSet<Digest>,
     found: Vec<Found>,
+    bytes: u64,
 }
 
 impl Search<'_> {
@@ -87,6 +92,11 @@ impl Search<'_> {
         }
         for layer in &manifest.layers {
             if layer.media_type == cosign::MEDIA_TYPE || bundle::is_media_type(&layer.media_type) {
+                self.bytes = self.bytes.saturating_add(layer.size);
+                if self.bytes > MOST_BYTES {
+                    let cause = format!("more than {MOST_BYTES} bytes of signatures");
+                    return Err(Error::new(quote(self.blobs.path()), cause));
+                }
                 self.add(Found {
                     name: self.blobs.name_of(&format!("blob {}", layer.digest)),
                     layer: layer.clone(),

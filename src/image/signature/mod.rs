@@ -32,6 +32,7 @@ mod statement;
 mod tests;
 mod trust;
 
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
@@ -82,8 +83,8 @@ pub struct Subject {
     pub digest: Digest,
     /// Of the bytes; signatures know no other.
     pub sha256: [u8; 32],
-    /// The document.
-    pub bytes: Vec<u8>,
+    /// The document; signatures of it share it.
+    pub bytes: Arc<[u8]>,
 }
 
 impl Subject {
@@ -93,7 +94,7 @@ impl Subject {
         Self {
             digest,
             sha256,
-            bytes,
+            bytes: bytes.into(),
         }
     }
 }
@@ -114,7 +115,7 @@ struct Signature {
 /// What a signature is over.
 #[derive(Debug)]
 enum Signed {
-    Bytes(Vec<u8>),
+    Bytes(Arc<[u8]>),
     /// The payload, and its pre-authentication encoding, which is what is signed.
     Envelope {
         payload: Vec<u8>,
@@ -177,12 +178,17 @@ impl Signatures {
     /// None is, with the reason of each: the first four.
     pub fn by(&self, authority: &Authority) -> Result<String> {
         const MOST: usize = 4;
+        const LONGEST_REASON: usize = 400;
         let mut reasons = Vec::new();
         for (name, signature) in &self.all {
             let checked = signature.as_ref().map_err(Clone::clone);
             match checked.and_then(|signature| authority.check(signature)) {
                 Ok(detail) => return Ok(format!("signed by {}: {detail}", quote(&authority.name))),
-                Err(cause) => reasons.push(format!("{}: {cause}", quote(name))),
+                Err(cause) => {
+                    // What it repeats of the signature may be as long as that.
+                    let cause: String = cause.chars().take(LONGEST_REASON).collect();
+                    reasons.push(format!("{}: {cause}", quote(name)));
+                }
             }
         }
         let more = reasons.len().saturating_sub(MOST);

@@ -45,13 +45,11 @@ impl ImageStore {
         }
         let budget = Budget::new(limits.clone());
         budget.take_unpacked(&key.to_string(), held.record.bytes, held.record.entries)?;
-        if image
-            .names
-            .iter()
-            .any(|name| !held.record.names.contains(name))
-        {
+        let names = merged(&held.record.names, &image.names);
+        let is_new = |name: &String| !held.record.names.contains(name);
+        if names.iter().any(is_new) {
             let mut renamed = held.record.clone();
-            renamed.names = merged(&held.record.names, &image.names);
+            renamed.names = names;
             record::write(&held.lease, record::IMAGE, &renamed, || {
                 format!("store image {key}")
             })?;
@@ -263,11 +261,12 @@ impl<'a> Filling<'a> {
 
 fn describe(image: &Image, key: &Digest, mut units: Vec<(Unit, UnitRecord)>) -> Record {
     units.reverse();
-    let config = image.config.platform();
+    let platform = image.config.platform();
+    let platform = platform.unwrap_or_else(Platform::host).to_string();
     Record {
         digest: key.clone(),
         names: merged(&[], &image.names),
-        platform: config.unwrap_or_else(Platform::host).to_string(),
+        platform: platform.chars().take(LONGEST_PLATFORM).collect(),
         layers: diff_ids(image).cloned().collect(),
         root: units.iter().rposition(|(_, found)| found.describes_root),
         bytes: units.iter().map(|(_, found)| found.bytes).sum(),
@@ -295,9 +294,16 @@ fn chain_id<'a>(diff_ids: impl Iterator<Item = &'a Digest>) -> Digest {
 /// At most this many names are kept of an image: they are claims, and nothing depends on them.
 const MOST_NAMES: usize = 32;
 
+/// Longer names, in bytes, are not kept: a record must not become too long to be read.
+const LONGEST_NAME: usize = 512;
+
+/// As many characters of a platform are kept: its variant is any text.
+const LONGEST_PLATFORM: usize = 80;
+
 fn merged(known: &[String], more: &[String]) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for name in more.iter().chain(known) {
+    let is_kept = |name: &&String| name.len() <= LONGEST_NAME;
+    for name in more.iter().filter(is_kept).chain(known) {
         if !all.contains(name) && all.len() < MOST_NAMES {
             all.push(name.clone());
         }

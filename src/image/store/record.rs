@@ -239,9 +239,21 @@ pub(super) fn user(directory: &OwnedFd, digest: &Digest) -> Option<User> {
         return Some(User::Sandbox);
     }
     // Who unpacked the bundle has ended, so that no lock tells of it: the mount itself does, wherever it was moved.
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let source = format!(" - overlay {} ", mount_source(digest));
-    mounts.contains(&source).then_some(User::Bundle)
+    let Ok(mounts) = std::fs::read("/proc/self/mountinfo") else {
+        // Nobody can say, and what is in use must not be removed.
+        return Some(User::Bundle);
+    };
+    is_mounted(&mounts, digest).then_some(User::Bundle)
+}
+
+/// Whether a mountinfo(5) has the layers of an image. Any user may have mounts there whose paths are not UTF-8.
+fn is_mounted(mounts: &[u8], digest: &Digest) -> bool {
+    let wanted = format!(" - overlay {} ", mount_source(digest));
+    let mut lines = mounts.split(|byte| *byte == b'\n');
+    lines.any(|line| {
+        line.windows(wanted.len())
+            .any(|part| part == wanted.as_bytes())
+    })
 }
 
 /// What an overlay mount of a bundle has as its source.
@@ -294,6 +306,10 @@ pub(super) fn write<T: Serialize>(
 ) -> Result<()> {
     let mut text = serde_json::to_vec(record).doing(&doing)?;
     text.push(b'\n');
+    if text.len() as u64 > LONGEST {
+        // What cannot be read again must not be written: nothing could be removed beside it.
+        return Err(Error::new(doing(), "its record would be too long"));
+    }
     let temporary = format!(".{name}.{}", std::process::id());
     let flags =
         OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -312,4 +328,35 @@ pub(super) fn write<T: Serialize>(
         let _: SysResult<()> = unlinkat(&directory, &temporary, AtFlags::empty());
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mount_is_seen_beside_paths_that_are_not_text() {
+        let [own, other] = ["a", "b"].map(|text| Digest::sha256(text.as_bytes()));
+        let line = format!("30 25 0:9 / /b/rootfs rw - overlay stockade:{own} rw,lowerdir=x\n");
+        let mounts = [
+            &b"29 25 0:8 / /home/x/\xff rw - fuse x rw\n"[..],
+            line.as_bytes(),
+        ]
+        .concat();
+        assert!(is_mounted(&mounts, &own));
+        assert!(!is_mounted(&mounts, &other));
+    }
+
+    #[test]
+    fn what_could_not_be_read_again_is_not_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = std::fs::File::open(directory.path()).unwrap();
+        let long = "x".repeat(1 << 20);
+        let written = write(&opened, IMAGE, &long, || "store".to_owned());
+        assert_eq!(
+            written.unwrap_err().to_string(),
+            "store: its record would be too long"
+        );
+        assert_eq!(directory.path().read_dir().unwrap().count(), 0);
+    }
 }

@@ -43,7 +43,7 @@ pub(super) fn apart(
 
 fn alone(index: usize, applied: &Applied) -> Alone {
     let found = UnitRecord {
-        bytes: applied.bytes,
+        bytes: applied.bytes + applied.holes,
         entries: applied.entries,
         needs_bottom: applied.parents_made > 0,
         describes_root: applied.describes_root,
@@ -71,7 +71,7 @@ pub(super) fn together(
         let root = incoming.root();
         let applied = unpack::apply(image, index, root, Whiteouts::Remove, budget, progress)?;
         note(image, index, &applied);
-        all.bytes += applied.bytes;
+        all.bytes += applied.bytes + applied.holes;
         all.entries += applied.entries;
         all.describes_root |= applied.describes_root;
     }

@@ -78,8 +78,15 @@ fn sparse_files_count_with_their_holes() {
         &Budget::default(),
         expected,
     );
-    let budget = with(|limits| limits.bytes = 1 << 20);
     let records: &[(&str, &[u8])] = &[("GNU.sparse.size", b"2000000"), ("GNU.sparse.map", b"0,1")];
+    let (place, budget) = (Place::new(), Budget::default());
+    let layer = Layer::new().pax(records).file("s", "x").end();
+    let applied = place
+        .apply_bytes(&layer, &Options::for_caller(""), &budget)
+        .unwrap();
+    assert_eq!(applied.holes, 1_999_999);
+    assert_eq!(applied.bytes + applied.holes, budget.bytes());
+    let budget = with(|limits| limits.bytes = 1 << 20);
     let expected = "unpack \"s\": more than 1048576 uncompressed bytes (limit `bytes`)";
     fails(
         &Layer::new().pax(records).file("s", "x").end(),
