@@ -333,6 +333,22 @@ fn working_directory_does_not_lead_out_of_the_container() {
 }
 
 #[test]
+fn program_through_a_descriptor_of_exec_is_not_executed() {
+    let inside = Inside::plain();
+    let host = inside.0.outside("host");
+    fs::copy(inside.0.rootfs().join("bin/busybox"), host.join("busybox")).unwrap();
+    for fd in 3..=48 {
+        let program = format!("/proc/self/fd/{fd}/..{}/busybox", host.display());
+        symlink(&program, inside.0.rootfs().join(format!("bin/out{fd}"))).unwrap();
+        for program in [program, format!("out{fd}")] {
+            let said = inside.exec(&[], &[&program, "echo", "of the host"]);
+            assert_eq!(said.stdout, "", "{program}");
+            said.fails(127, &["execute", &program]);
+        }
+    }
+}
+
+#[test]
 fn cve_2016_9962_a_process_on_its_way_in_cannot_be_looked_into() {
     // As much as root in a container may have and not trace with, and a program that looks at whatever appears.
     let all = [
