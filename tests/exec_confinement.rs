@@ -270,6 +270,30 @@ fn exec_as_root_is_refused_where_the_profile_refuses_root() {
         .fails(255, &["process.user.uid", "identity.non-root"]);
 }
 
+/// The first process may be in a user namespace of its own making by then, where setgroups(2) is denied.
+#[test]
+fn groups_of_the_caller_do_not_follow_into_a_user_namespace_that_denies_setgroups() {
+    let Some(setpriv) = installed("setpriv") else {
+        return skip("setpriv is not installed");
+    };
+    let bundle = Bundle::new()
+        .args(&[&["/bin/busybox", "unshare", "-r"], FOREVER].concat())
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let inside = Inside::of(bundle);
+    let map = format!("/proc/{}/setgroups", inside.0.pid());
+    eventually("the user namespace has its maps", || {
+        fs::read_to_string(&map).is_ok_and(|text| text == "deny\n")
+    });
+    let call = Call::new(setpriv, inside.0.temp())
+        .args(["--groups", "0,6,27"])
+        .arg(crate::harness::runtime())
+        .arg("--root")
+        .arg(inside.0.state_dir())
+        .args(["exec", "--user", "0:0", inside.0.id()])
+        .args(["grep", "-E", "^(Uid|Groups)", "/proc/self/status"]);
+    assert_eq!(call.output().ok(), "Uid:\t0\t0\t0\t0\nGroups:\t \n");
+}
+
 #[test]
 fn exec_without_the_record_of_the_profile_is_refused() {
     let inside = Inside::plain();
