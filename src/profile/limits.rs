@@ -141,7 +141,8 @@ fn asked(change: &Resources, all: &Resources) -> Vec<Asked> {
 
 /// A quota in a period as percent of one CPU, rounded up.
 fn percent(quota: i64, period: u64) -> i64 {
-    (quota as u64).saturating_mul(100).div_ceil(period) as i64
+    let percent = (quota as u64).saturating_mul(100).div_ceil(period);
+    i64::try_from(percent).unwrap_or(i64::MAX)
 }
 
 impl Rules<'_> {
