@@ -52,17 +52,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
     let limits = process::limits(inputs, process)?;
-    // Only the hard ones yet: a soft limit would bind what is still to be done.
-    let raised: Vec<process::Limit> = process::raised(&limits, &inputs.limits)
-        .into_iter()
-        .map(|(resource, soft, hard)| {
-            (
-                resource,
-                inputs.limits.get(&resource).map_or(soft, |own| own.0),
-                hard,
-            )
-        })
-        .collect();
+    let raised = only_hard(process::raised(&limits, &inputs.limits), inputs);
     let setup = setup(inputs, linux, process, joining)?;
     let enter = become_the_user(inputs, linux, process, &spaces, &privileges)?;
     let mut start = start(
@@ -100,6 +90,15 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         sealed: 0,
         warnings,
     })
+}
+
+/// Only the hard ones yet: a soft limit would bind what is still to be done.
+fn only_hard(limits: Vec<process::Limit>, inputs: &Inputs<'_>) -> Vec<process::Limit> {
+    let own_soft = |resource: u32| inputs.limits.get(&resource).map(|own| own.0);
+    let limits = limits.into_iter();
+    limits
+        .map(|(resource, soft, hard)| (resource, own_soft(resource).unwrap_or(soft), hard))
+        .collect()
 }
 
 /// What becomes of the runtime's own supplementary groups on the way in.
