@@ -178,7 +178,9 @@ impl<'a> Child<'a> {
 
 fn take_ids(uid: u32, gid: u32) -> Outcome {
     attributes::set_gid(gid).in_call(Call::Setresgid)?;
-    attributes::set_uid(uid).in_call(Call::Setresuid)
+    attributes::set_uid(uid).in_call(Call::Setresuid)?;
+    // A change of ids makes the process as dumpable as fs.suid_dumpable says, which may be 1 (proc_sys_fs(5)).
+    prctl::clear_dumpable().in_call(Call::Prctl)
 }
 
 fn loopback_up() -> Outcome {
