@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 
@@ -147,6 +148,49 @@ fn cve_2024_21626_inherited_descriptors_do_not_reach_the_container() {
         .output();
     // 3 is the directory that ls reads.
     assert_eq!(out.lines(), ["0", "1", "2", "3"]);
+}
+
+/// What init still has open, by the paths that lead from there to a program of the host: one descriptor for each cgroup
+/// hierarchy and more, so that the numbers are not small.
+fn ways_out(cell: &Cell) -> impl Iterator<Item = String> + use<> {
+    let host = cell.bundle.outside("host");
+    fs::copy(cell.root("bin/busybox"), host.join("busybox")).unwrap();
+    (3..=48).map(move |fd| format!("/proc/self/fd/{fd}/..{}/busybox", host.display()))
+}
+
+#[test]
+fn cve_2024_21626_program_through_a_descriptor_is_not_executed() {
+    let mut cell = Cell::new();
+    for program in ways_out(&cell) {
+        let out = cell.run(&[&program, "echo", "of the host"]);
+        assert_eq!(out.stdout, "", "{program}");
+        out.fails(127, &[&format!("execute \"{program}\"")]);
+    }
+}
+
+#[test]
+fn cve_2024_21626_interpreter_through_a_descriptor_is_not_executed() {
+    let mut cell = Cell::new();
+    let script = cell.root("script");
+    for interpreter in ways_out(&cell) {
+        fs::write(&script, format!("#!{interpreter} echo\n")).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        let out = cell.run(&["/script"]);
+        assert_eq!(out.stdout, "", "{interpreter}");
+        // ENOTDIR where the descriptor is a socket.
+        assert!([126, 127].contains(&out.code), "{out:?}");
+    }
+}
+
+#[test]
+fn cve_2024_21626_hook_in_the_container_is_not_executed_through_a_descriptor() {
+    let mut cell = Cell::new();
+    for program in ways_out(&cell) {
+        let hook = json!([{"path": program, "args": ["busybox", "true"]}]);
+        cell = cell.set("/hooks", json!({"startContainer": hook}));
+        cell.run(&["/bin/true"])
+            .refused(&["hooks.startContainer[0]", "127"]);
+    }
 }
 
 #[test]

@@ -270,6 +270,30 @@ fn exec_as_root_is_refused_where_the_profile_refuses_root() {
         .fails(255, &["process.user.uid", "identity.non-root"]);
 }
 
+/// The first process may be in a user namespace of its own making by then, where setgroups(2) is denied.
+#[test]
+fn groups_of_the_caller_do_not_follow_into_a_user_namespace_that_denies_setgroups() {
+    let Some(setpriv) = installed("setpriv") else {
+        return skip("setpriv is not installed");
+    };
+    let bundle = Bundle::new()
+        .args(&[&["/bin/busybox", "unshare", "-r"], FOREVER].concat())
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let inside = Inside::of(bundle);
+    let map = format!("/proc/{}/setgroups", inside.0.pid());
+    eventually("the user namespace has its maps", || {
+        fs::read_to_string(&map).is_ok_and(|text| text == "deny\n")
+    });
+    let call = Call::new(setpriv, inside.0.temp())
+        .args(["--groups", "0,6,27"])
+        .arg(crate::harness::runtime())
+        .arg("--root")
+        .arg(inside.0.state_dir())
+        .args(["exec", "--user", "0:0", inside.0.id()])
+        .args(["grep", "-E", "^(Uid|Groups)", "/proc/self/status"]);
+    assert_eq!(call.output().ok(), "Uid:\t0\t0\t0\t0\nGroups:\t \n");
+}
+
 #[test]
 fn exec_without_the_record_of_the_profile_is_refused() {
     let inside = Inside::plain();
@@ -330,6 +354,22 @@ fn working_directory_does_not_lead_out_of_the_container() {
         .fails(255, &["process.cwd \"/out\""]);
     symlink("../../../../../../..", inside.0.rootfs().join("up")).unwrap();
     assert_eq!(inside.exec(&["--cwd", "/up"], &["pwd"]).ok(), "/\n");
+}
+
+#[test]
+fn program_through_a_descriptor_of_exec_is_not_executed() {
+    let inside = Inside::plain();
+    let host = inside.0.outside("host");
+    fs::copy(inside.0.rootfs().join("bin/busybox"), host.join("busybox")).unwrap();
+    for fd in 3..=48 {
+        let program = format!("/proc/self/fd/{fd}/..{}/busybox", host.display());
+        symlink(&program, inside.0.rootfs().join(format!("bin/out{fd}"))).unwrap();
+        for program in [program, format!("out{fd}")] {
+            let said = inside.exec(&[], &[&program, "echo", "of the host"]);
+            assert_eq!(said.stdout, "", "{program}");
+            said.fails(127, &["execute", &program]);
+        }
+    }
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::host;
 use crate::image::read_inside;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
-use crate::profile::{self, Limits, Profile, Tightened};
+use crate::profile::{self, Bound, Limits, Profile, Tightened};
 use crate::seccomp;
 use crate::spec::{Bundle, Config};
 use crate::sys::attributes;
@@ -37,19 +37,7 @@ pub struct Prepared {
 pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
     let layout = Layout::discover()?;
-    let reduced;
-    let profile = if does_without_cgroup(&bundle.config, &host)
-        && !is_delegated(&layout)
-        && profile.limits != Limits::default()
-    {
-        log::warn!(
-            "without root or a delegated cgroup, the profile's limits are per process (rlimits)"
-        );
-        reduced = profile.without_cgroup_limits();
-        &reduced
-    } else {
-        profile
-    };
+    let profile = &as_far_as_possible(profile, &bundle.config, &host, &layout);
     let tightened = profile::tighten(
         &bundle.config,
         profile,
@@ -86,6 +74,33 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
             keyring: options.keyring,
         },
     })
+}
+
+/// The profile; where no cgroup can be made, with its limits by process.
+fn as_far_as_possible(
+    profile: &Profile,
+    config: &Config,
+    host: &host::Facts,
+    layout: &Layout,
+) -> Profile {
+    let has_limits = profile.limits != Limits::default();
+    if !has_limits || !does_without_cgroup(config, host) || is_delegated(layout) {
+        return profile.clone();
+    }
+    let bounds = [
+        ("swap", &profile.limits.swap),
+        ("CPU time", &profile.limits.cpu_percent),
+    ];
+    let is_set = |(_, bound): &(&str, &Bound)| **bound != Bound::default();
+    let lost = bounds.into_iter().filter(is_set).map(|(name, _)| name);
+    let lost = match lost.collect::<Vec<_>>().join(" and ") {
+        lost if lost.is_empty() => lost,
+        lost => format!(", and none is on {lost}"),
+    };
+    log::warn!(
+        "without root or a delegated cgroup, the profile's limits are per process (rlimits){lost}"
+    );
+    profile.without_cgroup_limits()
 }
 
 /// Without privileges and without limits there may be no cgroup to make, and none is needed. Podman without root calls

@@ -8,7 +8,7 @@ use rustix::net::RecvFlags;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::{Call, Child, Difference, Failure, Fault, In, Never, Outcome, at};
-use crate::sys::{Errno, attributes, clone};
+use crate::sys::{Errno, attributes, clone, prctl};
 
 impl Child<'_> {
     /// The protocol of `exec`, numbered as in `link`.
@@ -50,7 +50,9 @@ impl Child<'_> {
     pub(super) fn join_container(&self, namespaces: i32) -> Outcome {
         match &self.fds.container {
             Some(container) => {
-                clone::join(container.process.as_fd(), namespaces).in_call(Call::Setns)
+                clone::join(container.process.as_fd(), namespaces).in_call(Call::Setns)?;
+                // The rights that a user namespace gives set it anew, as a change of ids does.
+                prctl::clear_dumpable().in_call(Call::Prctl)
             }
             None => Err(Errno::SRCH).in_call(Call::Setns),
         }

@@ -56,7 +56,8 @@ impl Child<'_> {
             .and_then(|()| rustix::stdio::dup2_stderr(output))
             .and_then(|()| rustix::process::setsid().map(drop))
             .and_then(|()| rustix::process::chdir(hook.directory.as_c_str()))
-            .and_then(|()| attributes::close_on_exec_from(3))
+            // Closed, not close-on-exec: execve(2) still has those when it looks for the program (CVE-2024-21626).
+            .and_then(|()| attributes::close_others(&[]))
             .and_then(|()| self.confine_hook(hook));
         if outcome.is_ok() {
             let _: Errno = program::execute(&hook.path, &hook.arguments, &hook.environment);

@@ -1,6 +1,6 @@
 //! Carrying a step out: one arm each. What takes more than a call is in the file of its subject.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
@@ -41,9 +41,7 @@ impl<'a> Child<'a> {
             Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
             Step::Label { file, value, .. } => self.write_below_proc(file, value.as_bytes()),
             Step::Verify(expectation) => self.verify(expectation),
-            Step::CloseFrom { first } => {
-                attributes::close_on_exec_from(*first).in_call(Call::CloseRange)
-            }
+            Step::CloseFrom { first } => self.close_from(*first),
             Step::Seccomp { filter } => self.seccomp(*filter),
             Step::Execute => self.execute(),
             _ => self.carry_out_in_root(step),
@@ -154,6 +152,18 @@ impl<'a> Child<'a> {
         }
     }
 
+    /// Closes what leads out of the container. Close-on-exec is too late for that: execve(2) looks for the program, and for
+    /// the interpreter that a script names, while /proc/self/fd still has all of them (CVE-2024-21626). A socket leads
+    /// nowhere, and its end tells the parent that the program runs.
+    fn close_from(&self, first: u32) -> Outcome {
+        let link = self.fds.link.as_raw_fd();
+        let report = self.report.as_ref().map_or(link, AsRawFd::as_raw_fd);
+        let sockets = [link.min(report), link.max(report)];
+        attributes::close_others_from(first, &sockets)
+            .and_then(|()| attributes::close_on_exec_from(first))
+            .in_call(Call::CloseRange)
+    }
+
     fn seccomp(&self, number: usize) -> Outcome {
         let filter = &self.plan.filters[number];
         let Some(listener) =
@@ -168,7 +178,9 @@ impl<'a> Child<'a> {
 
 fn take_ids(uid: u32, gid: u32) -> Outcome {
     attributes::set_gid(gid).in_call(Call::Setresgid)?;
-    attributes::set_uid(uid).in_call(Call::Setresuid)
+    attributes::set_uid(uid).in_call(Call::Setresuid)?;
+    // A change of ids makes the process as dumpable as fs.suid_dumpable says, which may be 1 (proc_sys_fs(5)).
+    prctl::clear_dumpable().in_call(Call::Prctl)
 }
 
 fn loopback_up() -> Outcome {

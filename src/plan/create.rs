@@ -267,12 +267,13 @@ pub(super) fn start(
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }
-    steps.push(Step::CloseFrom {
-        first: 3 + inputs.options.preserve_fds,
-    });
     steps.push(Step::Verify(Box::new(process::expectation(
         inputs, process, privileges, limits, spaces,
     ))));
+    // The last that needs a descriptor is done; a filter may refuse close_range(2).
+    steps.push(Step::CloseFrom {
+        first: 3 + inputs.options.preserve_fds,
+    });
     steps.extend((0..filters).map(|filter| Step::Seccomp { filter }));
     steps.push(Step::Execute);
     Ok(steps)

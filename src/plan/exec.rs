@@ -52,17 +52,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
     let limits = process::limits(inputs, process)?;
-    // Only the hard ones yet: a soft limit would bind what is still to be done.
-    let raised: Vec<process::Limit> = process::raised(&limits, &inputs.limits)
-        .into_iter()
-        .map(|(resource, soft, hard)| {
-            (
-                resource,
-                inputs.limits.get(&resource).map_or(soft, |own| own.0),
-                hard,
-            )
-        })
-        .collect();
+    let raised = only_hard(process::raised(&limits, &inputs.limits), inputs);
     let setup = setup(inputs, linux, process, joining)?;
     let enter = become_the_user(inputs, linux, process, &spaces, &privileges)?;
     let mut start = start(
@@ -74,6 +64,12 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         filters.len(),
     )?;
     start.iter_mut().for_each(forget_the_root);
+    let groups = if joining.denies_setgroups && inputs.host.has_capability("CAP_SETGID") {
+        start.iter_mut().for_each(expect_no_groups);
+        CallersGroups::Dropped
+    } else {
+        CallersGroups::Untouched
+    };
     let program = environment::program(process, inputs.home.as_deref());
     Ok(Plan {
         cgroup: None,
@@ -82,7 +78,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         oom_score: None,
         raised_limits: Vec::new(),
         joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
-        joins: joins(process, joining, &raised),
+        joins: joins(process, joining, &raised, groups),
         setup,
         enter,
         start,
@@ -94,6 +90,24 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         sealed: 0,
         warnings,
     })
+}
+
+/// Only the hard ones yet: a soft limit would bind what is still to be done.
+fn only_hard(limits: Vec<process::Limit>, inputs: &Inputs<'_>) -> Vec<process::Limit> {
+    let own_soft = |resource: u32| inputs.limits.get(&resource).map(|own| own.0);
+    let limits = limits.into_iter();
+    limits
+        .map(|(resource, soft, hard)| (resource, own_soft(resource).unwrap_or(soft), hard))
+        .collect()
+}
+
+/// What becomes of the runtime's own supplementary groups on the way in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CallersGroups {
+    /// The process sets its own behind the door, or nobody may.
+    Untouched,
+    /// Given up before the door: behind it setgroups(2) is denied, and the host's groups would stay for good.
+    Dropped,
 }
 
 /// Right behind the door: what the process needs of the container before it becomes one of its own.
@@ -124,7 +138,12 @@ fn setup(
 /// With the rights and in the place of the runtime: what lies outside the container, then the way in. The process must be
 /// undumpable before it is where processes of the container could look at it (CVE-2016-9962), but a runtime without
 /// privileges can write its own oom_score_adj only until then.
-fn joins(process: &Process, joining: &Joining, raised: &[process::Limit]) -> Vec<Step> {
+fn joins(
+    process: &Process,
+    joining: &Joining,
+    raised: &[process::Limit],
+    groups: CallersGroups,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     let score = process
         .oom_score_adj
@@ -143,6 +162,9 @@ fn joins(process: &Process, joining: &Joining, raised: &[process::Limit]) -> Vec
         steps.push(Step::EnterCgroups);
     }
     steps.extend(affinity_step("final", affinity.r#final.as_deref()));
+    if groups == CallersGroups::Dropped {
+        steps.push(Step::Groups(Vec::new()));
+    }
     let already = if joining.is_in_pid_namespace {
         libc::CLONE_NEWPID
     } else {
@@ -177,6 +199,12 @@ fn forget_the_root(step: &mut Step) {
     if let Step::Verify(expectation) = step {
         let Expectation { readonly_root, .. } = &mut **expectation;
         *readonly_root = false;
+    }
+}
+
+fn expect_no_groups(step: &mut Step) {
+    if let Step::Verify(expectation) = step {
+        expectation.groups = Some(Vec::new());
     }
 }
 

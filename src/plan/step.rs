@@ -124,7 +124,7 @@ pub enum Step {
     NoNewPrivileges,
     /// Read back what the kernel says of this process and compare.
     Verify(Box<Expectation>),
-    /// Mark every descriptor from here on close-on-exec.
+    /// Close every descriptor from here on but the sockets that report.
     CloseFrom { first: u32 },
     /// Install a seccomp filter, by its number in the plan.
     Seccomp { filter: usize },

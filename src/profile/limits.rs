@@ -26,7 +26,8 @@ impl Profile {
                     maximum,
                     on_conflict,
                 };
-                profile.rlimits.entry(kind.into()).or_insert(bound);
+                let own = profile.rlimits.entry(kind.into()).or_insert(bound);
+                own.maximum = own.maximum.min(maximum);
             }
         }
         profile
@@ -141,7 +142,8 @@ fn asked(change: &Resources, all: &Resources) -> Vec<Asked> {
 
 /// A quota in a period as percent of one CPU, rounded up.
 fn percent(quota: i64, period: u64) -> i64 {
-    (quota as u64).saturating_mul(100).div_ceil(period) as i64
+    let percent = (quota as u64).saturating_mul(100).div_ceil(period);
+    i64::try_from(percent).unwrap_or(i64::MAX)
 }
 
 impl Rules<'_> {
@@ -368,6 +370,10 @@ fn unified_number(key: &str, value: &str) -> Option<i64> {
     if key != "cpu.max" {
         return value.trim().parse().ok();
     }
+    // Each line is a write of its own, and the last one holds.
+    if value.trim().contains('\n') {
+        return None;
+    }
     let mut words = value.split_whitespace();
     let quota: i64 = words.next()?.parse().ok()?;
     let period: i64 = words
@@ -395,4 +401,34 @@ fn is_allowed(rule: &DeviceRule, sets: Option<&[DeviceSet]>) -> bool {
             && (set.minor.is_none() || set.minor == number(rule.minor))
             && access.chars().all(|letter| set.access.contains(letter))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_cpu_max_with_a_second_line_is_no_number() {
+        assert_eq!(unified_number("cpu.max", "50000 100000\n"), Some(50));
+        assert_eq!(unified_number("cpu.max", "50000 100000\nmax 100000"), None);
+        assert_eq!(unified_number("cpu.max", "max"), None);
+        assert_eq!(unified_number("memory.max", "1\n2"), None);
+    }
+
+    #[test]
+    fn the_stricter_of_two_limits_remains_without_a_cgroup() {
+        let text = "name = \"x\"\ndescription = \"x\"\n[limits]\npids = { maximum = 5 }\n\
+            memory = { maximum = 9 }\n[rlimits]\nRLIMIT_NPROC = { maximum = 7 }\nRLIMIT_DATA = { maximum = 3 }\n";
+        let profile: Profile = toml::from_str(text).unwrap();
+        let reduced = profile.without_cgroup_limits();
+        let maximum = |kind: &str| reduced.rlimits[kind].maximum;
+        assert_eq!((maximum("RLIMIT_NPROC"), maximum("RLIMIT_DATA")), (5, 3));
+        assert_eq!(reduced.limits, Limits::default());
+    }
+
+    #[test]
+    fn a_quota_of_any_size_stays_a_positive_percentage() {
+        assert_eq!(percent(i64::MAX, 1), i64::MAX);
+        assert_eq!(percent(50_000, PERIOD), 50);
+    }
 }

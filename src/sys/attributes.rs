@@ -287,8 +287,18 @@ pub fn set_limit_of(pid: i32, resource: u32, soft: u64, hard: u64) -> SysResult<
 /// # Errors
 /// The errno of close_range(2).
 pub fn close_others(keep: &[i32]) -> SysResult<()> {
-    let mut first: u32 = 3;
-    for fd in keep.iter().map(|fd| *fd as u32).filter(|fd| *fd >= 3) {
+    close_others_from(3, keep)
+}
+
+/// Closes every descriptor from `first` on that is not in `keep`, which must be sorted.
+///
+/// # Errors
+/// The errno of close_range(2).
+pub fn close_others_from(mut first: u32, keep: &[i32]) -> SysResult<()> {
+    for fd in keep.iter().map(|fd| *fd as u32) {
+        if fd < first {
+            continue;
+        }
         if fd > first {
             close_range(first, fd - 1)?;
         }

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Doing, Result, quote_path};
@@ -38,13 +38,18 @@ pub(super) fn replace(path: &Path, content: &str) -> Result<Option<PathBuf>> {
 }
 
 fn fill(new: &Path, content: &str, old: Option<&fs::Metadata>) -> std::io::Result<()> {
-    let mut file = File::create_new(new)?;
+    // Nobody else reads it until it has the owner and the mode of the old one, which may be secret.
+    let mut file = File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(new)?;
     file.write_all(content.as_bytes())?;
+    if let Some(old) = old {
+        fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    }
     let mode = old.map_or(0o644, |old| old.mode() & 0o777);
     file.set_permissions(Permissions::from_mode(mode))?;
-    if let Some(old) = old {
-        chown(new, Some(old.uid()), Some(old.gid()))?;
-    }
     file.sync_all()
 }
 
