@@ -1,5 +1,5 @@
 //! The host's configuration, config.toml: the profile that applies without another choice, and which images are let in
-//! (docs/images.md). Its words become an [`image::Policy`] and [`Limits`] here; what those do is `image`'s.
+//! (docs/images.md). Its words become an [`Policy`] and [`Limits`] here; what those do is `image`'s.
 
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
