@@ -68,7 +68,10 @@ impl Place {
 
     /// A call of a program, with its streams kept in the place.
     pub(crate) fn call(&self, program: impl AsRef<std::ffi::OsStr>) -> Call {
-        Call::new(program, &self.path().join("calls")).limit(Duration::from_secs(60))
+        // conmon leaves a file where it was started when memory runs out.
+        Call::new(program, &self.path().join("calls"))
+            .directory(self.path())
+            .limit(Duration::from_secs(60))
     }
 
     /// Starts the daemon and waits until it answers.
