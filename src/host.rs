@@ -45,18 +45,18 @@ impl Facts {
     /// A kernel older than 5.14, or a /proc that cannot be read.
     pub fn read() -> Result<Self> {
         let last_capability = read("/proc/sys/kernel/cap_last_cap")?;
+        let denies_setgroups = read("/proc/self/setgroups")?.trim() == "deny";
+        let denied = match names::capability("CAP_SETGID") {
+            Some(number) if denies_setgroups => 1 << number,
+            _ => 0,
+        };
         Ok(Self {
             kernel: new_enough(&read("/proc/sys/kernel/osrelease")?)?,
             last_capability: last_capability
                 .trim()
                 .parse()
                 .doing(|| "read \"/proc/sys/kernel/cap_last_cap\"")?,
-            capabilities: effective_capabilities(&read("/proc/self/status")?)?
-                & !if read("/proc/self/setgroups")?.trim() == "deny" {
-                    names::capability("CAP_SETGID").map_or(0, |number| 1 << number)
-                } else {
-                    0
-                },
+            capabilities: effective_capabilities(&read("/proc/self/status")?)? & !denied,
             apparmor: fs::read("/sys/module/apparmor/parameters/enabled")
                 .is_ok_and(|text| text.first() == Some(&b'Y')),
             selinux: rustix::fs::statfs("/sys/fs/selinux")
@@ -67,7 +67,7 @@ impl Facts {
                 .doing(|| "read \"/proc/self/ns/user\"")?
                 .ino()
                 != INITIAL_USER_NAMESPACE,
-            denies_setgroups: read("/proc/self/setgroups")?.trim() == "deny",
+            denies_setgroups,
         })
     }
 
