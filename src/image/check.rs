@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::layer::{Limits, decompress_within};
 use super::{Algorithm, Digest, Hasher, Image, Layer};
-use crate::error::{Error, Result, quote, quote_path};
+use crate::error::{Error, Result, quote_path};
 
 /// One thing that was checked and is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,14 +61,7 @@ pub fn check(
 
 fn document(image: &Image, what: &str, digest: &Digest) -> Result<Checked> {
     let blobs = image.blobs().ok_or_else(|| gone(image))?;
-    let bytes = blobs.document(&digest.blob_path())?;
-    let mut hasher = Hasher::new(digest.algorithm());
-    hasher.update(&bytes);
-    let found = hasher.finish();
-    if found != *digest {
-        let file = quote(blobs.name_of(&format!("blob {digest}")));
-        return Err(Error::new(file, format!("its digest is {found}")));
-    }
+    let bytes = blobs.named_by(digest)?;
     Ok(Checked {
         what: what.to_owned(),
         digest: Some(digest.clone()),

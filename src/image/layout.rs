@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::archive::{Archive, Section, read_error};
 use super::config::field_error;
-use super::digest::Verified;
+use super::digest::{Digest, Hasher, Verified};
 use super::manifest::{Descriptor, Document, Index, Manifest};
 use crate::error::errno_words;
 use crate::error::{Error, Result, quote};
@@ -113,6 +113,22 @@ impl Blobs {
         let file = self.name_of(name);
         let length = allowed(&file, stored.left())?;
         read_all(stored, &file, length)
+    }
+
+    /// All bytes of a small blob of which only the digest is known, checked.
+    ///
+    /// # Errors
+    /// As [`Blobs::document`]; it has another digest.
+    pub(super) fn named_by(&self, digest: &Digest) -> Result<Vec<u8>> {
+        let bytes = self.document(&digest.blob_path())?;
+        let mut hasher = Hasher::new(digest.algorithm());
+        hasher.update(&bytes);
+        let found = hasher.finish();
+        if found != *digest {
+            let file = quote(self.name_of(&format!("blob {digest}")));
+            return Err(Error::new(file, format!("its digest is {found}")));
+        }
+        Ok(bytes)
     }
 
     /// A blob as a stream that ends well only if it is exactly what the descriptor says.

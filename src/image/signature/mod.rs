@@ -40,7 +40,6 @@ use sha2::{Digest as _, Sha256};
 pub use key::PublicKey;
 pub use trust::TrustedRoot;
 
-use super::digest::Hasher;
 use super::{Digest, Image};
 use crate::error::{Error, Result, escape, quote, quote_path};
 use certificate::Certificate;
@@ -219,15 +218,7 @@ fn subjects(image: &Image) -> Result<Vec<Subject>> {
     };
     let mut subjects = Vec::new();
     for digest in [digest].into_iter().chain(&image.through) {
-        let bytes = blobs.document(&digest.blob_path())?;
-        let mut hasher = Hasher::new(digest.algorithm());
-        hasher.update(&bytes);
-        let found = hasher.finish();
-        if found != *digest {
-            let file = quote(blobs.name_of(&format!("blob {digest}")));
-            return Err(Error::new(file, format!("its digest is {found}")));
-        }
-        subjects.push(Subject::new(digest.clone(), bytes));
+        subjects.push(Subject::new(digest.clone(), blobs.named_by(digest)?));
     }
     Ok(subjects)
 }
