@@ -45,6 +45,19 @@ pub struct Inputs<'a> {
     pub id: &'a str,
 }
 
+impl<'a> Inputs<'a> {
+    /// The two parts of the config without which there is no plan.
+    pub(super) fn linux_and_process(&self) -> Result<(&'a Linux, &'a Process)> {
+        let missing = |name| Error::new(field(self, name), "a container needs it");
+        let linux = self.config.linux.as_ref();
+        let process = self.config.process.as_ref();
+        Ok((
+            linux.ok_or_else(|| missing("linux"))?,
+            process.ok_or_else(|| missing("process"))?,
+        ))
+    }
+}
+
 /// Flags of `create` and `run` that change the plan.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
@@ -82,15 +95,7 @@ pub enum Keyring {
 /// # Errors
 /// A field that cannot be honoured on this host, by its name.
 pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
-    let config = inputs.config;
-    let linux = config
-        .linux
-        .as_ref()
-        .ok_or_else(|| missing(inputs, "linux"))?;
-    let process = config
-        .process
-        .as_ref()
-        .ok_or_else(|| missing(inputs, "process"))?;
+    let (linux, process) = inputs.linux_and_process()?;
     refuse_what_is_not_there(inputs, linux)?;
     let spaces = Namespaces::of(inputs, linux);
     let filters = filters(inputs, linux)?;
@@ -282,10 +287,6 @@ pub(super) fn start(
 /// A field's name with the file it stands in, for the front of an error.
 pub(super) fn field(inputs: &Inputs<'_>, name: &str) -> String {
     format!("{}: {name}", quote(&inputs.bundle.file))
-}
-
-pub(super) fn missing(inputs: &Inputs<'_>, name: &str) -> Error {
-    Error::new(field(inputs, name), "a container needs it")
 }
 
 /// Text of a loaded config: loading refuses NUL.

@@ -1,7 +1,7 @@
 //! The plan of a process that enters a running container: shorter than `create`, and from the change of ids on the same.
 //! Which namespaces differ and where the container's root is was found out before (`container::target`).
 
-use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, missing, start};
+use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, start};
 use super::namespaces::{Namespaces, ids_to_take};
 use super::{Console, Expectation, Plan, Step, environment, process};
 use crate::error::Result;
@@ -37,15 +37,7 @@ pub enum RootOf {
 /// # Errors
 /// A field that cannot be honoured on this host, by its name.
 pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
-    let config = inputs.config;
-    let linux = config
-        .linux
-        .as_ref()
-        .ok_or_else(|| missing(inputs, "linux"))?;
-    let process = config
-        .process
-        .as_ref()
-        .ok_or_else(|| missing(inputs, "process"))?;
+    let (linux, process) = inputs.linux_and_process()?;
     let denies_setgroups = joining.denies_setgroups || inputs.host.denies_setgroups;
     let spaces = Namespaces::of_container(denies_setgroups);
     let filters = filters(inputs, linux)?;
