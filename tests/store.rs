@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tar::EntryType;
 
-use crate::harness::{Bundle, Call, Output, Running, eventually, installed, skip};
+use crate::harness::{Bundle, Call, Output, Running, eventually, installed};
 use crate::layered::{Image, Layer, base, hex};
 
 fn ready() -> Bundle {
@@ -446,12 +446,8 @@ fn second_launch_without_root_reads_no_layer() {
             .env("STOCKADE_STORE", "")
             .directory(Path::new("/"))
     };
-    if as_user(bundle.bare_call().arg("--version")).spawn_fails() {
-        return skip("the runtime under test is in a directory that other users may not enter");
-    }
-    let unshare = Call::new("unshare", &bundle.temp().join("calls"));
-    if as_user(unshare.args(["-Ur", "true"])).output().code != 0 {
-        return skip("this host allows no user namespace without root");
+    if !bundle.runs_without_root(as_user) {
+        return;
     }
     let run = || {
         let call = bundle.bare_call().arg("launch").arg(&image.path);

@@ -35,6 +35,7 @@ impl Place {
             temp,
             daemon: None,
         };
+        leftovers::keep(&place.name, place.path());
         place.directory("calls");
         image::write(&place.images(), place.path());
         place

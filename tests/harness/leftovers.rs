@@ -2,10 +2,11 @@
 //! A container is found by its id, which is in its cgroup's path, and by its bundle's directory.
 
 use std::fs;
+use std::io::Write as _;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-
-use nix::mount::{MntFlags, umount2};
-use rustix::process::{Pid, Signal, kill_process};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 /// Everything that is left of the container `id` and of the directory `dir`, in words.
 pub(crate) fn found(id: &str, dir: &Path, state: &Path) -> Vec<String> {
@@ -25,21 +26,31 @@ pub(crate) fn found(id: &str, dir: &Path, state: &Path) -> Vec<String> {
 
 /// Removes it all, so that one failed test does not disturb the next.
 pub(crate) fn remove(id: &str, dir: &Path) {
-    for pid in processes(id, dir) {
-        if let Some(pid) = Pid::from_raw(pid) {
-            // It may have ended meanwhile.
-            let _ = kill_process(pid, Signal::KILL);
-        }
-    }
-    for mount in mounts_below(dir).iter().rev() {
-        let _ = umount2(mount, MntFlags::MNT_DETACH);
-    }
-    super::becomes(std::time::Duration::from_secs(2), || {
-        for cgroup in cgroups_named(id).iter().rev() {
-            let _ = fs::remove_dir(cgroup);
-        }
-        cgroups_named(id).is_empty()
-    });
+    let mut remover = remover();
+    let mut input = remover.stdin.take().unwrap();
+    writeln!(input, "{id} {}", dir.display()).unwrap();
+    drop(input);
+    remover.wait().unwrap();
+}
+
+/// Has it all removed, too, if this process is killed before the test can do so.
+pub(crate) fn keep(id: &str, dir: &Path) {
+    static KEEPER: OnceLock<Mutex<ChildStdin>> = OnceLock::new();
+    let input = KEEPER.get_or_init(|| Mutex::new(remover().stdin.take().unwrap()));
+    let mut input = input.lock().unwrap_or_else(PoisonError::into_inner);
+    writeln!(input, "{id} {}", dir.display()).unwrap();
+}
+
+/// Waits for the end of its input, in a process group of its own: what ends the tests is not for it.
+fn remover() -> Child {
+    Command::new("sh")
+        .args(["-c", include_str!("remove.sh")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .unwrap()
 }
 
 /// The cgroup directories of every hierarchy whose name has this text, and all below them, parents first.
