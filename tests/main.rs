@@ -19,6 +19,7 @@ mod confinement_namespaces;
 mod confinement_process;
 mod confinement_restricted;
 mod confinement_seccomp;
+mod confinement_shared;
 mod conformance;
 mod control;
 mod control_events;

@@ -424,7 +424,7 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags).doing(doing)?;
-            cut_off(fd.as_fd(), tree.propagation).doing(doing)?;
+            propagate(fd.as_fd(), tree.propagation).doing(doing)?;
             if let Some((maps, recursive)) = &tree.id_maps {
                 id_map::map_mount(fd.as_fd(), maps, *recursive)?;
             }
@@ -433,10 +433,9 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
         .collect()
 }
 
-/// A clone of a shared mount is its peer: what the container mounts on it would appear on the host.
-fn cut_off(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
-    let cut = Change::propagation(propagation);
-    change(tree, cut, Reach::Tree)
+/// A clone of a shared mount is its peer: what the container mounts on it appears on the host unless that is cut.
+fn propagate(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
+    change(tree, Change::propagation(propagation), Reach::Tree)
 }
 
 /// Whether `wait` said that it ended, and how: the shell's way to put it in one number.

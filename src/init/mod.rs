@@ -77,8 +77,8 @@ struct Child<'a> {
     /// What the kernel shows of itself (proc, sysfs), by where it was mounted. A container that shares the root filesystem
     /// can rename that place; the mount goes with it, a path does not.
     systems: Vec<(&'a CStr, OwnedFd)>,
-    /// Mounts that are made read-only later; as many slots as the plan says.
-    sealed: Vec<Option<OwnedFd>>,
+    /// Mounts that are made read-only later, and places of mounts that come later; as many slots as the plan says.
+    kept: Vec<Option<OwnedFd>>,
     /// Which candidate is the program.
     candidate: usize,
     /// What a failed hook wrote.
@@ -136,7 +136,7 @@ fn carry_out<'a>(
     phases: fn(&mut Child<'a>) -> Result<Never, Failure>,
 ) -> ! {
     // Room for the slots is made before allocation ends.
-    let sealed = (0..plan.sealed).map(|_| None).collect();
+    let kept = (0..plan.kept).map(|_| None).collect();
     let systems = Vec::with_capacity(plan.setup.len());
     alloc::forbid();
     let mut child = Child {
@@ -147,7 +147,7 @@ fn carry_out<'a>(
         null: None,
         empty: None,
         systems,
-        sealed,
+        kept,
         candidate: 0,
         evidence: None,
     };

@@ -54,6 +54,13 @@ impl<'a> Child<'a> {
             Step::Isolate { propagation } => Self::isolate(*propagation),
             Step::Root { path, tree } => self.attach_root(path, *tree),
             Step::Mount(mount) => self.mount(mount),
+            Step::SharedPlace { slot, tree, path } => self.shared_place(*slot, *tree, path),
+            Step::Share {
+                slot,
+                tree,
+                attributes,
+                ..
+            } => self.share(*slot, *tree, attributes),
             Step::Node(node) => self.node(node),
             Step::BindNode { path, number } => self.bind_node(path, *number),
             Step::Terminal(terminal) => self.terminal(*terminal),

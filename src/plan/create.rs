@@ -130,7 +130,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         arguments: program.arguments,
         environment: program.environment,
         trees: mounts.trees,
-        sealed: mounts.sealed,
+        kept: mounts.kept,
         warnings,
     })
 }
@@ -207,6 +207,7 @@ fn enter(
             .iter()
             .map(|path| Step::MaskedPath(c_string(&super::mounts::clean(path)))),
     );
+    steps.append(&mut mounts.shared);
     if inputs
         .config
         .root

@@ -79,7 +79,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         arguments: program.arguments,
         environment: program.environment,
         trees: Vec::new(),
-        sealed: 0,
+        kept: 0,
         warnings,
     })
 }

@@ -12,6 +12,7 @@ mod explain;
 mod mounts;
 mod namespaces;
 mod process;
+mod shared_mounts;
 mod show;
 mod step;
 
@@ -66,11 +67,11 @@ pub struct Plan {
     pub arguments: Vector,
     /// Environment of the program.
     pub environment: Vector,
-    /// Bind sources that the parent opens, since inside the user namespace they may be out of reach or since mapping
-    /// ids needs the parent's rights.
+    /// Bind sources that the parent opens, since inside the user namespace they may be out of reach, since mapping ids
+    /// needs the parent's rights, or since only the parent's clone is a peer of the host's mount.
     pub trees: Vec<Tree>,
-    /// How many mounts are made read-only only after everything in them is made.
-    pub sealed: usize,
+    /// How many descriptors the child keeps from one step to a later one.
+    pub kept: usize,
     /// What was asked for and is left out, one line each.
     pub warnings: Vec<String>,
 }
@@ -108,7 +109,7 @@ pub struct Tree {
     pub path: CString,
     /// Whether submounts come along.
     pub recursive: bool,
-    /// Propagation type of all of it, `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace.
+    /// Propagation type of all of it: `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace, or `MS_SHARED`.
     pub propagation: u64,
     /// Id maps for an idmapped mount, and whether they reach submounts.
     pub id_maps: Option<(IdMapText, bool)>,

@@ -192,6 +192,12 @@ impl Plan {
                     quoted(&mount.destination)
                 )
             }
+            Step::SharedPlace { path, .. } => format!("find the place {}", quoted(path)),
+            Step::Share { tree, path, .. } => format!(
+                "share {} with the host on {}",
+                quoted(&self.trees[*tree].path),
+                quoted(path)
+            ),
             Step::Node(node) => format!("make device {}", quoted(&node.path)),
             Step::BindNode { path, .. } => format!("bind device {}", quoted(path)),
             Step::Terminal(_) => "make process.terminal".into(),

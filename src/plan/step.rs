@@ -86,6 +86,20 @@ pub enum Step {
     MoveRoot,
     /// chroot(2): in a mount namespace that was joined, whose root is not ours to move.
     ChangeRoot,
+    /// Find the place of a mount that is to be shared with the host, and keep it in a slot: before any such mount is there,
+    /// because what is mounted on one appears on the host.
+    SharedPlace {
+        slot: usize,
+        tree: usize,
+        path: CString,
+    },
+    /// Attach a mount that is shared with the host at its place, after everything else that is mounted.
+    Share {
+        slot: usize,
+        tree: usize,
+        path: CString,
+        attributes: Attributes,
+    },
     /// The propagation of the container's root, as the config wants it.
     RootPropagation { propagation: u64, recursive: bool },
     /// umask(2).
