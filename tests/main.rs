@@ -8,6 +8,7 @@ mod bad_input;
 mod cell;
 mod clients;
 mod clients_containerd;
+mod clients_cri;
 mod clients_docker;
 mod clients_install;
 mod clients_podman;
