@@ -124,7 +124,7 @@ conf_dir = "{0}/network"
             config,
             r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
 runtime_type = "io.containerd.runc.v2"
-container_annotations = ["org.stockade.*"]
+pod_annotations = ["org.stockade.profile"]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
 BinaryName = "{}"
 "#,
@@ -148,14 +148,15 @@ BinaryName = "{}"
     fs::write(directory.join("pods.conflist"), network.to_string()).unwrap();
 }
 
-/// What a handler says that refuses something; runc refuses nothing.
+/// What a handler says that refuses root, by its own profile or by that of a pod's annotation.
 fn refusals(node: &Node) -> Verdict {
-    let root = match node.handler {
+    let annotation = match node.handler {
         "stockade" => json!({"annotations": {"org.stockade.profile": "restricted"}}),
-        "stockade-restricted" => security(json!({"run_as_user": {"value": 0}})),
+        "stockade-restricted" => NOTHING,
         _ => return Ok(()),
     };
-    let pod = node.shared()?;
+    let pod = node.pod(annotation)?;
+    let root = security(json!({"run_as_user": {"value": 0}}));
     let error = refused(pod.start(root, "true"))?;
     let cause = "process.user.uid: 0 is refused by profile \"restricted\" (identity.non-root)";
     says(&error, cause)
