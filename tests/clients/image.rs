@@ -14,6 +14,11 @@ use crate::harness::rootfs;
 
 /// Writes an archive of both images.
 pub(crate) fn write(archive: &Path, scratch: &Path) {
+    write_as(archive, scratch, [IMAGE, CONFIGURED]);
+}
+
+/// Writes an archive of both images under other names.
+pub(crate) fn write_as(archive: &Path, scratch: &Path, names: [&str; 2]) {
     let root = scratch.join("image-root");
     rootfs::make(&root);
     let layer = layer(&root);
@@ -26,7 +31,7 @@ pub(crate) fn write(archive: &Path, scratch: &Path) {
     configured["User"] = json!("65534:65534");
     configured["WorkingDir"] = json!("/tmp");
     let mut manifest = Vec::new();
-    for (tag, config) in [(IMAGE, plain), (CONFIGURED, configured)] {
+    for (tag, config) in names.into_iter().zip([plain, configured]) {
         let config = image_config(&config, &hex(&layer)).to_string().into_bytes();
         let file = format!("{}.json", hex(&config));
         add(&mut archive, &file, &config);

@@ -2,7 +2,7 @@
 //! Not here: the clients themselves and their checks (clients_containerd.rs, clients_docker.rs, clients_podman.rs).
 
 mod engine;
-mod image;
+pub(crate) mod image;
 mod place;
 mod said;
 mod score;
