@@ -2,7 +2,7 @@
 //! Nothing of it is left when it is dropped.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -12,6 +12,9 @@ use crate::harness::{self, Call, leftovers, rootfs};
 
 /// The commands of a page, with its daemon's start, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// The exit code of machine.sh where overlayfs does not take the temporary directory.
+const NONE: i32 = 77;
 
 /// The images that pages use: busybox, and the same with the user 65534.
 const IMAGES: [&str; 2] = [
@@ -65,18 +68,27 @@ impl Machine {
         self.temp.path()
     }
 
-    fn home(&self) -> std::path::PathBuf {
+    fn home(&self) -> PathBuf {
         self.path().join("disk/root")
     }
 
-    /// Runs a script as root, and returns what it wrote.
-    pub(crate) fn run(&self, script: &str) -> String {
+    /// Runs a script as root, and returns what it wrote; `None` where there can be no such machine.
+    pub(crate) fn run(&self, script: &str) -> Option<String> {
         fs::write(self.home().join(".page"), script).unwrap();
         let setup = self.path().join("machine.sh");
         let call = Call::new("sh", self.path()).arg(setup).arg(&self.name);
         let output = call.arg(self.path()).limit(PATIENCE).output();
-        format!("{}{}", output.stdout, output.stderr)
+        (output.code != NONE).then(|| format!("{}{}", output.stdout, output.stderr))
     }
+}
+
+/// A program where the machine looks for it.
+pub(crate) fn path_of(program: &str) -> Option<PathBuf> {
+    let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let mut paths = directories
+        .map(|dir| Path::new(dir).join(program))
+        .into_iter();
+    paths.find(|path| path.is_file())
 }
 
 impl Drop for Machine {
