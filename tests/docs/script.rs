@@ -157,7 +157,7 @@ mod tests {
             "line 2: $ b\nexit code 1, wrote:\nany",
         ];
         assert_eq!(wrong(&ends), expected);
-        let expected = ["line 4: $ d\nhas not ended:\n"];
+        let expected = ["line 3: $ c\nhas not ended:\nerror: no\n"];
         assert_eq!(wrong(&right[..4]), expected);
     }
 }
