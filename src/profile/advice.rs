@@ -63,8 +63,8 @@ pub(crate) fn accepting(profile: &Profile, config: &Config, host: &Facts) -> Opt
 mod tests {
     use std::collections::BTreeMap;
 
-    use super::super::choose;
     use super::*;
+    use crate::profile::choose;
     use crate::spec::{Resources, hardened_default};
 
     /// A config with root as its user.

@@ -18,7 +18,7 @@ const OMITTED: &str = "org.stockade.tightened.omitted";
 const ROOM: usize = 4096;
 
 /// Bytes of one change; a longer one is told without its values.
-const ROOM_OF_ONE: usize = 400;
+const ROOM_OF_ONE: usize = 1000;
 
 #[derive(Serialize)]
 struct Told<'a> {

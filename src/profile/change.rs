@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use log::{Level, Record};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use crate::error::{Error, Result, is_steering, quote};
 use crate::spec::{Config, Seccomp};
 
 /// Bytes of a value that a line of the log or of an error has room for.
-const LONGEST: usize = 400;
+const LONGEST: usize = 1000;
 
 /// A config at most as permissive as the one that came in, and what was done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,30 +80,36 @@ impl Change {
         }
     }
 
-    /// Logs the change as one record: a sentence, and the parts of the change as fields.
+    /// Logs the change as one record: a sentence, and the parts of the change as fields, values as JSON.
     pub fn log(&self) {
-        let Self {
-            pointer,
-            rule,
-            profile,
-            ..
-        } = self;
+        if log::max_level() < Level::Info {
+            return;
+        }
         let Difference {
             before,
             after,
             removed,
             added,
         } = self.difference();
-        let (pointer, rule, profile) = (pointer.as_str(), rule.as_str(), profile.as_str());
-        if removed.is_empty() && added.is_empty() {
-            let [before, after] = [before, after].map(|value| short(value.as_ref()));
-            let (before, after) = (before.as_str(), after.as_str());
-            log::info!(pointer, before, after, rule, profile; "{self}");
-        } else {
-            let [removed, added] = [removed, added].map(|list| short(Some(&list)));
-            let (removed, added) = (removed.as_str(), added.as_str());
-            log::info!(pointer, removed, added, rule, profile; "{self}");
-        }
+        let list = |list: Vec<Value>| (!list.is_empty()).then_some(Value::Array(list));
+        let values = [
+            ("before", before),
+            ("after", after),
+            ("removed", list(removed)),
+            ("added", list(added)),
+        ];
+        let values = values.map(|(name, value)| (name, value.map(|value| short(Some(&value)))));
+        let mut fields = vec![("pointer", self.pointer.as_str())];
+        fields.extend(
+            values
+                .iter()
+                .filter_map(|(name, value)| Some((*name, value.as_deref()?))),
+        );
+        fields.extend([("rule", self.rule.as_str()), ("profile", &self.profile)]);
+        let mut record = Record::builder();
+        record.level(Level::Info).target(module_path!());
+        record.key_values(&fields);
+        log::logger().log(&record.args(format_args!("{self}")).build());
     }
 }
 
@@ -114,8 +121,10 @@ impl fmt::Display for Change {
             removed,
             added,
         } = self.difference();
-        write!(f, "{}: ", field(&self.pointer))?;
+        let list = self.pointer.strip_suffix("/-");
+        write!(f, "{}: ", field(list.unwrap_or(&self.pointer)))?;
         match (removed.is_empty(), added.is_empty()) {
+            (true, true) if list.is_some() => write!(f, "with {}", short(after.as_ref())),
             (true, true) => write!(f, "{} -> {}", short(before.as_ref()), short(after.as_ref())),
             (false, true) => write!(f, "without {}", short(Some(&removed))),
             (true, false) => write!(f, "with {}", short(Some(&added))),
@@ -268,6 +277,11 @@ mod tests {
         let words = change("/x", Some(&["a", "b"]), Some(&["b", "c"])).to_string();
         let expected = r#"x: without ["a"], with ["c"]: a.rule of profile "p""#;
         assert_eq!(words, expected);
+        let words = change("/linux/namespaces/-", None, Some(&"uts")).to_string();
+        assert_eq!(
+            words,
+            r#"linux.namespaces: with "uts": a.rule of profile "p""#
+        );
     }
 
     #[test]
