@@ -141,7 +141,7 @@ fn state_tells(engine: &Engine) -> Result<(), String> {
     let said = Said(call.args(["--root", &root, "state", &id]).output()).ok()?;
     said.clone()
         .says(&[r#""org.stockade.profile": "baseline""#])?;
-    said.says(&[r#"\"removed\":[\"CAP_SETFCAP\""#])
+    said.says(&[r#"\"removed\":[\"CAP_MKNOD\","#])
 }
 
 const CHECKS: &[Check<Engine>] = &[

@@ -38,11 +38,6 @@ fn refusals(c: &Ctr) -> Verdict {
         ),
         (
             CONFIGURED,
-            vec!["--user", "33"],
-            r#"process.user.uid: 33 is refused by profile "restricted" (identity.minimum-uid) ("#,
-        ),
-        (
-            CONFIGURED,
             vec!["--mount", tmpfs],
             r#"size "50%" is refused by profile "restricted" (mounts.tmpfs) ("#,
         ),
