@@ -47,6 +47,16 @@ impl Error {
         self
     }
 
+    /// Adds one more thing that the user can do, after what is there.
+    #[must_use]
+    pub fn hint_too(self, hint: impl fmt::Display) -> Self {
+        let hint = match &self.hint {
+            Some(first) => format!("{first}; {hint}"),
+            None => hint.to_string(),
+        };
+        self.hint(hint)
+    }
+
     /// Sets the kind, which decides the exit code.
     #[must_use]
     pub fn kind(mut self, kind: Kind) -> Self {

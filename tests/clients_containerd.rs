@@ -1,6 +1,8 @@
 //! containerd with stockade as the runtime below its shim, as `ctr` drives it; runc does the same beside it.
 //! Not here: the CRI plugin.
 
+mod told;
+
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -32,6 +34,7 @@ fn containerd_runs_containers_with_stockade_as_with_runc() {
         })
         .collect();
     clients::hold("containerd", CHECKS, &lanes, EXCUSES);
+    told::hold(&lanes);
     drop(lanes);
     let left = place.left_of(place.name(), &place.path().join("state"));
     assert!(left.is_empty(), "left of containers: {left:#?}");

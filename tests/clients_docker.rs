@@ -32,6 +32,9 @@ fn docker_runs_containers_with_stockade_as_with_runc() {
         &engines,
         EXCUSES,
     );
+    for (name, engine) in engines.iter().filter(|(name, _)| *name == "stockade") {
+        assert_eq!(state_tells(engine), Ok(()), "{name}");
+    }
     for (name, engine) in &engines {
         let built = build(engine);
         assert_eq!(built.is_ok(), *name != REFUSES, "{name}: {built:?}");
@@ -126,6 +129,19 @@ fn build(engine: &Engine) -> Result<(), String> {
         .ok()?;
     let said = engine.call(&["run", "--rm", &tag, "cat", "/built"]);
     said.ok()?.prints("built by 0")
+}
+
+/// The state of a running container says its profile and what that changed.
+fn state_tells(engine: &Engine) -> Result<(), String> {
+    let container = engine.sleeping(&[])?;
+    let id = container.inspect(".Id")?;
+    // Of every runtime (dockerd's daemon/runtime_unix.go).
+    let root = engine.place.text("exec/runtime-runc/moby");
+    let call = engine.place.call(&engine.lane.runtime);
+    let said = Said(call.args(["--root", &root, "state", &id]).output()).ok()?;
+    said.clone()
+        .says(&[r#""org.stockade.profile": "baseline""#])?;
+    said.says(&[r#"\"removed\":[\"CAP_MKNOD\","#])
 }
 
 const CHECKS: &[Check<Engine>] = &[

@@ -269,7 +269,11 @@ fn list_has_the_fields_of_runc_for_every_status() {
     };
     let lists = [Bundle::new(), Bundle::new().by(runc)].map(|bundle| {
         let bundle = bundle
-            .set("/annotations", json!({"org.example.a": "b"}))
+            // The profile's name is in the state anyway, by ours.
+            .set(
+                "/annotations",
+                json!({"org.example.a": "b", "org.stockade.profile": "none"}),
+            )
             .shell("sleep 1000");
         bundle.create().ok();
         let mut seen = Vec::new();

@@ -356,3 +356,85 @@ fn swap_that_the_profile_has_set_follows_the_memory() {
     bundle.delete_by_force().ok();
     bundle.assert_clean();
 }
+
+#[test]
+fn update_never_takes_away_a_limit_that_the_profile_gave() {
+    if is_foreign() {
+        return;
+    }
+    let bundle = Bundle::new().args(&["sleep", "1000"]);
+    let bundle = start(bundle.profile(Some("baseline")));
+    let limit = |bundle: &Bundle| {
+        let files = files(bundle);
+        let memory = files
+            .get("memory.limit_in_bytes")
+            .or(files.get("memory.max"));
+        (memory.unwrap().clone(), files["pids.max"].clone())
+    };
+    let told = || {
+        let state = bundle.state().json();
+        let text = state["annotations"]["org.stockade.tightened"].clone();
+        let told: serde_json::Value = serde_json::from_str(text.as_str().unwrap()).unwrap();
+        let told = told.as_array().unwrap().clone().into_iter();
+        let of_tasks = |one: &serde_json::Value| one["pointer"] == "/linux/resources/pids/limit";
+        told.filter(of_tasks).collect::<Vec<_>>()
+    };
+    let given = limit(&bundle);
+    assert_eq!(given.1, "1024");
+    let record =
+        json!({"pointer": "/linux/resources/pids/limit", "rule": "limits.pids", "after": 1024});
+    assert_eq!(told(), [record]);
+
+    // No limit is the one that was given.
+    let output = update(&bundle, &["--pids-limit", "-1", "--memory", "-1"]);
+    output.ok();
+    let warning =
+        "warning: linux.resources.pids.limit: -1 -> 1024: limits.pids of profile \"baseline\"\n";
+    assert!(output.stderr.ends_with(warning), "{output:#?}");
+    assert_eq!(limit(&bundle), given);
+    let record = json!({"pointer": "/linux/resources/pids/limit", "rule": "limits.pids", "before": -1, "after": 1024});
+    assert_eq!(told(), [record]);
+
+    // A number is the caller's own, above the default too.
+    let output = update(&bundle, &["--pids-limit", "4000", "--memory", "64M"]);
+    output.ok();
+    assert_eq!(output.stderr, "");
+    assert_eq!(limit(&bundle), ((64 << 20).to_string(), "4000".to_owned()));
+    assert!(told().is_empty());
+
+    // And never cut by asking for none.
+    update(&bundle, &["--pids-limit", "-1", "--memory", "-1"]).ok();
+    assert_eq!(limit(&bundle), (given.0, "4000".to_owned()));
+    bundle.delete_by_force().ok();
+}
+
+/// As a kubelet resizes a pod in place: everything in one document, a 0 where a value stays.
+#[test]
+fn a_resize_in_place_passes_the_strictest_profile() {
+    if is_foreign() {
+        return;
+    }
+    let bundle = Bundle::new()
+        .no_mount("/sys")
+        .no_mount("/sys/fs/cgroup")
+        .args(&["sleep", "1000"])
+        .set("/process/user", json!({"uid": 1000, "gid": 1000}));
+    let bundle = start(bundle.profile(Some("restricted")));
+    let resize = r#"{"memory":{"limit":1073741824,"swap":1073741824},
+        "cpu":{"shares":2048,"quota":250000,"period":100000,"cpus":"","mems":""},"unified":{}}"#;
+    let output = update_by(&bundle, resize);
+    output.ok();
+    assert_eq!(output.stderr, "");
+    let found = files(&bundle);
+    let memory = found
+        .get("memory.limit_in_bytes")
+        .or(found.get("memory.max"));
+    assert_eq!(memory.unwrap(), "1073741824");
+    let quota = found.get("cpu.cfs_quota_us").or(found.get("cpu.max"));
+    assert_eq!(quota.unwrap().split(' ').next(), Some("250000"));
+    assert_eq!(found["pids.max"], "256");
+    // Without a limit of CPUs the kubelet sends -1; what holds stays.
+    update_by(&bundle, r#"{"cpu":{"quota":-1,"period":100000}}"#).ok();
+    assert_eq!(files(&bundle), found);
+    bundle.delete_by_force().ok();
+}

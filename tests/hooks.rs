@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Output, skip};
+use crate::harness::{Bundle, Output, is_foreign, skip};
 
 const KINDS: [&str; 6] = [
     "prestart",
@@ -72,6 +72,27 @@ fn hooks_run_at_create_start_and_delete() {
     assert!(log().ends_with("createContainer\nstartContainer\npoststart\n"));
     bundle.delete_by_force().ok();
     assert!(log().ends_with("poststart\npoststop\n"));
+}
+
+#[test]
+fn hooks_get_the_annotations_that_state_shows() {
+    if is_foreign() {
+        return;
+    }
+    let bundle = Bundle::new().profile(Some("baseline"));
+    let bundle = every_kind(bundle.args(&["sleep", "1000"]), |kind, dir| {
+        format!("cat > {dir}/{kind}")
+    });
+    bundle.create().ok();
+    let annotations = bundle.state().json()["annotations"].clone();
+    assert_eq!(annotations["org.stockade.profile"], "baseline");
+    assert!(annotations["org.stockade.tightened"].is_string());
+    bundle.start().ok();
+    bundle.delete_by_force().ok();
+    for kind in KINDS {
+        let state: Value = serde_json::from_str(&file(&bundle, kind)).unwrap();
+        assert_eq!(state["annotations"], annotations, "{kind}");
+    }
 }
 
 #[test]
@@ -364,7 +385,7 @@ fn state_during_create_runtime_hook_is_creating() {
     let state: Output = bundle.state();
     fs::write(&go, "").unwrap();
     create.wait().ok();
-    if crate::harness::is_foreign() && state.code != 0 {
+    if is_foreign() && state.code != 0 {
         skip("this runtime has no state before create ends");
     } else {
         assert_eq!(state.json()["status"], "creating");

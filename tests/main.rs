@@ -25,6 +25,7 @@ mod conformance;
 mod control;
 mod control_events;
 mod control_update;
+mod docs;
 mod escape_devices;
 mod escape_fds;
 mod escape_paths;

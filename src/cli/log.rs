@@ -1,5 +1,6 @@
-//! Warnings and errors: to the file of `--log`, in the two formats of runc that clients parse, and to standard error.
-//! Without a file, warnings go to standard error; with one, only the error that ends the program does.
+//! What happened: to the file of `--log`, in the two formats of runc that clients parse, and to standard error.
+//! Without a file, warnings go to standard error; with one, only the error that ends the program does. What a profile
+//! changed is of the level info: in the file, and on standard error only with `--debug`.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -7,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
+use log::kv::{Key, Value, VisitSource};
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::cmd::LogFormat;
@@ -21,10 +23,10 @@ pub(super) fn open(path: Option<&Path>, format: LogFormat, debug: bool) -> Resul
     // An empty path means none, as for other runtimes.
     let path = path.filter(|path| !path.as_os_str().is_empty());
     let file = path.map(append_to).transpose()?;
-    let level = if debug {
-        LevelFilter::Debug
-    } else {
-        LevelFilter::Warn
+    let level = match (debug, &file) {
+        (true, _) => LevelFilter::Debug,
+        (false, Some(_)) => LevelFilter::Info,
+        (false, None) => LevelFilter::Warn,
     };
     // It fails only the second time, when the first log goes on.
     if log::set_boxed_logger(Box::new(Logger { file, format })).is_ok() {
@@ -76,7 +78,8 @@ impl Log for Logger {
         // A log that cannot be written must not change what the program does.
         let _ = match &self.file {
             Some(file) => {
-                let line = line(self.format, level, &text, SystemTime::now());
+                let fields = fields(record);
+                let line = line(self.format, level, &text, SystemTime::now(), &fields);
                 (&mut &*file).write_all(line.as_bytes())
             }
             // `report` writes it.
@@ -97,16 +100,57 @@ fn word(level: Level) -> &'static str {
     }
 }
 
-/// One record, as a whole line for one write.
-fn line(format: LogFormat, level: &str, text: &str, time: SystemTime) -> String {
-    let time = timestamp(time);
-    match format {
-        LogFormat::Text => format!("time=\"{time}\" level={level} msg={}\n", quote(text)),
-        LogFormat::Json => {
-            let text = serde_json::Value::from(text);
-            format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"}}\n")
+/// What a record says beside its sentence, each by its name.
+type Fields = Vec<(String, String)>;
+
+fn fields(record: &Record<'_>) -> Fields {
+    struct All(Fields);
+    impl<'a> VisitSource<'a> for All {
+        fn visit_pair(
+            &mut self,
+            key: Key<'a>,
+            value: Value<'a>,
+        ) -> std::result::Result<(), log::kv::Error> {
+            self.0.push((key.to_string(), value.to_string()));
+            Ok(())
         }
     }
+    let mut all = All(Vec::new());
+    // Ours never fails.
+    let _ = record.key_values().visit(&mut all);
+    all.0
+}
+
+/// One record, as a whole line for one write. Fields come last, under other names than the three that clients read.
+fn line(
+    format: LogFormat,
+    level: &str,
+    text: &str,
+    time: SystemTime,
+    fields: &[(String, String)],
+) -> String {
+    let time = timestamp(time);
+    let mut line = match format {
+        LogFormat::Text => format!("time=\"{time}\" level={level} msg={}", quote(text)),
+        LogFormat::Json => {
+            let text = serde_json::Value::from(text);
+            format!("{{\"level\":\"{level}\",\"msg\":{text},\"time\":\"{time}\"")
+        }
+    };
+    for (name, value) in fields {
+        line.push_str(&match format {
+            LogFormat::Text => format!(" {name}={}", quote(value)),
+            LogFormat::Json => {
+                let value = serde_json::Value::from(value.as_str());
+                format!(",\"{name}\":{value}")
+            }
+        });
+    }
+    line.push_str(match format {
+        LogFormat::Text => "\n",
+        LogFormat::Json => "}\n",
+    });
+    line
 }
 
 #[cfg(test)]
@@ -116,16 +160,37 @@ mod tests {
     #[test]
     fn records_have_the_shape_that_clients_parse() {
         let at = std::time::UNIX_EPOCH;
-        let json = line(LogFormat::Json, "error", "open \"/x\": no\n", at);
+        let json = line(LogFormat::Json, "error", "open \"/x\": no\n", at, &[]);
         let time = "1970-01-01T00:00:00.000000000Z";
         assert_eq!(
             json,
             format!(r#"{{"level":"error","msg":"open \"/x\": no\n","time":"{time}"}}"#) + "\n"
         );
-        let text = line(LogFormat::Text, "warning", "a \"b\"", at);
+        let text = line(LogFormat::Text, "warning", "a \"b\"", at, &[]);
         assert_eq!(
             text,
             format!(r#"time="{time}" level=warning msg="a \"b\"""#) + "\n"
+        );
+    }
+
+    #[test]
+    fn fields_of_a_record_stand_behind_what_clients_read() {
+        let (pointer, before) = ("/process/noNewPrivileges", "[\"a\"]");
+        let pairs = [("pointer", pointer), ("before", before)];
+        let record = Record::builder().key_values(&pairs).build();
+        let fields = fields(&record);
+        let at = std::time::UNIX_EPOCH;
+        let time = "1970-01-01T00:00:00.000000000Z";
+        assert_eq!(
+            line(LogFormat::Json, "info", "x", at, &fields),
+            format!(
+                r#"{{"level":"info","msg":"x","time":"{time}","pointer":"{pointer}","before":"[\"a\"]"}}"#
+            ) + "\n"
+        );
+        assert_eq!(
+            line(LogFormat::Text, "info", "x", at, &fields),
+            format!(r#"time="{time}" level=info msg="x" pointer="{pointer}" before="[\"a\"]""#)
+                + "\n"
         );
     }
 }

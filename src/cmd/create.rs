@@ -1,14 +1,15 @@
 //! `create`: a container that waits for `start`.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{ExitCode, Global};
 use crate::container::{self, Prepared, Request, Store};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote};
 use crate::plan::{ChangeOfRoot, Keyring, Options};
-use crate::profile::Face;
+use crate::profile::{Change, Face};
 use crate::spec::Bundle;
 
 /// Flags of `create`, which `run` takes too.
@@ -55,7 +56,7 @@ impl Creation {
         for warning in &bundle.warnings {
             log::warn!("{warning}");
         }
-        let profile = global.profile(
+        let choice = global.profile(
             &global.configuration()?,
             &bundle.config.annotations,
             Face::Oci,
@@ -74,7 +75,7 @@ impl Creation {
             preserve_fds,
         };
         let store = global.store()?;
-        let prepared = container::prepare(bundle, &self.id, &profile, options)?;
+        let prepared = container::prepare(bundle, &self.id, &choice, options)?;
         for warning in prepared
             .tightened
             .warnings
@@ -83,15 +84,28 @@ impl Creation {
         {
             log::warn!("{warning}");
         }
+        tell(global, &choice.profile.name, &prepared.tightened.changes);
         let request = Request {
             id: self.id.clone(),
             console_socket: self.console_socket.clone(),
             pid_file: self.pid_file.clone(),
             preserve_fds,
-            profile: profile.name.clone(),
+            profile: choice.profile.name.clone(),
             is_interactive: false,
         };
         Ok((store, prepared, request))
+    }
+}
+
+/// Logs what the profile changed. Nobody at a terminal wants it line by line each time, but ought to know of it.
+fn tell(global: &Global, profile: &str, changes: &[Change]) {
+    changes.iter().for_each(Change::log);
+    let is_told = global.debug || global.log.is_some();
+    if !changes.is_empty() && !is_told && std::io::stderr().is_terminal() {
+        let (profile, count) = (quote(profile), changes.len());
+        log::warn!(
+            "profile {profile} has tightened the config ({count} changes): --debug lists them"
+        );
     }
 }
 
@@ -111,7 +125,7 @@ pub(super) fn preserved(preserve_fds: u32) -> Result<u32> {
     let listen = match std::env::var("LISTEN_FDS") {
         Err(_) => 0,
         Ok(text) => text.parse().unwrap_or_else(|_| {
-            log::warn!("LISTEN_FDS={} is not a number", crate::error::quote(&text));
+            log::warn!("LISTEN_FDS={} is not a number", quote(&text));
             0
         }),
     };

@@ -10,7 +10,7 @@ use crate::configuration::Configuration;
 use crate::container::{Store, default_root};
 use crate::error::{Error, Result};
 use crate::host::Facts;
-use crate::profile::{self, Face, Profile};
+use crate::profile::{self, Choice, Face};
 
 /// Flags before or after any verb.
 #[derive(Debug, Clone, Default, Args)]
@@ -100,7 +100,7 @@ impl Global {
         configuration: &Configuration,
         annotations: &BTreeMap<String, String>,
         face: Face,
-    ) -> Result<Profile> {
+    ) -> Result<Choice> {
         let program = std::env::args_os().next().unwrap_or_default();
         let program = Path::new(&program).file_name().unwrap_or_default();
         profile::choose(

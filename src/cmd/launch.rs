@@ -125,11 +125,11 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
             .hint("stockade launch DIR -- PROGRAM ARGUMENTS"));
     }
     let configuration = global.configuration()?;
-    let profile = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
+    let choice = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
     let code = container::launch(
         &global.store()?,
         &arguments.request(&configuration)?,
-        &profile,
+        &choice,
     )?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }

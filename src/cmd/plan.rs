@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ExitCode, Global, print};
+use super::{ExitCode, Global, output, print};
 use crate::container;
 use crate::error::Result;
 use crate::plan::{Line, Options};
@@ -39,8 +39,8 @@ pub enum Format {
 pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
     let bundle = Bundle::load(&arguments.bundle)?;
     let annotations = &bundle.config.annotations;
-    let profile = global.profile(&global.configuration()?, annotations, Face::Oci)?;
-    let prepared = container::prepare(bundle, "plan", &profile, Options::default())?;
+    let choice = global.profile(&global.configuration()?, annotations, Face::Oci)?;
+    let prepared = container::prepare(bundle, "plan", &choice, Options::default())?;
     let lines = prepared.plan.lines();
     match arguments.format {
         Format::Text => print(
@@ -52,11 +52,11 @@ pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
         )?,
         Format::Json => {
             let document = serde_json::json!({
-                "profile": profile.name,
+                "profile": choice.profile.name,
                 "changes": prepared.tightened.changes,
                 "steps": lines.iter().map(Line::to_json).collect::<Vec<_>>(),
             });
-            print(&format!("{document:#}"))?;
+            print(&output::pretty(&document, "  ")?)?;
         }
     }
     Ok(ExitCode::Done)

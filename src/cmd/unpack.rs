@@ -201,8 +201,10 @@ fn configure(
         overrides.command = vec!["sh".into()];
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
-    let profile = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
-    let tightened = profile::tighten(&config, &profile, &Facts::read()?)?;
+    let choice = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
+    let facts = Facts::read()?;
+    let tightened = profile::tighten(&config, &choice.profile, &facts)
+        .map_err(|refusal| choice.advise(refusal, &config, &facts))?;
     let file = bundle.join("config.json");
     fs::File::create_new(file)
         .and_then(|mut file| file.write_all(spec::to_text(&tightened.config).as_bytes()))

@@ -309,12 +309,8 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),
         limits: prepared.limits.clone(),
-        changes: prepared
-            .tightened
-            .changes
-            .iter()
-            .map(|change| serde_json::json!(change))
-            .collect(),
+        chosen_by: prepared.origin,
+        changes: prepared.tightened.changes.clone(),
     }
 }
 

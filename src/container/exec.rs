@@ -14,12 +14,12 @@ use super::signals::{First, Forwarded, Patience};
 use super::target::{Target, doing, gone};
 use super::{Attachment, Confinement, Entry, State, Status, process};
 use crate::cgroup::{Cgroup, Entrance, Layout, Sub};
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Result, quote};
 use crate::host;
 use crate::image::read_inside;
 use crate::init::{self, Release};
 use crate::plan::{self, Inputs, Joining, Options, Plan, RootOf};
-use crate::profile::{self, Facts, Tightened};
+use crate::profile::{self, Change, Facts, Tightened};
 use crate::spec::{Bundle, Config, NamespaceType, Process};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::{Errno, prctl};
@@ -226,19 +226,35 @@ fn tighten(
         annotations: state.annotations.clone(),
         linux: None,
     };
-    let tightened = profile::tighten(&asked, &confinement.profile, &Facts::of_process()?)?;
+    let facts = Facts::of_process()?;
+    let tightened = profile::tighten(&asked, &confinement.profile, &facts)
+        .map_err(|refusal| advise(refusal, &asked, confinement, &facts))?;
     tightened
         .warnings
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
-    if let Wanted::Command(_) = wanted {
+    match wanted {
         // Whoever types a flag should learn that it had no effect.
-        tightened
+        Wanted::Command(_) => tightened
             .changes
             .iter()
-            .for_each(|change| log::warn!("{change}"));
+            .for_each(|change| log::warn!("{change}")),
+        Wanted::Document(_) => tightened.changes.iter().for_each(Change::log),
     }
     Ok(tightened)
+}
+
+/// What to do about a refusal: a container keeps the profile that it was created under.
+fn advise(refusal: Error, asked: &Config, confinement: &Confinement, facts: &Facts) -> Error {
+    match profile::accepting(&confinement.profile, asked, facts) {
+        Some(name) => {
+            let name = quote(name);
+            refusal.hint_too(format!(
+                "a container keeps the profile that it was created under; profile {name} accepts this"
+            ))
+        }
+        None => refusal,
+    }
 }
 
 /// HOME of the user by the container's passwd(5), where the environment has none.

@@ -17,7 +17,7 @@ use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::Options;
-use crate::profile::{Profile, Verdict};
+use crate::profile::{Change, Choice, Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
@@ -120,7 +120,7 @@ pub enum Network {
 ///
 /// # Errors
 /// What cannot be launched; the exit code of the program otherwise.
-pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32> {
+pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
     let image = match &request.source {
         Some(source) => Some(Image::open_named(
             source,
@@ -140,7 +140,7 @@ pub fn launch(store: &Store, request: &Launch, profile: &Profile) -> Result<i32>
     let keeper = keeper::start(store, &scratch, place.lease())?;
     let root = scratch.root(image.as_ref(), &place, request);
     let outcome =
-        root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), profile));
+        root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), choice));
     drop(scratch);
     keeper.dismiss();
     outcome
@@ -217,30 +217,37 @@ fn launch_in(
     store: &Store,
     request: &Launch,
     image: Option<&Image>,
-    profile: &Profile,
+    choice: &Choice,
 ) -> Result<i32> {
     let privileged = rustix::process::geteuid().is_root();
     let mut config = config(request, image, root, privileged)?;
     if let Some(process) = &mut config.process {
-        process.terminal = request.tty.is_wanted(profile);
+        process.terminal = request.tty.is_wanted(&choice.profile);
     }
     let is_root = config
         .process
         .as_ref()
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
-    let profile = profile_for(request, profile, privileged);
-    let prepared =
-        prepare(bundle, scratch.id(), &profile, Options::default()).map_err(|error| {
-            if is_root && request.user.is_none() {
-                error.hint("the image asks for root: choose another user by --user UID:GID")
-            } else {
-                error
+    let mut choice = choice.clone();
+    choice.profile = profile_for(request, &choice.profile, privileged);
+    let prepared = prepare(bundle, scratch.id(), &choice, Options::default()).map_err(|error| {
+        if is_root && request.user.is_none() {
+            let first = "the image asks for root: choose another user by --user UID:GID";
+            let then = error.try_this().map(str::to_owned);
+            let error = error.hint(first);
+            match then {
+                Some(then) => error.hint_too(then),
+                None => error,
             }
-        })?;
+        } else {
+            error
+        }
+    })?;
+    prepared.tightened.changes.iter().for_each(Change::log);
     let request = Request {
         id: scratch.id().to_owned(),
-        profile: profile.name.clone(),
+        profile: choice.profile.name.clone(),
         is_interactive: true,
         ..Request::default()
     };

@@ -10,7 +10,7 @@ use crate::host;
 use crate::image::read_inside;
 use crate::names;
 use crate::plan::{self, Inputs, Options, Plan};
-use crate::profile::{self, Bound, Limits, Profile, Tightened};
+use crate::profile::{self, Bound, Choice, Limits, Origin, Profile, Tightened};
 use crate::seccomp;
 use crate::spec::{Bundle, Config};
 use crate::sys::attributes;
@@ -24,25 +24,30 @@ pub struct Prepared {
     pub tightened: Tightened,
     /// The limits of the profile.
     pub limits: Limits,
+    /// How the profile was chosen.
+    pub origin: Origin,
     /// What will be done.
     pub plan: Rc<Plan>,
     /// What bounds those who enter the container later.
     pub confinement: Confinement,
 }
 
-/// Tightens a config by a profile and computes its plan.
+/// Tightens a config by the chosen profile and computes its plan.
 ///
 /// # Errors
-/// What the profile refuses, or what this host cannot honour, by the name of the field.
-pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) -> Result<Prepared> {
+/// What the profile refuses, and the way to one that does not, or what this host cannot honour, by the name of the field.
+pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
     let layout = Layout::discover()?;
-    let profile = &as_far_as_possible(profile, &bundle.config, &host, &layout);
-    let tightened = profile::tighten(
-        &bundle.config,
-        profile,
-        &profile::Facts::read()?.with_joins(&bundle.config),
-    )?;
+    let profile = &as_far_as_possible(&choice.profile, &bundle.config, &host, &layout);
+    let facts = profile::Facts::read()?.with_joins(&bundle.config);
+    let mut tightened = profile::tighten(&bundle.config, profile, &facts)
+        .map_err(|refusal| choice.advise(refusal, &bundle.config, &facts))?;
+    profile::annotate(
+        &mut tightened.config.annotations,
+        &profile.name,
+        &tightened.changes,
+    );
     let config = &tightened.config;
     let filters = config
         .linux
@@ -68,6 +73,7 @@ pub fn prepare(bundle: Bundle, id: &str, profile: &Profile, options: Options) ->
         bundle,
         tightened,
         limits: profile.limits.clone(),
+        origin: choice.origin,
         plan: Rc::new(plan),
         confinement: Confinement {
             profile: profile.clone(),

@@ -6,11 +6,10 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::{Entry, group, process};
 use crate::cgroup::Location;
-use crate::profile::Limits;
+use crate::profile::{Change, Limits, Origin};
 use crate::spec::Config;
 
 /// The socket on which a created container waits for `start`, in its state directory.
@@ -44,7 +43,7 @@ pub struct State {
     pub phase: Phase,
     /// When `create` began, by RFC 3339 in UTC.
     pub created: String,
-    /// Annotations, after the profile.
+    /// Annotations: those of the config, and what they say of the profile (`profile::annotate`).
     pub annotations: BTreeMap<String, String>,
     /// Who created it: a user's name, or `#` and the id.
     pub owner: String,
@@ -62,8 +61,10 @@ pub struct State {
     pub profile: String,
     /// The profile's limits: what `update` may raise them to.
     pub limits: Limits,
-    /// What the profile changed.
-    pub changes: Vec<Value>,
+    /// How the profile was chosen.
+    pub chosen_by: Origin,
+    /// What the profile changed, as far as `update` has not changed it since.
+    pub changes: Vec<Change>,
 }
 
 /// The container's status (runtime.md, "State"); `Paused` is an addition that runc's clients know.
@@ -221,6 +222,7 @@ pub(super) mod tests {
             filters: 0,
             profile: "none".into(),
             limits: Limits::default(),
+            chosen_by: Origin::Default,
             changes: Vec::new(),
         }
     }

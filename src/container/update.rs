@@ -3,29 +3,34 @@
 use super::{Entry, State, Status, group};
 use crate::cgroup::{self, Layout, Write};
 use crate::error::{Error, Result, quote};
-use crate::profile;
+use crate::profile::{self, Bound};
 use crate::spec::Resources;
 
-/// Changes the limits of a created, running or paused container to what `change` gives; the rest stays. Device rules cannot
-/// be changed and are passed over, as other runtimes do.
+/// Changes the limits of a created, running or paused container to what `asked` gives; the rest stays. Device rules cannot
+/// be changed and are passed over, as other runtimes do. No limit is not had where the profile gives one.
 ///
 /// # Errors
 /// The container is not running or has no cgroup; a limit is beyond the profile's maximum, or cannot be applied.
-pub fn update(entry: &Entry, change: &Resources) -> Result<()> {
+pub fn update(entry: &Entry, asked: &Resources) -> Result<()> {
     let doing = format!("update container {}", quote(entry.id()));
     let _lock = entry.lock()?;
     let mut state = entry.state()?;
     if matches!(state.status(entry), Status::Stopped | Status::Creating) {
         return Err(Error::new(doing, "container not running"));
     }
-    if !change.devices.is_empty() {
+    if !asked.devices.is_empty() {
         log::debug!("linux.resources.devices: rules of devices stay as they are");
     }
     let cgroup = group::open(state.cgroup.as_ref(), &doing)?;
     let before = resources(&state);
+    let memory_total = profile::Facts::read()?.memory_total;
+    let (change, changes) =
+        state
+            .limits
+            .keep_limits(&state.profile, memory_total, asked, &before)?;
+    changes.iter().for_each(|change| log::warn!("{change}"));
     let change = with_swap(change, &before, &state);
     let mut after = before.changed_by(&change);
-    let memory_total = profile::Facts::read()?.memory_total;
     state
         .limits
         .check_update(&state.profile, memory_total, &change, &after)?;
@@ -37,6 +42,8 @@ pub fn update(entry: &Entry, change: &Resources) -> Result<()> {
     let writes = cgroup::settings(&Layout::discover()?, &change.with_companions(&after))?;
     let undo = cgroup.change(&writes)?;
     forget_overwritten(&mut after, &writes);
+    profile::settle(&mut state.changes, asked, &after, changes);
+    profile::annotate(&mut state.annotations, &state.profile, &state.changes);
     if let Some(linux) = &mut state.config.linux {
         linux.resources = Some(after);
     }
@@ -52,12 +59,10 @@ fn resources(state: &State) -> Resources {
         .unwrap_or_default()
 }
 
-/// Where the profile has limited swap, and the caller gives a limit of memory alone, as much swap as before comes on top.
-fn with_swap(change: &Resources, before: &Resources, state: &State) -> Resources {
-    const SWAP: &str = "/linux/resources/memory/swap";
-    let is_ours = state.changes.iter().any(|made| made["pointer"] == SWAP);
-    let mut change = change.clone();
-    if let (true, Some(new), Some(old)) = (is_ours, &mut change.memory, &before.memory)
+/// Where the profile limits swap, and the caller gives a limit of memory alone, as much swap as before comes on top.
+fn with_swap(mut change: Resources, before: &Resources, state: &State) -> Resources {
+    let is_limited = state.limits.swap != Bound::default();
+    if let (true, Some(new), Some(old)) = (is_limited, &mut change.memory, &before.memory)
         && let (Some(limit), None | Some(0)) = (new.limit.filter(|limit| *limit > 0), new.swap)
         && let (Some(old_limit), Some(old_swap)) = (old.limit, old.swap)
     {

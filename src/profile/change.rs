@@ -2,12 +2,17 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use log::{Level, Record};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::facts::Facts;
 use super::format::{OnConflict, Profile};
-use crate::error::{Error, Result, quote};
+use crate::error::{Error, Result, is_steering, quote};
 use crate::spec::{Config, Seccomp};
+
+/// Bytes of a value that a line of the log or of an error has room for.
+const LONGEST: usize = 1000;
 
 /// A config at most as permissive as the one that came in, and what was done to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,27 +28,112 @@ pub struct Tightened {
 }
 
 /// One value that the profile changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// Where in the config that came in (RFC 6901).
     pub pointer: String,
-    /// The value there as JSON, or `absent`.
-    pub before: String,
-    /// The value now as JSON, or `absent`.
-    pub after: String,
-    /// The rule and the profile.
-    pub why: String,
+    /// The value there; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Value>,
+    /// The value now; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Value>,
+    /// The key of the profile that demands it.
+    pub rule: String,
+    /// The profile's name.
+    pub profile: String,
+}
+
+/// A change in as few words as it takes: of two lists only what is in one of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    removed: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    added: Vec<Value>,
+}
+
+impl Change {
+    /// What differs.
+    pub fn difference(&self) -> Difference {
+        let without = |list: &[Value], other: &[Value]| {
+            let rest = list.iter().filter(|item| !other.contains(item));
+            rest.cloned().collect()
+        };
+        match (&self.before, &self.after) {
+            (Some(Value::Array(before)), Some(Value::Array(after))) => Difference {
+                before: None,
+                after: None,
+                removed: without(before, after),
+                added: without(after, before),
+            },
+            (before, after) => Difference {
+                before: before.clone(),
+                after: after.clone(),
+                removed: Vec::new(),
+                added: Vec::new(),
+            },
+        }
+    }
+
+    /// Logs the change as one record: a sentence, and the parts of the change as fields, values as JSON.
+    pub fn log(&self) {
+        if log::max_level() < Level::Info {
+            return;
+        }
+        let Difference {
+            before,
+            after,
+            removed,
+            added,
+        } = self.difference();
+        let list = |list: Vec<Value>| (!list.is_empty()).then_some(Value::Array(list));
+        let values = [
+            ("before", before),
+            ("after", after),
+            ("removed", list(removed)),
+            ("added", list(added)),
+        ];
+        let values = values.map(|(name, value)| (name, value.map(|value| short(Some(&value)))));
+        let mut fields = vec![("pointer", self.pointer.as_str())];
+        fields.extend(
+            values
+                .iter()
+                .filter_map(|(name, value)| Some((*name, value.as_deref()?))),
+        );
+        fields.extend([("rule", self.rule.as_str()), ("profile", &self.profile)]);
+        let mut record = Record::builder();
+        record.level(Level::Info).target(module_path!());
+        record.key_values(&fields);
+        log::logger().log(&record.args(format_args!("{self}")).build());
+    }
 }
 
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            pointer,
+        let Difference {
             before,
             after,
-            why,
-        } = self;
-        write!(f, "{pointer}: {before} -> {after}: {why}")
+            removed,
+            added,
+        } = self.difference();
+        let list = self.pointer.strip_suffix("/-");
+        write!(f, "{}: ", field(list.unwrap_or(&self.pointer)))?;
+        match (removed.is_empty(), added.is_empty()) {
+            (true, true) if list.is_some() => write!(f, "with {}", short(after.as_ref())),
+            (true, true) => write!(f, "{} -> {}", short(before.as_ref()), short(after.as_ref())),
+            (false, true) => write!(f, "without {}", short(Some(&removed))),
+            (true, false) => write!(f, "with {}", short(Some(&added))),
+            (false, false) => {
+                let (removed, added) = (short(Some(&removed)), short(Some(&added)));
+                write!(f, "without {removed}, with {added}")
+            }
+        }?;
+        write!(f, ": {} of profile {}", self.rule, quote(&self.profile))
     }
 }
 
@@ -65,23 +155,23 @@ impl Rules<'_> {
         before: Option<&T>,
         after: Option<&T>,
     ) -> Result<()> {
-        let (before, after) = (json(before), json(after));
         if on_conflict == OnConflict::Refuse {
             return Err(self
-                .refusal(rule, pointer, &before)
-                .hint(format!("the profile allows {after} here")));
+                .refusal(rule, pointer, &short(before))
+                .hint(format!("the profile allows {} here", short(after))));
         }
-        let why = format!("{rule} of profile {}", quote(&self.profile.name));
         self.changes.push(Change {
             pointer: pointer.into(),
-            before,
-            after,
-            why,
+            before: before.map(value),
+            after: after.map(value),
+            rule: rule.into(),
+            profile: self.profile.name.clone(),
         });
         Ok(())
     }
 
-    /// `process.user.uid: 0 is refused by profile "restricted" (identity.non-root)`.
+    /// `process.user.uid: 0 is refused by profile "restricted" (identity.non-root)`. The value is text of ours, or from
+    /// [`short`].
     pub(super) fn refusal(&self, rule: &str, pointer: &str, value: &str) -> Error {
         let name = quote(&self.profile.name);
         Error::new(
@@ -100,26 +190,36 @@ impl Rules<'_> {
     }
 }
 
-/// The value as JSON on one line, without characters that a terminal acts on (JSON itself escapes only some).
-pub(super) fn json<T: Serialize>(value: Option<&T>) -> String {
-    let Some(value) = value else {
+/// A value of the config as JSON.
+pub(super) fn value<T: Serialize>(of: &T) -> Value {
+    serde_json::to_value(of).expect("values of a config have string keys only")
+}
+
+/// The value as JSON on one line, without characters that a terminal acts on (JSON itself escapes only some), and cut off
+/// where it gets long: a config has room for any text.
+pub(super) fn short<T: Serialize>(of: Option<&T>) -> String {
+    let Some(of) = of else {
         return "absent".into();
     };
-    let text = serde_json::to_string(value).expect("values of a config have string keys only");
-    let mut escaped = String::with_capacity(text.len());
+    let text = value(of).to_string();
+    let mut escaped = String::new();
     for c in text.chars() {
-        match c {
-            '\u{7f}'..='\u{9f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-            }
-            c => escaped.push(c),
+        if escaped.len() > LONGEST {
+            escaped.push('…');
+            break;
+        }
+        if is_steering(c) {
+            // All of them are of 16 bits.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
         }
     }
     escaped
 }
 
 /// `/linux/namespaces/2/type` as `linux.namespaces[2].type`.
-fn field(pointer: &str) -> String {
+pub(super) fn field(pointer: &str) -> String {
     let mut field = String::new();
     for part in pointer.split('/').skip(1) {
         if part.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -147,10 +247,50 @@ mod tests {
     }
 
     #[test]
-    fn json_of_a_value_is_safe_on_a_terminal() {
+    fn a_value_is_safe_on_a_terminal_and_short() {
         assert_eq!(
-            json(Some(&"a\u{1b}\u{202e}\u{9b}")),
+            short(Some(&"a\u{1b}\u{202e}\u{9b}")),
             r#""a\u001b\u202e\u009b""#
         );
+        let long = short(Some(&"\u{9b}".repeat(5000)));
+        assert!(long.len() < LONGEST + 16 && long.ends_with('…'), "{long}");
+    }
+
+    fn change<T: Serialize>(pointer: &str, before: Option<&T>, after: Option<&T>) -> Change {
+        Change {
+            pointer: pointer.into(),
+            before: before.map(value),
+            after: after.map(value),
+            rule: "a.rule".into(),
+            profile: "p".into(),
+        }
+    }
+
+    #[test]
+    fn a_change_in_words_says_the_field_the_difference_the_rule_and_the_profile() {
+        let words = change("/process/noNewPrivileges", Some(&false), Some(&true)).to_string();
+        let expected = r#"process.noNewPrivileges: false -> true: a.rule of profile "p""#;
+        assert_eq!(words, expected);
+        let words = change("/linux/resources/pids/limit", None, Some(&7)).to_string();
+        let expected = r#"linux.resources.pids.limit: absent -> 7: a.rule of profile "p""#;
+        assert_eq!(words, expected);
+        let words = change("/x", Some(&["a", "b"]), Some(&["b", "c"])).to_string();
+        let expected = r#"x: without ["a"], with ["c"]: a.rule of profile "p""#;
+        assert_eq!(words, expected);
+        let words = change("/linux/namespaces/-", None, Some(&"uts")).to_string();
+        assert_eq!(
+            words,
+            r#"linux.namespaces: with "uts": a.rule of profile "p""#
+        );
+    }
+
+    #[test]
+    fn a_change_survives_a_round_trip() {
+        let change = change("/linux/resources/pids/limit", None, Some(&7));
+        let text = serde_json::to_string(&change).unwrap();
+        let expected =
+            r#"{"pointer":"/linux/resources/pids/limit","after":7,"rule":"a.rule","profile":"p"}"#;
+        assert_eq!(text, expected);
+        assert_eq!(serde_json::from_str::<Change>(&text).unwrap(), change);
     }
 }

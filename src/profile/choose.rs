@@ -1,7 +1,10 @@
 //! Which profile applies: `--profile`, else the config's annotation, else the name of the binary, else the
-//! host's configuration, else what the verb defaults to. Reading that is `configuration`'s.
+//! host's configuration, else what the verb defaults to. Reading that is `configuration`'s; what to choose instead where a
+//! profile refuses is `advice`'s.
 
 use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::Profile;
 use crate::error::{Result, quote};
@@ -18,6 +21,37 @@ pub enum Face {
     Launch,
 }
 
+/// Where the choice of a profile came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// `--profile`.
+    Flag,
+    /// The annotation [`ANNOTATION`].
+    Annotation,
+    /// The name that the binary was called by.
+    Handler,
+    /// The host's configuration.
+    Configuration,
+    /// What the verb defaults to.
+    Default,
+}
+
+/// A profile, and how it came to be the one.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    /// The profile.
+    pub profile: Profile,
+    /// Where it came from.
+    pub origin: Origin,
+    /// The profile that would apply without the annotation, by name.
+    pub(super) standing: String,
+    /// The profile behind the plain handler, `stockade`: a name, or a path.
+    pub(super) plain: String,
+    /// Which verbs asked.
+    pub(super) face: Face,
+}
+
 /// Chooses the profile; `program` is the name that the binary was called by, `configured` the profile of the host's
 /// configuration.
 ///
@@ -29,45 +63,61 @@ pub fn choose(
     program: &str,
     configured: Option<&str>,
     face: Face,
-) -> Result<Profile> {
-    if let Some(name) = flag {
-        return Profile::load(name);
-    }
-    let profile = standing(program, configured, face)?;
-    let Some(name) = annotations.get(ANNOTATION) else {
-        return Ok(profile);
+) -> Result<Choice> {
+    let (standing, origin) = match flag {
+        Some(name) => (Profile::load(name)?, Origin::Flag),
+        None => standing(program, configured, face)?,
     };
-    // Only by name: an annotation comes with the image or from whoever may start containers, and must not open files.
-    let asked = Profile::builtin(name);
-    match (
-        asked.as_ref().and_then(Profile::strictness),
-        profile.strictness(),
-    ) {
-        (Some(asked_for), Some(standing)) if asked_for > standing => Ok(asked.unwrap_or(profile)),
-        (Some(asked_for), Some(standing)) if asked_for == standing => Ok(profile),
-        _ => {
-            let (name, standing) = (quote(name), quote(&profile.name));
-            log::warn!(
-                "annotations[\"{ANNOTATION}\"]: {name} is not stricter than {standing}, which applies"
-            );
-            Ok(profile)
+    let mut choice = Choice {
+        standing: standing.name.clone(),
+        profile: standing,
+        origin,
+        plain: configured.unwrap_or("baseline").to_owned(),
+        face,
+    };
+    if let (None, Some(name)) = (flag, annotations.get(ANNOTATION)) {
+        choice.annotated(name);
+    }
+    Ok(choice)
+}
+
+impl Choice {
+    /// Only by name: an annotation comes with the image or from whoever may start containers, and must not open files.
+    fn annotated(&mut self, name: &str) {
+        let asked = Profile::builtin(name);
+        match (
+            asked.as_ref().and_then(Profile::strictness),
+            self.profile.strictness(),
+        ) {
+            (Some(asked_for), Some(standing)) if asked_for > standing => {
+                self.profile = asked.expect("its strictness is known");
+                self.origin = Origin::Annotation;
+            }
+            (Some(asked_for), Some(standing)) if asked_for == standing => {}
+            _ => {
+                let (name, standing) = (quote(name), quote(&self.profile.name));
+                log::warn!(
+                    "annotations[\"{ANNOTATION}\"]: {name} is not stricter than {standing}, which applies"
+                );
+            }
         }
     }
 }
 
 /// What applies without a flag and an annotation.
-fn standing(program: &str, configured: Option<&str>, face: Face) -> Result<Profile> {
+fn standing(program: &str, configured: Option<&str>, face: Face) -> Result<(Profile, Origin)> {
     if let Some(profile) = program.strip_prefix("stockade-").and_then(Profile::builtin) {
-        return Ok(profile);
+        return Ok((profile, Origin::Handler));
     }
     if let Some(name) = configured {
-        return Profile::load(name);
+        return Ok((Profile::load(name)?, Origin::Configuration));
     }
     let name = match face {
         Face::Oci => "baseline",
         Face::Launch => "restricted",
     };
-    Ok(Profile::builtin(name).expect("built in"))
+    let profile = Profile::builtin(name).expect("built in");
+    Ok((profile, Origin::Default))
 }
 
 #[cfg(test)]
@@ -81,6 +131,7 @@ mod tests {
             .collect();
         choose(flag, &annotations, program, None, face)
             .unwrap()
+            .profile
             .name
     }
 
@@ -116,6 +167,7 @@ mod tests {
             let none = BTreeMap::new();
             choose(None, &none, program, Some("none"), Face::Oci)
                 .unwrap()
+                .profile
                 .name
         };
         assert_eq!(chosen("stockade"), "none");

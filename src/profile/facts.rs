@@ -2,6 +2,7 @@
 //! What a plan depends on is `host::Facts`; the two share nothing.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
 use crate::error::{Doing, Error, Result};
@@ -99,7 +100,10 @@ fn thermal_throttle() -> Vec<String> {
                 .to_str()
                 .map(String::from)
         })
-        .filter(|path| fs::exists(path).unwrap_or(true))
+        // Beside those of the CPUs there are plain files.
+        .filter(|path| {
+            fs::exists(path).unwrap_or_else(|error| error.kind() != ErrorKind::NotADirectory)
+        })
         .collect();
     found.sort();
     found
@@ -125,6 +129,8 @@ mod tests {
     fn facts_of_this_host_are_complete() {
         let facts = Facts::read().unwrap();
         assert!(facts.memory_total > 1 << 20);
+        let files = facts.thermal_throttle.iter();
+        assert_eq!(files.filter(|path| !fs::exists(path).unwrap()).count(), 0);
         assert_eq!(facts.rlimits.len(), names::RLIMITS.len());
     }
 }

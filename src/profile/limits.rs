@@ -1,12 +1,13 @@
 //! Limits of cgroups, and devices: what a config may ask for, and what it gets where it asks for nothing.
+//! What a change of limits may ask for later is in `update`.
 
-use super::change::Rules;
+use super::change::{Rules, short};
 use super::{Bound, DeviceSet, Limits, OnConflict, Profile, Quantity, RlimitBound};
-use crate::error::{Error, Result, quote};
+use crate::error::Result;
 use crate::spec::{DeviceRule, Linux, Resources};
 
 /// Microseconds in which `cpu-percent` is a quota: the kernel's default period.
-const PERIOD: u64 = 100_000;
+pub(super) const PERIOD: u64 = 100_000;
 
 impl Profile {
     /// The same profile for a host where no cgroup can be made: the limits that have a counterpart among the resource
@@ -34,114 +35,8 @@ impl Profile {
     }
 }
 
-impl Limits {
-    /// Refuses a change of limits beyond the maxima. `all` holds afterwards, `change` is what is asked for of it.
-    ///
-    /// # Errors
-    /// For the first field beyond: the field, the value, the profile, its rule and its maximum.
-    pub fn check_update(
-        &self,
-        profile: &str,
-        memory_total: u64,
-        change: &Resources,
-        all: &Resources,
-    ) -> Result<()> {
-        for asked in asked(change, all) {
-            let (rule, bound) = match asked.of {
-                Of::Memory => ("limits.memory", &self.memory),
-                Of::Swap => ("limits.swap", &self.swap),
-                Of::Pids => ("limits.pids", &self.pids),
-                Of::CpuPercent => ("limits.cpu-percent", &self.cpu_percent),
-            };
-            let Some(maximum) = bound.maximum.map(|maximum| maximum.number(memory_total)) else {
-                continue;
-            };
-            if asked.value.is_some_and(|value| value <= maximum) {
-                continue;
-            }
-            let value = asked
-                .value
-                .map_or("no limit".to_owned(), |value| value.to_string());
-            let cause = format!(
-                "{value} is refused by profile {} ({rule}): its maximum is {maximum}",
-                quote(profile)
-            );
-            return Err(Error::new(
-                format!("linux.resources.{}", asked.field),
-                cause,
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// What a bound is about.
-#[derive(Debug, Clone, Copy)]
-enum Of {
-    Memory,
-    Swap,
-    Pids,
-    CpuPercent,
-}
-
-/// One field of a change in the unit of its bound; no value is no limit.
-struct Asked {
-    of: Of,
-    field: String,
-    value: Option<i64>,
-}
-
-/// What a change asks for, of all that a profile bounds.
-fn asked(change: &Resources, all: &Resources) -> Vec<Asked> {
-    let mut list = Vec::new();
-    let mut ask = |of, field: &str, value| {
-        let field = field.to_owned();
-        list.push(Asked { of, field, value });
-    };
-    let given = |number: Option<i64>| number.is_some_and(|number| number != 0);
-    if let (Some(new), Some(all)) = (&change.memory, &all.memory) {
-        let (limit, swap) = (positive(all.limit), positive(all.swap));
-        if given(new.limit) {
-            ask(Of::Memory, "memory.limit", limit);
-        }
-        if given(new.limit) || given(new.swap) {
-            let beyond = swap.map(|swap| swap.saturating_sub(limit.unwrap_or(0)).max(0));
-            ask(Of::Swap, "memory.swap", beyond);
-        }
-    }
-    if let Some(limit) = change.pids.as_ref().and_then(|pids| pids.limit) {
-        ask(
-            Of::Pids,
-            "pids.limit",
-            Some(limit).filter(|limit| *limit >= 0),
-        );
-    }
-    if let (Some(new), Some(all)) = (&change.cpu, &all.cpu)
-        && (given(new.quota) || new.period.is_some_and(|period| period > 0))
-    {
-        let period = all.period.filter(|period| *period > 0).unwrap_or(PERIOD);
-        let percent = positive(all.quota).map(|quota| percent(quota, period));
-        ask(Of::CpuPercent, "cpu.quota", percent);
-    }
-    for (key, of) in [
-        ("memory.max", Of::Memory),
-        ("memory.swap.max", Of::Swap),
-        ("pids.max", Of::Pids),
-        ("cpu.max", Of::CpuPercent),
-    ] {
-        if let Some(value) = change.unified.get(key) {
-            ask(
-                of,
-                &format!("unified[{}]", quote(key)),
-                unified_number(key, value),
-            );
-        }
-    }
-    list
-}
-
 /// A quota in a period as percent of one CPU, rounded up.
-fn percent(quota: i64, period: u64) -> i64 {
+pub(super) fn percent(quota: i64, period: u64) -> i64 {
     let percent = (quota as u64).saturating_mul(100).div_ceil(period);
     i64::try_from(percent).unwrap_or(i64::MAX)
 }
@@ -193,7 +88,9 @@ impl Rules<'_> {
             if asked.is_none_or(|asked| asked > maximum.unwrap_or(i64::MAX)) {
                 let hint =
                     format!("the profile sets {value_if_unlimited} where nothing is asked for");
-                return Err(self.refusal(rule, &pointer, &value).hint(hint));
+                return Err(self
+                    .refusal(rule, &pointer, &short(Some(&value)))
+                    .hint(hint));
             }
         }
         Ok(())
@@ -361,12 +258,12 @@ impl Rules<'_> {
 }
 
 /// Of these fields everything that is not above 0 means no limit.
-fn positive(limit: Option<i64>) -> Option<i64> {
+pub(super) fn positive(limit: Option<i64>) -> Option<i64> {
     limit.filter(|limit| *limit > 0)
 }
 
 /// A value of a cgroup v2 file in the unit of its bound: bytes, tasks, percent of one CPU.
-fn unified_number(key: &str, value: &str) -> Option<i64> {
+pub(super) fn unified_number(key: &str, value: &str) -> Option<i64> {
     if key != "cpu.max" {
         return value.trim().parse().ok();
     }

@@ -1,7 +1,9 @@
 //! Profiles: what a config is tightened to before anything is planned (docs/profiles.md).
 //! The types of the file are in `format`, its rules in `check`, the rules that cut a config in `tighten`, the proof
-//! obligation in `order`.
+//! obligation in `order`. What was done is told by `change` and `annotations`, what else to do by `advice`.
 
+mod advice;
+mod annotations;
 mod change;
 mod check;
 mod choose;
@@ -12,6 +14,7 @@ mod limits;
 mod mounts;
 pub mod order;
 mod tighten;
+mod update;
 mod values;
 
 #[cfg(test)]
@@ -22,11 +25,14 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-pub use change::{Change, Tightened};
-pub use choose::{ANNOTATION, Face, choose};
+pub(crate) use advice::accepting;
+pub use annotations::{TIGHTENED, annotate};
+pub use change::{Change, Difference, Tightened};
+pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
 pub use facts::Facts;
 pub use format::*;
 pub use tighten::tighten;
+pub use update::settle;
 pub use values::{Bound, DeviceSet, Quantity, RlimitBound};
 
 use crate::error::{Error, Result, quote};

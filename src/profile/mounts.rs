@@ -1,8 +1,8 @@
 //! Options of mounts. An option is only ever added at the end of a list, where it overrides what stands before it.
 
-use super::change::Rules;
+use super::change::{Rules, short};
 use super::{Bound, Flag, Mounts, Propagation};
-use crate::error::{Result, quote};
+use crate::error::Result;
 use crate::names::mount::{MountOptions, parse};
 use crate::spec::{Config, Mount};
 
@@ -135,8 +135,12 @@ impl Rules<'_> {
         let other = if key == "size" { "nr_blocks" } else { key };
         let refusal = |text: &str| {
             let pointer = format!("/mounts/{index}/options");
-            self.refusal("mounts.tmpfs", &pointer, &format!("{key} {}", quote(text)))
-                .hint(format!("write {key} as a number, for bytes with k, m or g"))
+            self.refusal(
+                "mounts.tmpfs",
+                &pointer,
+                &format!("{key} {}", short(Some(&text))),
+            )
+            .hint(format!("write {key} as a number, for bytes with k, m or g"))
         };
         if other != key && data(&options, other).is_some() {
             return Err(refusal(other));

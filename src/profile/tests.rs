@@ -166,15 +166,10 @@ fn assert_faithful(config: &Config, profile: &Profile) {
         .iter()
         .filter(|change| !change.pointer.ends_with("/-"))
     {
-        let at = |document: &serde_json::Value| {
-            document
-                .pointer(&change.pointer)
-                .map_or("absent".to_owned(), ToString::to_string)
-        };
-        let [before, after] = [at(&documents[0]), at(&documents[1])];
+        let at = |document: &serde_json::Value| document.pointer(&change.pointer).cloned();
         assert_eq!(
             (&change.before, &change.after),
-            (&before, &after),
+            (&at(&documents[0]), &at(&documents[1])),
             "{}",
             change.pointer
         );

@@ -1,7 +1,7 @@
 //! From a config to one that is at most as permissive, with the record of what was changed.
 //! Process, namespaces, root and paths are here; mounts and limits have files of their own.
 
-use super::change::{Rules, Tightened};
+use super::change::{Rules, Tightened, short};
 use super::facts::Facts;
 use super::filter;
 use super::format::{Groups, Profile, Verdict};
@@ -67,7 +67,7 @@ impl Rules<'_> {
         match identity.additional_groups {
             _ if groups.is_empty() => Ok(()),
             Groups::Keep => Ok(()),
-            Groups::Refuse => Err(self.refusal(rule, pointer, &format!("{groups:?}"))),
+            Groups::Refuse => Err(self.refusal(rule, pointer, &short(Some(groups)))),
             Groups::Drop => {
                 let before = std::mem::take(groups);
                 self.conflict(

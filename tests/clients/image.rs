@@ -14,13 +14,19 @@ use crate::harness::{pause, rootfs};
 
 /// Writes an archive of the images of busybox.
 pub(crate) fn write(archive: &Path, scratch: &Path) {
+    write_as(archive, scratch, [IMAGE, CONFIGURED]);
+}
+
+/// Writes an archive of the images of busybox under other names.
+pub(crate) fn write_as(archive: &Path, scratch: &Path, names: [&str; 2]) {
     let root = scratch.join("image-root");
     rootfs::make(&root);
     let plain = json!({"Env": ["PATH=/bin"], "Cmd": ["/bin/sh"]});
     let mut configured = plain.clone();
     configured["User"] = json!("65534:65534");
     configured["WorkingDir"] = json!("/tmp");
-    save(archive, &root, &[(IMAGE, plain), (CONFIGURED, configured)]);
+    let [first, second] = names;
+    save(archive, &root, &[(first, plain), (second, configured)]);
 }
 
 /// Writes an archive of the image of pods' sandboxes, which is one program and no more.

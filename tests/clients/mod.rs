@@ -4,7 +4,7 @@
 
 mod cri;
 mod engine;
-mod image;
+pub(crate) mod image;
 mod place;
 mod pod;
 mod said;
