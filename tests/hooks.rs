@@ -16,7 +16,7 @@ const KINDS: [&str; 6] = [
     "poststop",
 ];
 
-/// A hook that runs this script with no environment.
+/// A hook that runs this script, with no environment of its own.
 fn hook(script: &str) -> Value {
     json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
 }
@@ -133,6 +133,23 @@ fn b57_hooks_have_exactly_the_configured_environment() {
             .filter(|variable| !variable.starts_with("PWD=") && !variable.starts_with("SHLVL="))
             .collect();
         assert_eq!(variables, ["A=1", "PATH=/bin:/usr/bin"], "{kind}");
+    }
+}
+
+#[test]
+fn hooks_without_env_inherit_in_the_runtime_namespace_only() {
+    let bundle = every_kind(
+        Bundle::new().set("/process/env/-", "LD_PRELOAD=/evil.so"),
+        |kind, dir| format!("echo \"$CANARY,$LD_PRELOAD\" > {dir}/{kind}"),
+    );
+    let run = bundle.launch("run", &[]).env("CANARY", "inherited");
+    run.output().ok();
+    for kind in KINDS {
+        let expected = match kind {
+            "createContainer" | "startContainer" => ",\n",
+            _ => "inherited,\n",
+        };
+        assert_eq!(file(&bundle, kind), expected, "{kind}");
     }
 }
 

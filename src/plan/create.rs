@@ -365,7 +365,14 @@ fn hook_step(
         path,
         arguments: Vector::new(arguments),
         directory: c_string(directory),
-        environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
+        // Not ours where `env` is absent: the program of a startContainer hook is the image's.
+        environment: Vector::new(
+            hook.env
+                .iter()
+                .flatten()
+                .map(|variable| c_string(variable))
+                .collect(),
+        ),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
         confinement: (status == "created").then(|| HookConfinement {
             no_new_privileges: inputs

@@ -137,7 +137,7 @@ pub(super) fn scheduling(
     if let Some(priority) = &process.io_priority {
         let class = names::io_class(&priority.class)
             .ok_or_else(|| unknown(inputs, "process.ioPriority.class", &priority.class))?;
-        let level = u8::try_from(priority.priority)
+        let level = u8::try_from(priority.priority.unwrap_or_default())
             .ok()
             .filter(|level| *level < 8)
             .ok_or_else(|| {
@@ -276,11 +276,10 @@ pub(super) fn identity(
     Ok(steps)
 }
 
-/// Supplementary groups, sorted, each once.
+/// Supplementary groups, sorted as the kernel keeps them, one given twice twice.
 fn groups(process: &Process) -> Vec<u32> {
     let mut groups = process.user.additional_gids.clone();
     groups.sort_unstable();
-    groups.dedup();
     groups
 }
 

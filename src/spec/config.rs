@@ -221,12 +221,17 @@ pub struct Scheduler {
     pub period: Option<u64>,
 }
 
-/// I/O scheduling class and priority (ioprio_set(2)).
+/// I/O scheduling class and priority (ioprio_set(2)); the priority may be absent where the class has none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IoPriority {
     pub class: String,
-    pub priority: i32,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub priority: Option<i32>,
 }
 
 /// CPU affinity of `exec` before and after it joins the container's cgroup, as CPU lists.
@@ -300,15 +305,20 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-/// One hook; `timeout` in seconds.
+/// One hook; `timeout` in seconds. Without `env` it is the runtime's environment where the hook runs in the runtime
+/// namespace, and empty in the container's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
     pub path: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub env: Option<Vec<String>>,
     #[serde(
         default,
         deserialize_with = "present",
