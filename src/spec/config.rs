@@ -305,8 +305,8 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-/// One hook; `timeout` in seconds. Without `env` it is the runtime's environment where the hook runs in the runtime
-/// namespace, and empty in the container's.
+/// One hook; `timeout` in seconds. Without `env`, a hook of the runtime namespace has the runtime's environment, a
+/// startContainer hook the program's, and a createContainer hook none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
