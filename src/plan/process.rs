@@ -137,7 +137,7 @@ pub(super) fn scheduling(
     if let Some(priority) = &process.io_priority {
         let class = names::io_class(&priority.class)
             .ok_or_else(|| unknown(inputs, "process.ioPriority.class", &priority.class))?;
-        let level = u8::try_from(priority.priority.unwrap_or_default())
+        let level = u8::try_from(priority.priority)
             .ok()
             .filter(|level| *level < 8)
             .ok_or_else(|| {

@@ -221,17 +221,13 @@ pub struct Scheduler {
     pub period: Option<u64>,
 }
 
-/// I/O scheduling class and priority (ioprio_set(2)); the priority may be absent where the class has none.
+/// I/O scheduling class and priority (ioprio_set(2)).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct IoPriority {
     pub class: String,
-    #[serde(
-        default,
-        deserialize_with = "present",
-        skip_serializing_if = "Option::is_none"
-    )]
-    pub priority: Option<i32>,
+    #[serde(default)]
+    pub priority: i32,
 }
 
 /// CPU affinity of `exec` before and after it joins the container's cgroup, as CPU lists.

@@ -201,11 +201,9 @@ fn io_priority(priority: &IoPriority, at: &At) -> Result<()> {
         let known = names::IO_CLASSES.iter().map(|(name, _)| *name);
         return Err(at.refuse("class", not_one_of(&priority.class, known)));
     }
-    match priority.priority {
-        Some(0..=7) => Ok(()),
-        Some(level) => Err(at.refuse("priority", format!("{level} is not from 0 to 7"))),
-        // One level is all that this class has.
-        None if priority.class == "IOPRIO_CLASS_IDLE" => Ok(()),
-        None => Err(at.refuse("priority", "is missing")),
+    if !(0..=7).contains(&priority.priority) {
+        let cause = format!("{} is not from 0 to 7", priority.priority);
+        return Err(at.refuse("priority", cause));
     }
+    Ok(())
 }
