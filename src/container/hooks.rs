@@ -72,8 +72,12 @@ fn spawn(hook: &Hook, state: &StateDocument, output: &OwnedFd) -> std::io::Resul
     if let Some(zeroth) = arguments.next() {
         command.arg0(zeroth);
     }
-    command.args(arguments).env_clear();
-    command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.args(arguments);
+    // Without `env` it inherits, as under other runtimes: PATH at least is what such hooks count on.
+    if let Some(env) = &hook.env {
+        let variables = env.iter().filter_map(|entry| entry.split_once('='));
+        command.env_clear().envs(variables);
+    }
     // The bundle may be gone when poststop hooks run.
     command.current_dir(if state.bundle.is_dir() {
         state.bundle.as_path()
@@ -195,7 +199,10 @@ mod tests {
         let hook = Hook {
             path: "/bin/sh".into(),
             args: vec!["hook".into(), "-c".into(), script.into()],
-            env: vec![format!("OUT={}", directory.path().join("out").display())],
+            env: Some(vec![format!(
+                "OUT={}",
+                directory.path().join("out").display()
+            )]),
             timeout: None,
         };
         (directory, hook)
@@ -213,7 +220,7 @@ mod tests {
     fn a_hook_gets_the_state_its_arguments_and_nothing_of_our_environment() {
         let (directory, hook) =
             hook("{ echo \"$0\"; cat; echo; tr '\\0' ' ' </proc/self/environ; } >$OUT");
-        let out = hook.env[0].clone();
+        let out = hook.env.clone().unwrap().concat();
         run_it(hook).unwrap();
         let found = fs::read_to_string(directory.path().join("out")).unwrap();
         let state = serde_json::to_string(&sample("a").for_hooks(Status::Creating)).unwrap();

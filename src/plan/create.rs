@@ -366,7 +366,7 @@ fn hook_step(
         path,
         arguments: Vector::new(arguments),
         directory: c_string(directory),
-        environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
+        environment: hook_environment(inputs, hook, status),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
         confinement: (status == "created").then(|| HookConfinement {
             no_new_privileges: inputs
@@ -377,6 +377,25 @@ fn hook_step(
         }),
         state: state_around_pid(inputs, status),
     }))
+}
+
+/// Without `env`, a startContainer hook has that of the program, which it is confined like; a createContainer hook has
+/// none: it still has the rights of the runtime, and the image may have set the variables (CVE-2025-23266).
+fn hook_environment(inputs: &Inputs<'_>, hook: &Hook, status: &str) -> Vector {
+    let process = inputs.config.process.as_ref();
+    let variables = match (&hook.env, process) {
+        (Some(env), _) => env.clone(),
+        (None, Some(process)) if status == "created" => {
+            environment::complete(&process.env, inputs.home.as_deref())
+        }
+        (None, _) => Vec::new(),
+    };
+    Vector::new(
+        variables
+            .iter()
+            .map(|variable| c_string(variable))
+            .collect(),
+    )
 }
 
 /// The state document in two halves, the process id missing between them.

@@ -320,7 +320,7 @@ pub struct Expectation {
     pub uid: u32,
     /// Real, effective and saved group id.
     pub gid: u32,
-    /// Supplementary groups, sorted, each once; none where setgroups(2) is given up.
+    /// Supplementary groups, sorted; none where setgroups(2) is given up.
     pub groups: Option<Vec<u32>>,
     /// Effective, permitted and inheritable sets.
     pub capabilities: Capabilities,

@@ -226,6 +226,7 @@ pub struct Scheduler {
 #[serde(rename_all = "camelCase")]
 pub struct IoPriority {
     pub class: String,
+    #[serde(default)]
     pub priority: i32,
 }
 
@@ -300,15 +301,20 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-/// One hook; `timeout` in seconds.
+/// One hook; `timeout` in seconds. Without `env`, a hook of the runtime namespace has the runtime's environment, a
+/// startContainer hook the program's, and a createContainer hook none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
     pub path: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub env: Option<Vec<String>>,
     #[serde(
         default,
         deserialize_with = "present",

@@ -231,7 +231,7 @@ fn hooks(hooks: &Hooks, at: &At) -> Result<()> {
 
 fn hook(hook: &Hook, at: &At) -> Result<()> {
     at.absolute("path", &hook.path)?;
-    at.environment("env", &hook.env)?;
+    at.environment("env", hook.env.as_deref().unwrap_or_default())?;
     if let Some(timeout) = hook.timeout.filter(|t| *t <= 0) {
         return Err(at.refuse("timeout", format!("{timeout} is not above 0")));
     }
