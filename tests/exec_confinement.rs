@@ -425,7 +425,7 @@ fn sub_cgroups_are_entered_and_others_are_not() {
     );
     inside
         .exec(&["--cgroup", "nope:below"], &["true"])
-        .fails(255, &["no hierarchy has the controller \"nope\""]);
+        .fails(255, &["unknown controller \"nope\": no hierarchy has it"]);
     inside
         .0
         .call(&["exec", "--cgroup", "../..", inside.0.id(), "true"])
