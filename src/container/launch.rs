@@ -16,7 +16,7 @@ use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
-use crate::plan::Options;
+use crate::plan::{Cpus, Options};
 use crate::profile::{Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
@@ -230,14 +230,17 @@ fn launch_in(
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
     let profile = profile_for(request, profile, privileged);
-    let prepared =
-        prepare(bundle, scratch.id(), &profile, Options::default()).map_err(|error| {
-            if is_root && request.user.is_none() {
-                error.hint("the image asks for root: choose another user by --user UID:GID")
-            } else {
-                error
-            }
-        })?;
+    let options = Options {
+        cpus: Cpus::Inherited,
+        ..Options::default()
+    };
+    let prepared = prepare(bundle, scratch.id(), &profile, options).map_err(|error| {
+        if is_root && request.user.is_none() {
+            error.hint("the image asks for root: choose another user by --user UID:GID")
+        } else {
+            error
+        }
+    })?;
     let request = Request {
         id: scratch.id().to_owned(),
         profile: profile.name.clone(),
