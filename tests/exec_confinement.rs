@@ -421,7 +421,10 @@ fn sub_cgroups_are_entered_and_others_are_not() {
     inside.exec(&["--cgroup", "/"], &["true"]).ok();
     inside.exec(&["--cgroup", "below"], &["true"]).fails(
         255,
-        &["open \"/sys/fs/cgroup/", "no such file or directory"],
+        &[
+            "adding pid to \"/sys/fs/cgroup/",
+            "no such file or directory",
+        ],
     );
     inside
         .exec(&["--cgroup", "nope:below"], &["true"])

@@ -142,9 +142,8 @@ impl Making {
         release: Release,
     ) -> Result<Self> {
         let state = first_state(&prepared, request);
-        let pidfd_socket = request.pidfd_socket.as_deref();
-        let pidfd_socket = pidfd_socket.map(|path| socket::connect(socket::Use::Init, path));
-        let pidfd_socket = pidfd_socket.transpose()?;
+        let pidfd_socket =
+            socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
             check_cgroup(store, &request.id, &wanted.location)?;
         }

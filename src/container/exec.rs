@@ -76,9 +76,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     };
     let streams = Streams::of(state.config.process.as_ref());
     let mut console = Console::open(streams, request.console_socket.as_deref(), presence)?;
-    let pidfd_socket = request.pidfd_socket.as_deref();
-    let pidfd_socket = pidfd_socket.map(|path| socket::connect(socket::Use::Exec, path));
-    let pidfd_socket = pidfd_socket.transpose()?;
+    let pidfd_socket = socket::pidfd_socket(socket::Use::Exec, request.pidfd_socket.as_deref())?;
     let mut signals = match presence {
         Presence::Leaves => None,
         Presence::Stays => Some(Forwarded::block(Patience::Endless)?),
@@ -112,15 +110,21 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     if joining.namespaces & libc::CLONE_NEWPID == 0 {
         check_outlived(&child, &state.id, &target)?;
     }
-    if let Some(socket) = pidfd_socket {
-        socket::send(socket::Use::Exec, socket.as_fd(), child.pidfd.as_fd())?;
-    }
-    if let Some(path) = &request.pid_file {
-        write_pid_file(path, child.pid)?;
-    }
+    announce(&child, request, pidfd_socket)?;
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
     signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
+}
+
+/// Tells the caller which process it is, by the two ways that there are.
+fn announce(child: &Child, request: &Execution, socket: Option<OwnedFd>) -> Result<()> {
+    if let Some(socket) = socket {
+        socket::send(socket::Use::Exec, socket.as_fd(), child.pidfd.as_fd())?;
+    }
+    match &request.pid_file {
+        Some(path) => write_pid_file(path, child.pid),
+        None => Ok(()),
+    }
 }
 
 /// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.

@@ -48,17 +48,20 @@ impl Own {
         tcsetwinsize(master, size).doing(|| "set the terminal's size")
     }
 
-    /// Lets a pseudo-terminal end its lines as the program wrote them. This terminal still makes a new line of each, so that
-    /// a file or a pipe in its place gets no carriage returns.
+    /// Where standard output is a file or a pipe, a pseudo-terminal must not end its lines with carriage returns. On a
+    /// terminal they belong there.
     pub(super) fn keep_line_ends(master: BorrowedFd<'_>) -> Result<()> {
+        if isatty(rustix::stdio::stdout()) {
+            return Ok(());
+        }
         let doing = || "set the modes of the process's terminal";
         let mut modes = tcgetattr(master).doing(doing)?;
         modes.output_modes.remove(OutputModes::ONLCR);
         tcsetattr(master, OptionalActions::Now, &modes).doing(doing)
     }
 
-    /// Passes everything through as it is: lines, echo and signals are the business of the container's terminal; the ends of
-    /// lines stay this one's. Not while another job has the terminal.
+    /// Passes everything through as it is: lines, echo and signals are the business of the container's terminal. Not while
+    /// another job has the terminal.
     pub(super) fn make_raw(&mut self) -> Result<()> {
         let group = tcgetpgrp(&self.terminal);
         // It need not be our controlling terminal.
@@ -67,7 +70,6 @@ impl Own {
         }
         let mut raw = self.found.clone();
         raw.make_raw();
-        raw.output_modes = self.found.output_modes;
         self.is_raw = true;
         tcsetattr(&self.terminal, OptionalActions::Now, &raw)
             .doing(|| "make stockade's own terminal raw")

@@ -80,6 +80,17 @@ pub(in crate::container) fn connect(purpose: Use, path: &Path) -> Result<OwnedFd
     }
 }
 
+/// Connects to the pidfd socket, if the caller has one.
+///
+/// # Errors
+/// As [`connect`].
+pub(in crate::container) fn pidfd_socket(
+    purpose: Use,
+    path: Option<&Path>,
+) -> Result<Option<OwnedFd>> {
+    path.map(|path| connect(purpose, path)).transpose()
+}
+
 /// Sends the descriptor.
 ///
 /// # Errors
