@@ -47,6 +47,7 @@ mod odd_surroundings;
 mod plan;
 mod profiles;
 mod runc_parity;
+mod runc_scripts;
 mod schema;
 mod seccomp;
 mod store;

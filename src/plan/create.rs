@@ -1,7 +1,7 @@
 //! The order of confinement: `create`, and the three phases of the child below it. What each part consists of is in the
 //! files beside this one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,9 @@ pub struct Inputs<'a> {
     pub home: Option<String>,
     /// The resource limits that the runtime has: resource, soft, hard.
     pub limits: BTreeMap<u32, (u64, u64)>,
+    /// Where proc and sysfs are mounted whole in the runtime namespace, in the order of mounting; for
+    /// [`ChangeOfRoot::Move`] alone.
+    pub system_mounts: Vec<String>,
     /// What the caller asked for beside the config.
     pub options: Options,
     /// Container id, for the state that hooks get.
@@ -67,6 +70,18 @@ pub struct Options {
     pub keyring: Keyring,
     /// Descriptors after standard error that the program inherits.
     pub preserve_fds: u32,
+    /// On which CPUs the program starts.
+    pub cpus: Cpus,
+}
+
+/// On which CPUs a container's first process starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cpus {
+    /// Every one of its cgroup: the runtime may itself be bound to those that a host keeps for its services.
+    #[default]
+    All,
+    /// The caller's, who may have chosen them (taskset(1)).
+    Inherited,
 }
 
 /// How the old root is left behind.
@@ -153,6 +168,9 @@ fn setup(
     if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
         steps.push(Step::EnterCgroups);
     }
+    if inputs.options.cpus == Cpus::All {
+        steps.push(Step::EveryCpu);
+    }
     if spaces.new_cgroup {
         steps.push(Step::NewCgroupNamespace);
     }
@@ -201,12 +219,14 @@ fn enter(
             .map(|path| Step::ReadonlyPath(c_string(&super::mounts::clean(path)))),
     );
     steps.append(&mut mounts.seals);
-    steps.extend(
-        linux
-            .masked_paths
-            .iter()
-            .map(|path| Step::MaskedPath(c_string(&super::mounts::clean(path)))),
-    );
+    // A second mask would lie on the first.
+    let mut masked = BTreeSet::new();
+    let paths = linux
+        .masked_paths
+        .iter()
+        .map(|path| super::mounts::clean(path));
+    let paths = paths.filter(|path| masked.insert(path.clone()));
+    steps.extend(paths.map(|path| Step::MaskedPath(c_string(&path))));
     steps.append(&mut mounts.shared);
     if inputs
         .config
@@ -216,13 +236,16 @@ fn enter(
     {
         steps.push(Step::ReadonlyRoot);
     }
-    steps.push(
-        match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
-            (false, _) => Step::ChangeRoot,
-            (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
-            (true, ChangeOfRoot::Move) => Step::MoveRoot,
-        },
-    );
+    match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
+        (false, _) => steps.push(Step::ChangeRoot),
+        (true, ChangeOfRoot::Pivot) => steps.push(Step::PivotRoot),
+        (true, ChangeOfRoot::Move) => {
+            // The innermost first.
+            let mounts = inputs.system_mounts.iter().rev();
+            steps.extend(mounts.map(|path| Step::Unmount(c_string(path))));
+            steps.push(Step::MoveRoot);
+        }
+    }
     steps.extend(super::mounts::root_propagation(inputs, linux)?);
     steps.extend(become_the_user(inputs, linux, process, spaces, privileges)?);
     Ok(steps)
@@ -239,17 +262,21 @@ pub(super) fn become_the_user(
 ) -> Result<Vec<Step>> {
     let mut steps = process::scheduling(inputs, process, linux)?;
     steps.extend(process::stdio(process));
+    // Callers give directories that are the user's by name only, such as a home with mode 0700. Being in one is no right
+    // to anything in it.
+    steps.push(Step::WorkdirFirst(c_string(&process.cwd)));
     steps.push(Step::Bound {
         keep: privileges.bounding,
         last: inputs.host.last_capability,
     });
     steps.extend(process::identity(inputs, process, spaces)?);
     steps.push(Step::Workdir(c_string(&process.cwd)));
-    steps.push(Step::FindProgram);
     steps.push(Step::Capabilities {
         sets: privileges.sets,
         ambient: privileges.ambient,
     });
+    // With the rights that execve(2) will ask for.
+    steps.push(Step::FindProgram);
     Ok(steps)
 }
 

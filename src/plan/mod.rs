@@ -17,8 +17,8 @@ mod show;
 mod step;
 
 pub use call::{Call, Difference, Failure};
-pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
-pub use environment::home_of;
+pub use create::{ChangeOfRoot, Cpus, Inputs, Keyring, Options, create};
+pub use environment::{has_home, home_of};
 pub use exec::{Joining, RootOf, exec};
 pub use explain::explain;
 pub use show::Line;
@@ -112,7 +112,16 @@ pub struct Tree {
     /// Propagation type of all of it: `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace, or `MS_SHARED`.
     pub propagation: u64,
     /// Id maps for an idmapped mount, and whether they reach submounts.
-    pub id_maps: Option<(IdMapText, bool)>,
+    pub id_maps: Option<(MountIds, bool)>,
+}
+
+/// Whose ids the files of a mount get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountIds {
+    /// By these maps.
+    Mapped(IdMapText),
+    /// By those of the user namespace that the container joins.
+    Joined,
 }
 
 impl Plan {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::create::{Inputs, add_tree, c_string, field};
 use super::namespaces::{Namespaces, map_text};
-use super::{Attributes, Filesystem, Mount, Source, Step, Tree};
+use super::{Attributes, Filesystem, Mount, MountIds, Source, Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
 use crate::spec::{self, Linux};
@@ -237,7 +237,7 @@ impl All<'_> {
         &self,
         mount: &spec::Mount,
         options: &MountOptions,
-    ) -> std::result::Result<Option<(super::IdMapText, bool)>, &'static str> {
+    ) -> std::result::Result<Option<(MountIds, bool)>, &'static str> {
         let has_own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
         let recursive = match (options.id_map, has_own) {
             (None, false) => return Ok(None),
@@ -248,12 +248,16 @@ impl All<'_> {
         } else {
             (&self.linux.uid_mappings, &self.linux.gid_mappings)
         };
+        if uids.is_empty() && gids.is_empty() && self.spaces.joins_user() {
+            return Ok(Some((MountIds::Joined, recursive)));
+        }
         if uids.is_empty() || gids.is_empty() {
             return Err(
                 "an idmapped mount needs uidMappings and gidMappings, its own or those of linux",
             );
         }
-        Ok(Some((map_text(uids, gids, false), recursive)))
+        let ids = MountIds::Mapped(map_text(uids, gids, false));
+        Ok(Some((ids, recursive)))
     }
 
     fn filesystem(

@@ -134,11 +134,14 @@ pub struct ConsoleSize {
     pub width: u32,
 }
 
-/// User and group ids inside the container; `umask` in octal digits of the kernel's mode bits.
+/// User and group ids inside the container; `umask` in octal digits of the kernel's mode bits. An id that is not there
+/// is root's: the specification requires both, other runtimes do not, and their users leave out the 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
+    #[serde(default)]
     pub uid: u32,
+    #[serde(default)]
     pub gid: u32,
     #[serde(
         default,
