@@ -72,6 +72,7 @@ impl Creation {
                 Keyring::New
             },
             preserve_fds,
+            cgroups: global.driver(),
         };
         let store = global.store()?;
         let prepared = container::prepare(bundle, &self.id, &profile, options)?;

@@ -12,6 +12,7 @@ use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
+use crate::cgroup::Driver;
 use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
@@ -65,6 +66,8 @@ pub struct Launch {
     pub report_flags: Vec<String>,
     /// Which images are let in.
     pub policy: image::Policy,
+    /// Who makes the cgroup.
+    pub cgroups: Driver,
 }
 
 /// A directory or file of the host in the container.
@@ -230,14 +233,17 @@ fn launch_in(
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
     let profile = profile_for(request, profile, privileged);
-    let prepared =
-        prepare(bundle, scratch.id(), &profile, Options::default()).map_err(|error| {
-            if is_root && request.user.is_none() {
-                error.hint("the image asks for root: choose another user by --user UID:GID")
-            } else {
-                error
-            }
-        })?;
+    let options = Options {
+        cgroups: request.cgroups,
+        ..Options::default()
+    };
+    let prepared = prepare(bundle, scratch.id(), &profile, options).map_err(|error| {
+        if is_root && request.user.is_none() {
+            error.hint("the image asks for root: choose another user by --user UID:GID")
+        } else {
+            error
+        }
+    })?;
     let request = Request {
         id: scratch.id().to_owned(),
         profile: profile.name.clone(),
@@ -254,7 +260,7 @@ fn launch_in(
 /// The profile without what cannot be had here, and without what the caller has decided by a flag.
 fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Profile {
     let mut profile = profile.clone();
-    if !privileged && !has_limits(request) {
+    if !privileged && !has_limits(request) && request.cgroups == Driver::Files {
         profile = profile.without_cgroup_limits();
         log::warn!(
             "without root or a delegated cgroup, limits are per process (rlimits), and none is on CPU time"

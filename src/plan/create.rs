@@ -12,7 +12,7 @@ use super::{
     Console, Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment,
     process,
 };
-use crate::cgroup::{Layout, Location, Mode};
+use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
@@ -67,6 +67,8 @@ pub struct Options {
     pub keyring: Keyring,
     /// Descriptors after standard error that the program inherits.
     pub preserve_fds: u32,
+    /// Who makes the cgroup.
+    pub cgroups: Driver,
 }
 
 /// How the old root is left behind.

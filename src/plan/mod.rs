@@ -30,6 +30,7 @@ use std::ffi::CString;
 
 use libc::sock_filter;
 
+use crate::cgroup::systemd::Property;
 use crate::cgroup::{Location, Write};
 use crate::spec::DeviceRule;
 use crate::sys::program::Vector;
@@ -82,6 +83,8 @@ pub struct Cgroup {
     pub name: String,
     /// Where, below each hierarchy.
     pub location: Location,
+    /// What systemd is asked for, where it makes the cgroup.
+    pub properties: Vec<Property>,
     /// Limits.
     pub writes: Vec<Write>,
     /// Device rules, applied after a default deny.
