@@ -49,7 +49,7 @@ pub(super) struct Refusal {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let name = crate::error::escape(&self.name);
-        match self.text.as_str() {
+        match self.text.trim() {
             "" => write!(f, "{name}"),
             text => write!(f, "{} ({name})", crate::error::escape(text)),
         }
@@ -145,7 +145,7 @@ impl Connection {
         subscribed.map(drop).doing(|| "ask systemd for its signals")
     }
 
-    fn call_bus(
+    pub(super) fn call_bus(
         &mut self,
         member: &str,
         signature: &str,

@@ -11,6 +11,9 @@ mod scope;
 mod unit;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use property::Property;
 pub use scope::{Delegation, delegation, location, properties};
 pub(super) use scope::{change, start, stop};
