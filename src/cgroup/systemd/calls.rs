@@ -25,6 +25,11 @@ const BOOTED: &str = "/run/systemd/system";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 
+/// Whether systemd is what runs this host.
+pub fn is_running() -> bool {
+    Path::new(BOOTED).is_dir()
+}
+
 impl Whose {
     /// Which systemd serves this process: the host's for root, a user's own for everybody else. Root of a user namespace is
     /// a user, unless systemd runs in there, too, and lets it in.
@@ -38,7 +43,7 @@ impl Whose {
     }
 
     /// In words.
-    pub(crate) fn words(self) -> &'static str {
+    pub fn words(self) -> &'static str {
         match self {
             Self::System => "systemd",
             Self::User => "the user's systemd",
@@ -88,7 +93,7 @@ impl Systemd {
     /// # Errors
     /// systemd does not run, or cannot be reached; why the first of the sockets cannot is the cause.
     pub(crate) fn connect(whose: Whose) -> Result<Self> {
-        if !Path::new(BOOTED).is_dir() {
+        if !is_running() {
             return Err(
                 Error::new("use --systemd-cgroup", "systemd does not run on this host")
                     .hint("leave the flag out, and let the client use the driver \"cgroupfs\""),

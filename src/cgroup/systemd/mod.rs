@@ -14,6 +14,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
+pub use calls::is_running;
 pub use property::Property;
 pub use scope::{Delegation, delegation, location, properties};
 pub(super) use scope::{change, start, stop};

@@ -145,7 +145,7 @@ pub fn properties(
     let on = |name: &str| Property::new(name, Value::Bool(true));
     let text = |name: &str, text: &str| Property::new(name, Value::Text(text.to_owned()));
     let mut properties = vec![
-        text("Description", "container of stockade"),
+        text("Description", &format!("stockade container {}", unit.name)),
         text("Slice", &unit.slice),
         on("Delegate"),
         Property::new("DefaultDependencies", Value::Bool(false)),
