@@ -195,7 +195,11 @@ fn limits_and_device_rules_survive_a_reload_of_systemd() {
     bundle.start().ok();
     let opens = |device: &str| {
         let script = format!("exec <>/tmp/{device}");
-        bundle.call(&["exec", bundle.id(), "sh", "-c", &script]).output().code == 0
+        bundle
+            .call(&["exec", bundle.id(), "sh", "-c", &script])
+            .output()
+            .code
+            == 0
     };
     assert!(opens("null"));
     assert!(!opens("kmsg"));

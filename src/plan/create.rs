@@ -122,6 +122,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
+        is_moved: false,
         joins_first: spaces.joins_first,
         joins: spaces.joins,
         setup,

@@ -168,10 +168,7 @@ impl Systemd {
             other => other,
         };
         let reply = started.map_err(|refusal| {
-            let error = Error::new(
-                doing(),
-                format!("{} refuses: {refusal}", self.whose.words()),
-            );
+            let error = self.refused(doing(), &refusal);
             match refusal.name.as_str() {
                 UNIT_EXISTS => error.hint(
                     "choose another linux.cgroupsPath, or delete the container that has this one",
@@ -214,9 +211,32 @@ impl Systemd {
         put(&mut body, properties);
         let set = self.connection.call("SetUnitProperties", "sba(sv)", body)?;
         let doing = format!("change unit {}", quote(name));
-        set.map(drop).map_err(|refusal| {
-            Error::new(doing, format!("{} refuses: {refusal}", self.whose.words()))
+        set.map(drop)
+            .map_err(|refusal| self.refused(doing, &refusal))
+    }
+
+    /// Moves a process into a unit's cgroup, or into the one at an absolute path below that.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub(crate) fn attach(&mut self, name: &str, path: &str, pid: i32) -> Result<()> {
+        let mut body = Writer::default();
+        body.string(name);
+        body.string(path);
+        body.array(4, |all| all.u32(pid.cast_unsigned()));
+        let attached = self
+            .connection
+            .call("AttachProcessesToUnit", "ssau", body)?;
+        attached.map(drop).map_err(|refusal| {
+            self.refused(
+                format!("move a process into unit {}", quote(name)),
+                &refusal,
+            )
         })
+    }
+
+    fn refused(&self, doing: String, refusal: &Refusal) -> Error {
+        Error::new(doing, format!("{} refuses: {refusal}", self.whose.words()))
     }
 
     /// Stops a unit, waits until it has, and forgets that it may have failed. One that is gone already is fine.
@@ -231,12 +251,7 @@ impl Systemd {
         match self.connection.call("StopUnit", "ss", body)? {
             Ok(reply) => self.wait(&reply, &doing)?,
             Err(refusal) if refusal.name == NO_SUCH_UNIT => return Ok(()),
-            Err(refusal) => {
-                return Err(Error::new(
-                    doing,
-                    format!("{} refuses: {refusal}", self.whose.words()),
-                ));
-            }
+            Err(refusal) => return Err(self.refused(doing, &refusal)),
         }
         self.reset(name)
     }

@@ -17,5 +17,5 @@ mod tests;
 pub use calls::is_running;
 pub use property::Property;
 pub use scope::{Delegation, delegation, location, properties};
-pub(super) use scope::{change, start, stop};
+pub(super) use scope::{change, move_in, start, stop};
 pub use unit::{Unit, Whose};

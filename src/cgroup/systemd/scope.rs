@@ -246,6 +246,19 @@ pub(in crate::cgroup) fn change(unit: &Unit, writes: &[Write]) -> Result<()> {
     Systemd::connect(unit.whose)?.set(&unit.name, &properties)
 }
 
+/// Moves a process into the scope's cgroup, or into one that it has below that.
+///
+/// # Errors
+/// systemd refuses.
+pub(in crate::cgroup) fn move_in(unit: &Unit, path: &str, pid: i32) -> Result<()> {
+    let path = if path.is_empty() {
+        String::new()
+    } else {
+        format!("/{path}")
+    };
+    Systemd::connect(unit.whose)?.attach(&unit.name, &path, pid)
+}
+
 /// Stops the scope. Where its systemd is gone, as that of a user who has logged out is, there is nothing to stop.
 ///
 /// # Errors
