@@ -100,9 +100,11 @@ impl Writer {
             Value::Number(number) => self.u64(*number),
             Value::Text(text) => self.string(text),
             Value::Bits(bytes) => self.array(1, |all| all.0.extend(bytes)),
-            Value::Processes(pids) => {
-                self.array(4, |all| pids.iter().for_each(|pid| all.u32(*pid)))
-            }
+            Value::Processes(pids) => self.array(4, |all| {
+                for pid in pids {
+                    all.u32(*pid);
+                }
+            }),
             Value::Devices(list) => self.array(8, |all| {
                 for (device, access) in list {
                     all.align(8);
