@@ -130,10 +130,17 @@ impl Connection {
         };
         self.call_bus("Hello", "", Writer::default())
             .map_err(failed("join"))?;
-        let mut name = Writer::default();
-        name.string(SYSTEMD);
+        // A bus that has just been started has systemd on it only a moment later.
+        let mut service = Writer::default();
+        service.string(SYSTEMD);
+        service.u32(0);
         let owner = self
-            .call_bus("GetNameOwner", "s", name)
+            .call_bus("StartServiceByName", "su", service)
+            .and_then(|_| {
+                let mut name = Writer::default();
+                name.string(SYSTEMD);
+                self.call_bus("GetNameOwner", "s", name)
+            })
             .and_then(|reply| Ok(reply.body_of("s")?.string()?.to_owned()))
             .map_err(failed("look for systemd on"))?;
         self.peer = Some(owner);
