@@ -7,6 +7,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::harness::rootfs::give;
 use crate::harness::{Bundle, Call, Output, cgroups_named, is_foreign, skip};
 
 /// Whether there is a systemd to speak to; says why not.
@@ -412,4 +413,84 @@ fn controllers_that_systemd_does_not_know_are_enabled_for_the_scope() {
         (4 << 20).to_string()
     );
     bundle.delete_by_force().ok();
+}
+
+/// A user who has a systemd of his own.
+fn user() -> Option<u32> {
+    let users = fs::read_dir("/run/user").ok()?.flatten();
+    let mut found = users.filter(|user| user.path().join("systemd/private").exists());
+    found.find_map(|user| {
+        user.file_name()
+            .to_str()?
+            .parse()
+            .ok()
+            .filter(|uid| *uid != 0)
+    })
+}
+
+#[test]
+fn a_users_own_systemd_makes_the_scope_and_moves_in_who_enters() {
+    if !is_there() {
+        return;
+    }
+    let Some(uid) = user() else {
+        skip("no user has a systemd of his own here");
+        return;
+    };
+    let map = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
+    let limits = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 20}});
+    let bundle = Bundle::new()
+        .set("/linux/resources", limits)
+        .set("/linux/namespaces/-", json!({"type": "user"}))
+        .set("/linux/uidMappings", map.clone())
+        .set("/linux/gidMappings", map)
+        .args(&["sleep", "1000"]);
+    give(&bundle.rootfs(), uid, uid);
+    let home = bundle.outside("home");
+    give(&home, uid, uid);
+    let runtime = format!("/run/user/{uid}");
+    let as_user = |call: Call| {
+        call.user(uid, uid)
+            .env("XDG_RUNTIME_DIR", &runtime)
+            .directory(Path::new("/"))
+    };
+    if !bundle.runs_without_root(as_user) {
+        return;
+    }
+    let call = |words: &[&str]| {
+        let call = bundle.bare_call().arg("--root").arg(&home);
+        as_user(
+            call.args(["--profile", "none"])
+                .args(words)
+                .arg(bundle.id()),
+        )
+        .output()
+    };
+    bundle.write();
+    call(&[
+        "--systemd-cgroup",
+        "create",
+        "--bundle",
+        bundle.path().to_str().unwrap(),
+    ])
+    .ok();
+    call(&["start"]).ok();
+    let path = format!(
+        "user.slice/user-{uid}.slice/user@{uid}.service/user.slice/{}",
+        unit(&bundle)
+    );
+    let group = Path::new("/sys/fs/cgroup").join(&path);
+    assert_eq!(text(&group, "memory.max"), "67108864");
+    assert_eq!(text(&group, "pids.max"), "20");
+    call(&["update", "--pids-limit", "30"]).ok();
+    assert_eq!(text(&group, "pids.max"), "30");
+    let call_exec = bundle.bare_call().arg("--root").arg(&home).args([
+        "exec",
+        bundle.id(),
+        "cat",
+        "/proc/self/cgroup",
+    ]);
+    assert_eq!(as_user(call_exec).output().ok(), format!("0::/{path}\n"));
+    call(&["delete", "--force"]).ok();
+    assert!(!group.exists());
 }
