@@ -428,15 +428,8 @@ fn user() -> Option<u32> {
     })
 }
 
-#[test]
-fn a_users_own_systemd_makes_the_scope_and_moves_in_who_enters() {
-    if !is_there() {
-        return;
-    }
-    let Some(uid) = user() else {
-        skip("no user has a systemd of his own here");
-        return;
-    };
+/// A bundle that this user can run.
+fn of_user(uid: u32) -> Bundle {
     let map = json!([{"containerID": 0, "hostID": uid, "size": 1}]);
     let limits = json!({"memory": {"limit": 64 << 20}, "pids": {"limit": 20}});
     let bundle = Bundle::new()
@@ -446,6 +439,19 @@ fn a_users_own_systemd_makes_the_scope_and_moves_in_who_enters() {
         .set("/linux/gidMappings", map)
         .args(&["sleep", "1000"]);
     give(&bundle.rootfs(), uid, uid);
+    bundle
+}
+
+#[test]
+fn a_users_own_systemd_makes_the_scope_and_moves_in_who_enters() {
+    if !is_there() {
+        return;
+    }
+    let Some(uid) = user() else {
+        skip("no user has a systemd of his own here");
+        return;
+    };
+    let bundle = of_user(uid);
     let home = bundle.outside("home");
     give(&home, uid, uid);
     let runtime = format!("/run/user/{uid}");
