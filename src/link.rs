@@ -18,7 +18,8 @@
 //!
 //! ```text
 //! container/exec                         init/exec
-//! setns to the pid namespace; clone3     joins
+//! setns to the pid namespace; clone3
+//! 0 Proceed ──────────▶ (moved by systemd)     joins
 //! 1         ◀────────── (Cloned, when it had to fork once more)
 //!                                        setup
 //! 2         ◀────────── (Terminal with the master end, where there is one)

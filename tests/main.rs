@@ -52,6 +52,7 @@ mod schema;
 mod seccomp;
 mod store;
 mod store_tree;
+mod systemd;
 mod terminal;
 mod terminal_attacks;
 mod terminal_socket;

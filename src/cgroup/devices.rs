@@ -1,6 +1,10 @@
 //! The device rules of a container: `linux.resources.devices` and the defaults, as a v1 list or a v2 eBPF program.
 //! The last rule that matches a device decides, separately for reading, writing and making its node; without one, no.
 
+mod allowed;
+
+pub(super) use allowed::allowed;
+
 use crate::error::{Error, Result, quote};
 use crate::spec::{Device, DeviceRule};
 use crate::sys::bpf::Instruction;

@@ -3,9 +3,13 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+
 use super::filesystem::{self, error};
 use super::group::Cgroup;
+use super::layout::{Hierarchy, Layout};
 use super::location::Group;
+use super::systemd;
 use crate::error::{Error, Result, quote, quote_path};
 use crate::sys::Errno;
 
@@ -104,6 +108,50 @@ impl Cgroup {
         Ok(entrance)
     }
 
+    /// Whether this process may move its children into it. The kernel asks for the right to write to the common ancestor of
+    /// where they come from and where they go (cgroups(7), "Cgroups delegation: delegation containment"), which a user who
+    /// has logged in does not have. Only systemd can help then; where it does not manage the cgroup, trying says more.
+    pub fn is_in_reach(&self) -> bool {
+        let group = self.location.groups.first();
+        let Some(group) = group.filter(|_| self.location.unit.is_some()) else {
+            return true;
+        };
+        let layout = Layout::discover().unwrap_or_default();
+        let own = layout.unified().and_then(Hierarchy::own_below_mount);
+        own.is_some_and(|own| {
+            let ancestor = group.mountpoint.join(common(own, &group.path));
+            let file = ancestor.join("cgroup.procs");
+            accessat(CWD, &file, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
+        })
+    }
+
+    /// Has systemd move a process into it, or into that of `subs`; where it holds no processes any more, into that which the
+    /// container's first process is in by its /proc/PID/cgroup.
+    ///
+    /// # Errors
+    /// systemd refuses, or has not done it.
+    pub fn move_in(&self, pid: i32, subs: &[Sub], text: &str) -> Result<()> {
+        let (Some(group), Some(unit)) = (self.location.groups.first(), &self.location.unit) else {
+            return Err(Error::new("enter the cgroup", "systemd does not manage it"));
+        };
+        let moved = match subs.iter().find(|sub| sub.is_for(group)) {
+            Some(sub) => systemd::move_in(unit, &sub.path, pid),
+            None => systemd::move_in(unit, "", pid).or_else(|error| match below(group, text) {
+                Some(path) => systemd::move_in(unit, path, pid),
+                None => Err(error),
+            }),
+        };
+        moved?;
+        if self.processes()?.contains(&pid) {
+            return Ok(());
+        }
+        let path = quote_path(&group.directory());
+        Err(Error::new(
+            "enter the cgroup",
+            format!("systemd has not moved the process to {path}"),
+        ))
+    }
+
     /// The v2 cgroup below this one that a process is in by its /proc/PID/cgroup. The container's own cannot hold
     /// processes once the container has enabled controllers below it (cgroups(7), "no internal processes").
     ///
@@ -113,9 +161,7 @@ impl Cgroup {
         let Some((group, directory)) = self.of("cgroup") else {
             return Ok(None);
         };
-        let own = text.lines().find_map(|line| line.strip_prefix("0::"));
-        let below = own.and_then(|own| own.split_once(&format!("/{}/", group.path)));
-        let path = below.map_or(".", |(_, path)| path);
+        let path = below(group, text).unwrap_or(".");
         filesystem::below(directory, path)
             .map(Some)
             .map_err(|errno| {
@@ -127,9 +173,29 @@ impl Cgroup {
     }
 }
 
+/// The path below the group that a /proc/PID/cgroup says.
+fn below<'a>(group: &Group, text: &'a str) -> Option<&'a str> {
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+    Some(own.split_once(&format!("/{}/", group.path))?.1)
+}
+
+/// The names that two paths begin with alike.
+fn common(one: &str, other: &str) -> String {
+    let names = one.split('/').zip(other.split('/'));
+    let alike = names.take_while(|(one, other)| one == other);
+    alike.map(|(name, _)| name).collect::<Vec<_>>().join("/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn common_ancestors_are_whole_names() {
+        assert_eq!(common("a/b/c", "a/b/d"), "a/b");
+        assert_eq!(common("ab/c", "a/c"), "");
+        assert_eq!(common("a", "a/b"), "a");
+    }
 
     #[test]
     fn sub_cgroups_stay_below_the_container() {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::filesystem::{self, error};
 use super::location::{Group, Location};
 use super::settings::Write;
+use super::systemd::{self, Property};
 use super::{devices, make};
 use crate::error::{Error, Result, quote, quote_path};
 use crate::spec::DeviceRule;
@@ -61,6 +62,46 @@ impl Cgroup {
             cgroup.apply_devices(devices)?;
         }
         made.directories.clear();
+        Ok(cgroup)
+    }
+
+    /// Starts the scope at this place with a process in it, a child of ours that has not begun. The scope has no limits but
+    /// those of its properties then.
+    ///
+    /// # Errors
+    /// As [`systemd::properties`] says, systemd refuses; nothing is left of the scope.
+    pub fn start_scope(location: &Location, properties: &[Property], pid: i32) -> Result<()> {
+        systemd::start(location, properties, pid)
+    }
+
+    /// Writes the limits and device rules of a scope that was started; all of them, as [`Self::create`] does, since systemd
+    /// has no properties for some and rounds others. On failure the scope stays as it is.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn limit_scope(
+        location: &Location,
+        writes: &[Write],
+        devices: &[DeviceRule],
+    ) -> Result<Self> {
+        let mut made = make::Made::default();
+        let mut directories = Vec::new();
+        for group in &location.groups {
+            let enabled = make::enabled_for(location, group, writes);
+            directories.push(Some(make::make(group, &enabled, &mut made)?));
+        }
+        // It goes with its last process; what was made in its place goes again right here.
+        if !made.directories.is_empty() {
+            return Err(Error::new("limit the scope", "its process has ended"));
+        }
+        let cgroup = Self {
+            location: location.clone(),
+            directories,
+        };
+        cgroup.apply(writes)?;
+        if !devices.is_empty() {
+            cgroup.apply_devices(devices)?;
+        }
         Ok(cgroup)
     }
 
@@ -247,7 +288,12 @@ impl Cgroup {
             );
         };
         let program = devices::device_program(rules)?;
-        attach(directory, &program).map_err(|errno| {
+        let attached = match self.location.unit {
+            // The program that is there is systemd's, which it puts back whenever it reloads.
+            Some(_) => attach_beside(directory, &program),
+            None => attach(directory, &program),
+        };
+        attached.map_err(|errno| {
             let path = quote_path(&group.directory());
             error(
                 format!("linux.resources.devices: attach the device program to {path}"),
@@ -285,6 +331,14 @@ fn apply_list(group: &Group, directory: BorrowedFd<'_>, rules: &[DeviceRule]) ->
         quote(text.trim_end())
     );
     Err(Error::new("linux.resources.devices", cause))
+}
+
+fn attach_beside(
+    cgroup: BorrowedFd<'_>,
+    instructions: &[bpf::Instruction],
+) -> std::result::Result<(), Errno> {
+    let program = bpf::load_device_program(instructions)?;
+    bpf::attach_device_program(cgroup, program.as_fd(), None)
 }
 
 /// Puts the program in force and then takes away what was there. A device must pass all programs, so that at no time

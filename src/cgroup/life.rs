@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::filesystem::{self, error};
 use super::group::Cgroup;
+use super::systemd;
 use crate::error::{Error, Result, quote_path};
 use crate::sys::{Errno, SysResult};
 
@@ -117,12 +118,15 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Removes it with all cgroups below, and the parents that were made for it if nothing else is in them. It waits
-    /// for processes that are dying, so kill first.
+    /// Removes it with all cgroups below, and the parents that were made for it if nothing else is in them; its scope
+    /// is stopped before. It waits for processes that are dying, so kill first.
     ///
     /// # Errors
-    /// When processes are still there after ten seconds, or a directory cannot be removed.
+    /// When processes are still there after ten seconds, a directory cannot be removed, or systemd does not stop it.
     pub fn remove(&self) -> Result<()> {
+        if let Some(unit) = &self.location.unit {
+            systemd::stop(unit)?;
+        }
         let deadline = Instant::now() + PATIENCE;
         let mut pause = Duration::from_micros(200);
         while self.removal_is_held_up()? {

@@ -3,8 +3,8 @@
 
 use super::filesystem::{self, error};
 use super::group::Cgroup;
-use super::readback;
 use super::settings::Write;
+use super::{readback, systemd};
 use crate::error::{Error, Result, quote, quote_path};
 use crate::sys::Errno;
 
@@ -29,13 +29,21 @@ impl Cgroup {
         Ok(())
     }
 
+    /// The same in a cgroup in use, of which systemd may know limits as well.
+    fn apply_anew(&self, writes: &[Write]) -> Result<()> {
+        if let Some(unit) = &self.location.unit {
+            systemd::change(unit, writes)?;
+        }
+        self.apply(writes)
+    }
+
     /// Writes limits of a cgroup in use, reads them back, and returns what brings the old ones back.
     ///
     /// # Errors
     /// For the first limit that cannot be applied, naming its field. The old limits hold again then, or the error says so.
     pub fn change(&self, writes: &[Write]) -> Result<Vec<Write>> {
         let before = self.before(writes)?;
-        match self.apply(writes).and_then(|()| self.verify(writes)) {
+        match self.apply_anew(writes).and_then(|()| self.verify(writes)) {
             Ok(()) => Ok(before),
             Err(cause) => Err(self.put_back(&before, cause)),
         }
@@ -44,7 +52,7 @@ impl Cgroup {
     /// Writes what [`Self::change`] returned, after a failure that this returns.
     #[must_use]
     pub fn put_back(&self, before: &[Write], cause: Error) -> Error {
-        match self.apply(before) {
+        match self.apply_anew(before) {
             Ok(()) => cause,
             Err(error) => {
                 let cause =

@@ -6,9 +6,20 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Hierarchy, Layout, Mode};
+use super::systemd::Unit;
 use crate::error::{Error, Result, quote};
 
 const FIELD: &str = "linux.cgroupsPath";
+
+/// Who makes a container's cgroup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// stockade, by files.
+    #[default]
+    Files,
+    /// systemd, as a scope.
+    Systemd,
+}
 
 /// A container's cgroup in every hierarchy.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -18,6 +29,9 @@ pub struct Location {
     /// Parent directories that were made for this container, outermost first; they go with it if empty then.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<PathBuf>,
+    /// The scope whose cgroup it is, where systemd makes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<Unit>,
 }
 
 /// A container's cgroup in one hierarchy.
@@ -76,6 +90,7 @@ pub fn location(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> Result
             .map(place)
             .collect::<Result<_>>()?,
         made: Vec::new(),
+        unit: None,
     })
 }
 
@@ -103,9 +118,8 @@ fn own<'a>(layout: &Layout, hierarchy: &'a Hierarchy) -> Result<&'a str> {
 fn plain(path: &str) -> Result<String> {
     let refuse = |cause: &str| Error::new(FIELD, format!("{} {cause}", quote(path)));
     if !path.starts_with('/') && path.matches(':').count() == 2 {
-        return Err(refuse("is a systemd path (slice:prefix:name)").hint(
-            "give a file path such as \"/stockade/name\": only cgroups by files are supported",
-        ));
+        return Err(refuse("is a systemd path (slice:prefix:name)")
+            .hint("use --systemd-cgroup, or give a file path such as \"/stockade/name\""));
     }
     let names: Vec<&str> = path
         .split('/')

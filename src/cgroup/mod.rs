@@ -1,5 +1,5 @@
 //! Control groups: where a container's groups are, what is written there, and their life from creation to removal.
-//! By files on cgroup v1, hybrid and v2 (cgroups(7), config-linux.md "Control groups"); nothing here speaks to systemd.
+//! By files on cgroup v1, hybrid and v2 (cgroups(7), config-linux.md "Control groups"), or on v2 through `systemd`.
 
 pub mod devices;
 mod entrance;
@@ -15,6 +15,7 @@ mod oom;
 mod readback;
 mod settings;
 pub mod stats;
+pub mod systemd;
 mod v1;
 mod v2;
 
@@ -26,7 +27,7 @@ pub use entrance::{Entrance, Sub};
 pub use group::Cgroup;
 pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, Mode};
-pub use location::{Group, Location, location};
+pub use location::{Driver, Group, Location, location};
 pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
 pub use stats::Stats;

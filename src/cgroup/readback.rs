@@ -197,7 +197,7 @@ fn holds_bytes(written: &str, text: &str, page: u64) -> bool {
 }
 
 /// A size with the kernel's suffixes.
-fn bytes(text: &str) -> Option<u64> {
+pub(super) fn bytes(text: &str) -> Option<u64> {
     let (digits, shift) = match text.as_bytes().last()?.to_ascii_uppercase() {
         b'K' => (&text[..text.len() - 1], 10),
         b'M' => (&text[..text.len() - 1], 20),
@@ -209,7 +209,7 @@ fn bytes(text: &str) -> Option<u64> {
 }
 
 /// A list such as `0-3,7` as sorted ranges that do not touch.
-fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
+pub(super) fn ranges(list: &str) -> Option<Vec<(u32, u32)>> {
     let mut ranges = Vec::new();
     for part in list.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -180,7 +180,6 @@ pub fn parse(arguments: &[OsString]) -> std::result::Result<CommandLine, clap::E
 fn carry_out(line: &CommandLine) -> ExitCode {
     let global = &line.global;
     let result = log::open(global.log.as_deref(), global.log_format, global.debug)
-        .and_then(|()| global.check())
         .and_then(|()| line.verb.seal())
         .and_then(|()| line.verb.run(global));
     result.unwrap_or_else(|error| {

@@ -70,6 +70,7 @@ impl Creation {
                 Keyring::New
             },
             preserve_fds,
+            cgroups: global.driver(),
             ..Options::default()
         };
         let store = global.store()?;

@@ -42,7 +42,7 @@ fn linux() -> Value {
     json!({
         "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
         "capabilities": names::CAPABILITIES[..],
-        "cgroup": { "v1": true, "v2": true, "systemd": false, "systemdUser": false, "rdma": true },
+        "cgroup": { "v1": true, "v2": true, "systemd": true, "systemdUser": true, "rdma": true },
         "seccomp": {
             "enabled": true,
             "actions": seccomp.actions,

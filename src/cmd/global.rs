@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
+use crate::cgroup::Driver;
 use crate::configuration::Configuration;
 use crate::container::{Store, default_root};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::Facts;
 use crate::profile::{self, Choice, Face};
 
@@ -42,7 +43,7 @@ pub struct Global {
     /// Configuration of this host [default: /etc/stockade/config.toml, if it exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Manage cgroups through systemd (not supported yet)
+    /// Have systemd make the cgroup, as a scope: linux.cgroupsPath is slice:prefix:name then
     #[arg(long, global = true)]
     pub systemd_cgroup: bool,
     /// Whether to do without what only root may do; found out by itself
@@ -76,19 +77,13 @@ pub enum Rootless {
 }
 
 impl Global {
-    /// Refuses what is accepted on the command line and cannot be done.
-    ///
-    /// # Errors
-    /// Names the flag.
-    pub fn check(&self) -> Result<()> {
+    /// Who makes the cgroup of a new container. For one that is there, its state says.
+    pub(super) fn driver(&self) -> Driver {
         if self.systemd_cgroup {
-            let error = Error::new(
-                "use --systemd-cgroup",
-                "cgroups through systemd are not supported yet",
-            );
-            return Err(error.hint("let the client use the driver \"cgroupfs\""));
+            Driver::Systemd
+        } else {
+            Driver::Files
         }
-        Ok(())
     }
 
     /// The profile for a verb of this face and a config with these annotations.

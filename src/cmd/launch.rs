@@ -128,14 +128,14 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
     let choice = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
     let code = container::launch(
         &global.store()?,
-        &arguments.request(&configuration)?,
+        &arguments.request(global, &configuration)?,
         &choice,
     )?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 impl Launch {
-    fn request(&self, configuration: &Configuration) -> Result<container::Launch> {
+    fn request(&self, global: &Global, configuration: &Configuration) -> Result<container::Launch> {
         // The embedded sandbox is no image.
         let mut policy = match self.source {
             Some(_) => configuration.policy()?,
@@ -174,6 +174,7 @@ impl Launch {
                 Format::Json => vec!["--format".into(), "json".into()],
             },
             policy,
+            cgroups: global.driver(),
         })
     }
 }

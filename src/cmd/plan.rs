@@ -40,7 +40,11 @@ pub fn run(global: &Global, arguments: &Plan) -> Result<ExitCode> {
     let bundle = Bundle::load(&arguments.bundle)?;
     let annotations = &bundle.config.annotations;
     let choice = global.profile(&global.configuration()?, annotations, Face::Oci)?;
-    let prepared = container::prepare(bundle, "plan", &choice, Options::default())?;
+    let options = Options {
+        cgroups: global.driver(),
+        ..Options::default()
+    };
+    let prepared = container::prepare(bundle, "plan", &choice, options)?;
     let lines = prepared.plan.lines();
     match arguments.format {
         Format::Text => print(

@@ -79,11 +79,13 @@ impl Child {
         Ok(child)
     }
 
-    /// Takes over a process that was cloned to enter a container, and follows it where it forks once more.
+    /// Takes over a process that was cloned to enter a container, has it moved if it waits for that, and follows it where it
+    /// forks once more.
     pub(super) fn entering(
         plan: &Rc<Plan>,
         (pid, pidfd): (i32, OwnedFd),
         link: OwnedFd,
+        mover: impl FnOnce(i32) -> Result<()>,
     ) -> Result<Self> {
         let mut child = Self {
             pid,
@@ -93,6 +95,10 @@ impl Child {
             doing: "enter the container",
             is_ours: true,
         };
+        if plan.is_moved {
+            mover(pid)?;
+            child.send_proceed()?; // 0
+        }
         if plan.joins_first {
             child.follow_fork()?;
         }

@@ -165,8 +165,25 @@ impl Making {
         making.state.pid = child.pid;
         making.state.start_time = process::start_time(child.pid).unwrap_or(0);
         making.child = Some(child);
+        making.start_scope()?;
         making.write_state()?;
         Ok(making)
+    }
+
+    /// systemd takes a scope only with a process in it, so that this comes after the clone; the child waits for message 1.
+    fn start_scope(&mut self) -> Result<()> {
+        let wanted = self.prepared.plan.cgroup.as_ref();
+        let Some(wanted) = wanted.filter(|wanted| wanted.location.unit.is_some()) else {
+            return Ok(());
+        };
+        Cgroup::start_scope(&wanted.location, &wanted.properties, self.state.pid)?;
+        self.state.cgroup = Some(wanted.location.clone());
+        let cgroup = Cgroup::limit_scope(&wanted.location, &wanted.writes, &wanted.devices)?;
+        if let Some(owner) = wanted.owner {
+            cgroup.give_to(owner)?;
+        }
+        self.cgroup = Some(cgroup);
+        Ok(())
     }
 
     fn make_cgroup(&mut self) -> Result<CgroupFds> {
@@ -175,6 +192,9 @@ impl Making {
         };
         // A failure has taken back what was made; what is there then is not ours to remove.
         self.state.cgroup = None;
+        if wanted.location.unit.is_some() {
+            return Ok(CgroupFds::default());
+        }
         let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
         let cgroup = self.cgroup.insert(cgroup);
         self.state.cgroup = Some(cgroup.location().clone());

@@ -68,7 +68,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
         None if request.cgroups.is_empty() => Entrance::default(),
         None => return Err(Error::new("use --cgroup", "the container has no cgroup")),
     };
-    let joining = joining(&state, &target, !entrance.tasks.is_empty())?;
+    let joining = joining(&state, &target, cgroup.as_ref(), &entrance)?;
     let plan = Rc::new(plan(entry, &mut state, &target, request, &joining)?);
     let presence = match request.attachment {
         Attachment::Detached => Presence::Leaves,
@@ -88,22 +88,21 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
         // Inherited: the child is in reach of the container's processes from its first moment (CVE-2016-9962).
         prctl::clear_dumpable().doing(|| "become undumpable")?;
     }
+    if plan.is_moved {
+        entrance.directory = None;
+    }
     let cloned = clone_into(cgroup.as_ref(), &entrance, &target, request);
     let cloned = match cloned.map_err(|error| explain_clone(error, &state.id, &target))? {
         Side::Child => init::enter(&plan, &mut fds),
         Side::Parent(pid, pidfd) => (pid, pidfd),
     };
     drop(fds);
-    let child = Child::entering(&plan, cloned, link)?;
-    let settled = settle(
-        &child,
-        &plan,
-        &state,
-        &target,
-        signals.as_mut(),
-        &mut console,
-    );
-    if let Err(error) = settled {
+    let child = Child::entering(&plan, cloned, link, |pid| match &cgroup {
+        Some(cgroup) => cgroup.move_in(pid, &request.cgroups, &target.cgroups()?),
+        None => Ok(()),
+    })?;
+    let signalled = signals.as_mut();
+    if let Err(error) = settle(&child, &plan, &state, &target, signalled, &mut console) {
         child.give_up();
         return Err(error);
     }
@@ -128,14 +127,20 @@ fn announce(child: &Child, request: &Execution, socket: Option<OwnedFd>) -> Resu
 }
 
 /// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.
-fn joining(state: &State, target: &Target, has_v1_cgroups: bool) -> Result<Joining> {
+fn joining(
+    state: &State,
+    target: &Target,
+    cgroup: Option<&Cgroup>,
+    entrance: &Entrance,
+) -> Result<Joining> {
     let namespaces = target.namespaces(&state.id, &state.config)?;
     let differs = |flag: i32| namespaces & flag != 0;
     Ok(Joining {
         namespaces,
         is_in_pid_namespace: differs(libc::CLONE_NEWPID) && target.receives_children(&state.id)?,
         denies_setgroups: differs(libc::CLONE_NEWUSER) && target.denies_setgroups()?,
-        has_v1_cgroups,
+        has_v1_cgroups: !entrance.tasks.is_empty(),
+        is_moved: cgroup.is_some_and(|cgroup| !cgroup.is_in_reach()),
         root: root_of(&state.config),
     })
 }

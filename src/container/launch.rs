@@ -12,6 +12,7 @@ use super::create::{self, Attachment, Request};
 use super::prepare::prepare;
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
+use crate::cgroup::Driver;
 use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
@@ -65,6 +66,8 @@ pub struct Launch {
     pub report_flags: Vec<String>,
     /// Which images are let in.
     pub policy: image::Policy,
+    /// Who makes the cgroup.
+    pub cgroups: Driver,
 }
 
 /// A directory or file of the host in the container.
@@ -233,6 +236,7 @@ fn launch_in(
     choice.profile = profile_for(request, &choice.profile, privileged);
     let options = Options {
         cpus: Cpus::Inherited,
+        cgroups: request.cgroups,
         ..Options::default()
     };
     let prepared = prepare(bundle, scratch.id(), &choice, options).map_err(|error| {
@@ -265,7 +269,7 @@ fn launch_in(
 /// The profile without what cannot be had here, and without what the caller has decided by a flag.
 fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Profile {
     let mut profile = profile.clone();
-    if !privileged && !has_limits(request) {
+    if !privileged && !has_limits(request) && request.cgroups == Driver::Files {
         profile = profile.without_cgroup_limits();
         log::warn!(
             "without root or a delegated cgroup, limits are per process (rlimits), and none is on CPU time"

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::{Confinement, system_mounts};
-use crate::cgroup::{self, Layout, Location, Mode};
+use crate::cgroup::{self, Driver, Layout, Location, Mode};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::image::read_inside;
@@ -39,7 +39,10 @@ pub struct Prepared {
 pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> Result<Prepared> {
     let host = host::Facts::read()?;
     let layout = Layout::discover()?;
-    let profile = &as_far_as_possible(&choice.profile, &bundle.config, &host, &layout);
+    let profile = &match options.cgroups {
+        Driver::Files => as_far_as_possible(&choice.profile, &bundle.config, &host, &layout),
+        Driver::Systemd => choice.profile.clone(),
+    };
     let facts = profile::Facts::read()?.with_joins(&bundle.config);
     let mut tightened = profile::tighten(&bundle.config, profile, &facts)
         .map_err(|refusal| choice.advise(refusal, &bundle.config, &facts))?;
@@ -56,7 +59,7 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
     for filter in filters.into_iter().chain(&tightened.filter) {
         seccomp::check_kernel(filter)?;
     }
-    let location = location(&layout, config, id, &host)?;
+    let location = location(&layout, config, id, &host, options.cgroups)?;
     let plan = plan::create(&Inputs {
         bundle: &bundle,
         config,
@@ -143,12 +146,16 @@ fn location(
     config: &Config,
     id: &str,
     host: &host::Facts,
+    driver: Driver,
 ) -> Result<Option<Location>> {
+    let linux = config.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    if driver == Driver::Systemd {
+        return cgroup::systemd::location(layout, host, path, id).map(Some);
+    }
     if does_without_cgroup(config, host) {
         return Ok(None);
     }
-    let linux = config.linux.as_ref();
-    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
     cgroup::location(layout, path, id).map(Some)
 }
 

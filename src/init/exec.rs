@@ -20,6 +20,9 @@ impl Child<'_> {
             .in_call(Call::CloseRange)
             .map_err(|fault| at(0, fault))?;
         attributes::reset_signals();
+        if plan.is_moved {
+            self.wait_to_proceed(0)?; // 0
+        }
         self.steps(&plan.joins, 0)?;
         if plan.joins_first {
             self.fork_on()?; // 1

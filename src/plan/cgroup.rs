@@ -19,6 +19,8 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
     } else {
         Vec::new()
     };
+    let annotations = &inputs.config.annotations;
+    let properties = crate::cgroup::systemd::properties(&location, &writes, &devices, annotations)?;
     let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
     let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
     // v1 cannot be given away safely.
@@ -26,6 +28,7 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
     Ok(Some(Cgroup {
         name,
         location,
+        properties,
         writes,
         devices,
         owner: is_v2.then(|| owner(inputs.config, linux)).flatten(),

@@ -12,7 +12,7 @@ use super::{
     Console, Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment,
     process,
 };
-use crate::cgroup::{Layout, Location, Mode};
+use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
@@ -70,6 +70,8 @@ pub struct Options {
     pub keyring: Keyring,
     /// Descriptors after standard error that the program inherits.
     pub preserve_fds: u32,
+    /// Who makes the cgroup.
+    pub cgroups: Driver,
     /// On which CPUs the program starts.
     pub cpus: Cpus,
 }
@@ -135,6 +137,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
+        is_moved: false,
         joins_first: spaces.joins_first,
         joins: spaces.joins,
         setup,

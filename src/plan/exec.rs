@@ -18,6 +18,8 @@ pub struct Joining {
     pub denies_setgroups: bool,
     /// Whether there are v1 hierarchies to enter.
     pub has_v1_cgroups: bool,
+    /// Whether systemd has to move it into the cgroup, since this process may not.
+    pub is_moved: bool,
     /// Where its root is.
     pub root: RootOf,
 }
@@ -69,6 +71,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         id_maps: None,
         oom_score: None,
         raised_limits: Vec::new(),
+        is_moved: joining.is_moved,
         joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
         joins: joins(process, joining, &raised, groups),
         setup,

@@ -31,6 +31,7 @@ use std::ffi::CString;
 
 use libc::sock_filter;
 
+use crate::cgroup::systemd::Property;
 use crate::cgroup::{Location, Write};
 use crate::spec::DeviceRule;
 use crate::sys::program::Vector;
@@ -48,6 +49,8 @@ pub struct Plan {
     pub oom_score: Option<i32>,
     /// Resource, soft, hard: limits that only the parent may raise, before the child sets what the config says.
     pub raised_limits: Vec<(u32, u64, u64)>,
+    /// Whether the child waits before its first step until systemd has moved it into its cgroup.
+    pub is_moved: bool,
     /// Whether a process in between joins namespaces first, since only the children of a process enter a pid or
     /// time namespace (setns(2)), and since a new user namespace takes away the right to join the others.
     pub joins_first: bool,
@@ -83,6 +86,8 @@ pub struct Cgroup {
     pub name: String,
     /// Where, below each hierarchy.
     pub location: Location,
+    /// What systemd is asked for, where it makes the cgroup.
+    pub properties: Vec<Property>,
     /// Limits.
     pub writes: Vec<Write>,
     /// Device rules, applied after a default deny.

@@ -84,10 +84,16 @@ impl Plan {
     fn parent_lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
         if let Some(cgroup) = &self.cgroup {
-            lines.push(Line::parent(
-                format!("make cgroup {}", quote(&cgroup.name)),
-                "",
-            ));
+            lines.push(match &cgroup.location.unit {
+                Some(unit) => {
+                    let properties = cgroup.properties.iter().map(ToString::to_string);
+                    Line::parent(
+                        format!("start unit {}", quote(&unit.name)),
+                        properties.collect::<Vec<_>>().join(", "),
+                    )
+                }
+                None => Line::parent(format!("make cgroup {}", quote(&cgroup.name)), ""),
+            });
             lines.extend(
                 cgroup
                     .writes

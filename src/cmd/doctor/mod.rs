@@ -98,6 +98,7 @@ const CHECKS: &[fn(&Host) -> Finding] = &[
     place::state_directory,
     place::binary,
     place::sealing,
+    place::systemd,
     place::containerd,
     place::docker,
     place::podman,

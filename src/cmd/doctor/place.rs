@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, MemfdFlags};
 
 use super::{Finding, Host};
+use crate::cgroup::systemd;
 use crate::cmd::install::client::Client;
 use crate::error::quote_path;
 
@@ -70,6 +71,34 @@ pub(super) fn sealing(host: &Host) -> Finding {
             Finding::fail(ID, words, "sysctl -w vm.memfd_noexec=0")
         }
     }
+}
+
+/// Can systemd make cgroups for containers, with limits of every kind?
+pub(super) fn systemd(host: &Host) -> Finding {
+    const ID: &str = "systemd";
+    if !systemd::is_running() {
+        return Finding::ok(ID, "does not run here: cgroups are made by files");
+    }
+    let delegation = match systemd::delegation(&host.layout, &host.facts) {
+        Ok(delegation) => delegation,
+        Err(error) => {
+            let mend = error.try_this().unwrap_or("systemctl status");
+            return Finding::warn(ID, error.to_string(), mend);
+        }
+    };
+    let (words, version) = (delegation.whose.words(), delegation.version);
+    let missing = delegation.missing();
+    if missing.is_empty() {
+        return Finding::ok(
+            ID,
+            format!("{words} ({version}) makes cgroups with every limit"),
+        );
+    }
+    let found = format!(
+        "{words} ({version}) has not been given {}: limits that need it are refused with --systemd-cgroup",
+        missing.join(", ")
+    );
+    Finding::warn(ID, found, delegation.mend())
 }
 
 /// A program of this name in $PATH or where administrators' programs are.

@@ -1,0 +1,308 @@
+//! What is asked of systemd, by its manager object (org.freedesktop.systemd1(5)): facts, scopes, their properties.
+//! How messages come and go is in `connection`.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Access, access};
+
+use super::address::{self, Address};
+use super::connection::{Connection, Refusal, Server};
+use super::message::Message;
+use super::property::Property;
+use super::unit::Whose;
+use super::wire::{Simple, Value, Writer};
+use crate::error::{Error, Result, quote};
+use crate::host::Facts as Host;
+
+/// systemd's own socket, which takes root alone and needs no bus.
+const PRIVATE: &str = "/run/systemd/private";
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+/// What systemd makes before anything else (sd_booted(3)).
+const BOOTED: &str = "/run/systemd/system";
+
+/// systemd's errors that are expected at times.
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+
+/// Whether systemd is what runs this host.
+pub fn is_running() -> bool {
+    Path::new(BOOTED).is_dir()
+}
+
+impl Whose {
+    /// Which systemd serves this process: the host's for root, a user's own for everybody else. Root of a user namespace is
+    /// a user, unless systemd runs in there, too, and lets it in.
+    pub(crate) fn of(host: &Host) -> Self {
+        let is_let_in = || access(PRIVATE, Access::WRITE_OK).is_ok();
+        if host.uid == 0 && (!host.user_namespace || is_let_in()) {
+            Self::System
+        } else {
+            Self::User
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::System => "systemd",
+            Self::User => "the user's systemd",
+        }
+    }
+
+    /// Where to connect to, in the order of trying. systemd's own socket comes first: there is no other program in between,
+    /// and no other one whose signals could be taken for systemd's.
+    fn addresses(self) -> Vec<(Address, Server)> {
+        let path = |path: PathBuf| Address::Path(path);
+        if self == Self::System {
+            return vec![
+                (path(PRIVATE.into()), Server::Systemd),
+                (path(SYSTEM_BUS.into()), Server::Bus),
+            ];
+        }
+        let runtime = runtime_directory();
+        let own = (path(runtime.join("systemd/private")), Server::Systemd);
+        let named = std::env::var("DBUS_SESSION_BUS_ADDRESS").unwrap_or_default();
+        let named = address::parse(&named).into_iter();
+        let named = named.map(|address| (address, Server::Bus));
+        let usual = (path(runtime.join("bus")), Server::Bus);
+        std::iter::once(own).chain(named).chain([usual]).collect()
+    }
+}
+
+/// `$XDG_RUNTIME_DIR`, or where it usually is.
+fn runtime_directory() -> PathBuf {
+    std::env::var_os("XDG_RUNTIME_DIR")
+        .filter(|path| path.as_bytes().starts_with(b"/"))
+        .map_or_else(
+            || PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw())),
+            PathBuf::from,
+        )
+}
+
+/// systemd, connected.
+#[derive(Debug)]
+pub(crate) struct Systemd {
+    connection: Connection,
+    whose: Whose,
+}
+
+impl Systemd {
+    /// Connects to the first of its sockets that answers.
+    ///
+    /// # Errors
+    /// systemd does not run, or cannot be reached; why the first of the sockets cannot is the cause.
+    pub(crate) fn connect(whose: Whose) -> Result<Self> {
+        if !is_running() {
+            return Err(
+                Error::new("use --systemd-cgroup", "systemd does not run on this host")
+                    .hint("leave the flag out, and let the client use the driver \"cgroupfs\""),
+            );
+        }
+        let mut first = None;
+        for (address, server) in whose.addresses() {
+            match Connection::open(&address, server) {
+                Ok(connection) => return Ok(Self { connection, whose }),
+                Err(error) => {
+                    log::debug!("{error}");
+                    first.get_or_insert(error);
+                }
+            }
+        }
+        let cause = first.expect("there is an address to try");
+        let error = Error::new(format!("reach {}", whose.words()), cause);
+        Err(match whose {
+            Whose::System => error,
+            Whose::User => error.hint(
+                "log in, or: loginctl enable-linger USER; XDG_RUNTIME_DIR must be that of the user's session",
+            ),
+        })
+    }
+
+    /// Its version, such as 252.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(crate) fn version(&mut self) -> Result<u32> {
+        let text = self.property("Version")?;
+        version(&text).ok_or_else(|| Error::new("ask systemd for its version", quote(&text)))
+    }
+
+    /// The cgroup that all its units are below, without slashes at its ends.
+    ///
+    /// # Errors
+    /// It does not say.
+    pub(crate) fn control_group(&mut self) -> Result<String> {
+        Ok(self.property("ControlGroup")?.trim_matches('/').to_owned())
+    }
+
+    fn property(&mut self, name: &str) -> Result<String> {
+        let mut body = Writer::default();
+        body.string("org.freedesktop.systemd1.Manager");
+        body.string(name);
+        let interface = "org.freedesktop.DBus.Properties";
+        let reply = self
+            .connection
+            .call_interface(interface, "Get", "ss", body)?;
+        let read = |reply: Message| match reply.body_of("v")?.variant()? {
+            Simple::Text(text) => Ok(text.to_owned()),
+            Simple::Number(_) => Err("a number instead of a text"),
+        };
+        let failed = |cause: &dyn std::fmt::Display| {
+            Error::new(format!("ask systemd for its {name}"), cause)
+        };
+        read(reply.map_err(|refusal| failed(&refusal))?).map_err(|cause| failed(&cause))
+    }
+
+    /// Makes a scope and waits until it is there. One of the same name that has failed is cleared away for it.
+    ///
+    /// # Errors
+    /// A scope of this name is there already, or systemd refuses. Nothing is left of it then.
+    pub(crate) fn start(&mut self, name: &str, properties: &[Property]) -> Result<()> {
+        let doing = || format!("start unit {}", quote(name));
+        let started = match self.start_job(name, properties)? {
+            Err(refusal) if refusal.name == UNIT_EXISTS => {
+                self.reset(name)?;
+                self.start_job(name, properties)?
+            }
+            other => other,
+        };
+        let reply = started.map_err(|refusal| {
+            let error = self.refused(doing(), &refusal);
+            match refusal.name.as_str() {
+                UNIT_EXISTS => error.hint(
+                    "choose another linux.cgroupsPath, or delete the container that has this one",
+                ),
+                _ => error,
+            }
+        })?;
+        self.wait(&reply, &doing()).inspect_err(|_| {
+            if let Err(error) = self.stop(name) {
+                log::warn!("{error}");
+            }
+        })
+    }
+
+    fn start_job(
+        &mut self,
+        name: &str,
+        properties: &[Property],
+    ) -> Result<std::result::Result<Message, Refusal>> {
+        let mut body = Writer::default();
+        body.string(name);
+        // Two containers want the same unit: the second one fails.
+        body.string("fail");
+        put(&mut body, properties);
+        // No auxiliary units.
+        body.array(8, |_| {});
+        self.connection
+            .call("StartTransientUnit", "ssa(sv)a(sa(sv))", body)
+    }
+
+    /// Sets properties of a unit, until it ends.
+    ///
+    /// # Errors
+    /// systemd refuses one of them; none is set then.
+    pub(crate) fn set(&mut self, name: &str, properties: &[Property]) -> Result<()> {
+        let mut body = Writer::default();
+        body.string(name);
+        // At run time, not on disk.
+        body.u32(1);
+        put(&mut body, properties);
+        let set = self.connection.call("SetUnitProperties", "sba(sv)", body)?;
+        let doing = format!("change unit {}", quote(name));
+        set.map(drop)
+            .map_err(|refusal| self.refused(doing, &refusal))
+    }
+
+    /// Moves a process into a unit's cgroup, or into the one at an absolute path below that.
+    ///
+    /// # Errors
+    /// systemd refuses.
+    pub(crate) fn attach(&mut self, name: &str, path: &str, pid: i32) -> Result<()> {
+        let mut body = Writer::default();
+        body.string(name);
+        body.string(path);
+        body.array(4, |all| all.u32(pid.cast_unsigned()));
+        let attached = self
+            .connection
+            .call("AttachProcessesToUnit", "ssau", body)?;
+        attached.map(drop).map_err(|refusal| {
+            self.refused(
+                format!("move a process into unit {}", quote(name)),
+                &refusal,
+            )
+        })
+    }
+
+    fn refused(&self, doing: String, refusal: &Refusal) -> Error {
+        Error::new(doing, format!("{} refuses: {refusal}", self.whose.words()))
+    }
+
+    /// Stops a unit, waits until it has, and forgets that it may have failed. One that is gone already is fine.
+    ///
+    /// # Errors
+    /// systemd refuses, or does not come to an end.
+    pub(crate) fn stop(&mut self, name: &str) -> Result<()> {
+        let doing = format!("stop unit {}", quote(name));
+        let mut body = Writer::default();
+        body.string(name);
+        body.string("replace");
+        match self.connection.call("StopUnit", "ss", body)? {
+            Ok(reply) => self.wait(&reply, &doing)?,
+            Err(refusal) if refusal.name == NO_SUCH_UNIT => return Ok(()),
+            Err(refusal) => return Err(self.refused(doing, &refusal)),
+        }
+        self.reset(name)
+    }
+
+    /// Forgets a unit that has failed. One that has not is left as it is.
+    fn reset(&mut self, name: &str) -> Result<()> {
+        let mut body = Writer::default();
+        body.string(name);
+        match self.connection.call("ResetFailedUnit", "s", body)? {
+            Err(refusal) if refusal.name != NO_SUCH_UNIT => {
+                let doing = format!("forget the failure of unit {}", quote(name));
+                Err(Error::new(doing, refusal))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for the job that a reply names.
+    fn wait(&mut self, reply: &Message, doing: &str) -> Result<()> {
+        let job = reply.body_of("o").and_then(|mut body| body.string());
+        let job = job.map_err(|cause| Error::new(doing, cause))?;
+        match self.connection.end_of(job)?.result.as_str() {
+            "done" => Ok(()),
+            other => Err(Error::new(
+                doing,
+                format!("systemd's job ended as {}", quote(other)),
+            )),
+        }
+    }
+}
+
+fn put(body: &mut Writer, properties: &[Property]) {
+    body.array(8, |all| {
+        for property in properties {
+            all.align(8);
+            all.string(property.name());
+            all.variant(property.value());
+        }
+    });
+}
+
+/// The number at the beginning of `252.39-1~deb12u2`, with or without a `v`.
+fn version(text: &str) -> Option<u32> {
+    let text = text.trim_start_matches('v');
+    let end = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    text[..end].parse().ok()
+}
+
+/// A property of the type that a scope's process ids have.
+pub(super) fn processes(pid: i32) -> Property {
+    Property::new("PIDs", Value::Processes(vec![pid.cast_unsigned()]))
+}
