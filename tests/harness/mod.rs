@@ -20,7 +20,7 @@ pub(crate) use call::{Call, Running, wait_for_exit};
 pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
-pub(crate) use program::{calls, raw_calls};
+pub(crate) use program::{calls, compiled, raw_calls};
 pub(crate) use pty::Pty;
 pub(crate) use tree::{Facts, Tree, differences, tree};
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -31,27 +31,19 @@ pub(crate) fn raw_calls(bundle: Bundle, arguments: &str) -> Bundle {
 
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let program =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("call-{}", std::process::id()));
-        let status = Command::new("cc")
-            .args([
-                "-static",
-                "-nostdlib",
-                "-fno-stack-protector",
-                "-fno-builtin",
-                "-O1",
-                "-Wall",
-                "-o",
-            ])
-            .arg(&program)
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/programs/call.c"
-            ))
-            .status()
-            .expect("cc, which links Rust programs, is installed");
-        assert!(status.success(), "cc cannot build tests/programs/call.c");
-        program
-    })
+    BUILT.get_or_init(|| compiled("call").expect("cc, which links Rust programs, is installed"))
+}
+
+/// A program of `tests/programs`: from the directory `STOCKADE_TEST_PROGRAMS`, or built here if there is a C compiler.
+pub(crate) fn compiled(name: &str) -> Option<PathBuf> {
+    if let Some(programs) = std::env::var_os("STOCKADE_TEST_PROGRAMS") {
+        return Some(Path::new(&programs).join(name));
+    }
+    let program =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/build");
+    let status = Command::new(build).arg(name).arg(&program).status();
+    status
+        .is_ok_and(|status| status.success())
+        .then_some(program)
 }
