@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
-use super::prepare::prepare;
+use super::prepare::{is_delegated, prepare};
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
+use crate::cgroup::Layout;
 use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
@@ -229,7 +230,7 @@ fn launch_in(
         .as_ref()
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
-    let profile = profile_for(request, profile, privileged);
+    let profile = profile_for(request, profile, privileged)?;
     let prepared =
         prepare(bundle, scratch.id(), &profile, Options::default()).map_err(|error| {
             if is_root && request.user.is_none() {
@@ -252,9 +253,9 @@ fn launch_in(
 }
 
 /// The profile without what cannot be had here, and without what the caller has decided by a flag.
-fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Profile {
+fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Result<Profile> {
     let mut profile = profile.clone();
-    if !privileged && !has_limits(request) {
+    if !privileged && !has_limits(request) && !is_delegated(&Layout::discover()?) {
         profile = profile.without_cgroup_limits();
         log::warn!(
             "without root or a delegated cgroup, limits are per process (rlimits), and none is on CPU time"
@@ -265,7 +266,7 @@ fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Profile
         let required = &mut profile.namespaces.require;
         required.retain(|kind| *kind != NamespaceType::Network);
     }
-    profile
+    Ok(profile)
 }
 
 fn has_limits(request: &Launch) -> bool {
