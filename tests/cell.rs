@@ -2,13 +2,12 @@
 //! Not here: the bundle itself and the calls (`harness`), and claims.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Output, runtime, skip};
+use crate::harness::{Bundle, Output, compiled, runtime, skip};
 
 /// One bundle whose script and mounts a test changes in place.
 pub(crate) struct Cell {
@@ -145,18 +144,7 @@ pub(crate) fn bounding_set() -> u64 {
 /// Puts the static program of tests/programs/helper.c into a cell as `/helper`; false (and the reason printed) without gcc.
 pub(crate) fn has_helper(cell: &Cell) -> bool {
     static HELPER: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let built = HELPER.get_or_init(|| {
-        let program =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("helper-{}", std::process::id()));
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/helper.c");
-        let status = Command::new("gcc")
-            .args(["-static", "-O1", "-w", "-o"])
-            .args([program.as_path(), source.as_ref()])
-            .status();
-        status
-            .is_ok_and(|status| status.success())
-            .then_some(program)
-    });
+    let built = HELPER.get_or_init(|| compiled("helper"));
     let Some(program) = built else {
         skip("gcc cannot build a static program here");
         return false;

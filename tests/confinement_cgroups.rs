@@ -58,7 +58,7 @@ fn is_set_or_refused(pointer: &str, value: Value, names: &[&str], expected: &str
 }
 
 /// Whether the host has cgroup v2 and no v1 hierarchy.
-fn is_v2_alone() -> bool {
+pub(crate) fn is_v2_alone() -> bool {
     fs::read_to_string("/proc/self/cgroup")
         .is_ok_and(|text| text.lines().count() == 1 && text.starts_with("0::"))
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, skip};
+use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, patience, skip};
 
 #[test]
 fn exec_in_a_created_container_waits_for_nothing() {
@@ -271,7 +271,7 @@ fn paused_container_is_entered_only_when_asked() {
     let impatient = inside
         .call(&["--ignore-paused"], &["touch", "/tmp/never"])
         .spawn();
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(patience(Duration::from_millis(200)));
     impatient.signal(Signal::TERM);
     impatient
         .wait()

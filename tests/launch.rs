@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
+use crate::confinement_cgroups::is_v2_alone;
 use crate::harness::{
-    Bundle, Call, Output, Running, becomes, cgroups_named, eventually, is_foreign, raw_calls, skip,
-    wait_for_exit,
+    Bundle, Call, Output, Running, becomes, cgroups_named, eventually, is_foreign, raw_calls,
+    runtime, skip, wait_for_exit,
 };
 
 /// A root filesystem to launch in; `None` for a runtime that has no such verb.
@@ -340,5 +341,63 @@ fn launch_without_root_works_where_user_namespaces_are_allowed() {
     assert!(uid.trim().parse::<u32>().is_ok(), "{output:?}");
     let embedded = as_user(bundle.bare_call().arg("launch")).output();
     embedded.ok();
+    bundle.assert_clean();
+}
+
+/// A cgroup of the user's beside our own one, with one for its processes; removed when dropped.
+struct Delegated(PathBuf);
+
+impl Delegated {
+    fn to(uid: u32) -> Self {
+        let own = fs::read_to_string("/proc/self/cgroup").unwrap();
+        let own = own.trim().trim_start_matches("0::/");
+        let parent = Path::new("/sys/fs/cgroup").join(own).join("..");
+        let group = parent.join(format!("delegated-{}", std::process::id()));
+        let processes = group.join("processes");
+        fs::write(parent.join("cgroup.subtree_control"), "+cpu +memory +pids").unwrap();
+        fs::create_dir_all(&processes).unwrap();
+        for directory in [&group, &processes] {
+            for file in ["", "cgroup.procs", "cgroup.subtree_control"] {
+                chown(directory.join(file), Some(uid), Some(uid)).unwrap();
+            }
+        }
+        Self(group)
+    }
+}
+
+impl Drop for Delegated {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(self.0.join("processes"));
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn launch_without_root_has_its_limits_in_a_delegated_cgroup() {
+    if !is_v2_alone() {
+        return skip("cgroups are delegated on v2 alone");
+    }
+    let Some(bundle) = ready() else { return };
+    let scratch = bundle.outside("scratch");
+    chown(&scratch, Some(65534), Some(65534)).unwrap();
+    let group = Delegated::to(65534);
+    let script = format!(
+        "echo $$ > {}/processes/cgroup.procs; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"",
+        group.0.display()
+    );
+    let call = Call::new("sh", &bundle.temp().join("calls"))
+        .args(["-c", &script, "sh"])
+        .arg(runtime())
+        .arg("launch")
+        .arg(bundle.rootfs())
+        .args(["--", "/bin/sh", "-c", "cat /proc/self/cgroup"])
+        .env("XDG_RUNTIME_DIR", scratch.to_str().unwrap())
+        .env("TMPDIR", scratch.to_str().unwrap())
+        .env("HOME", scratch.to_str().unwrap())
+        .directory(Path::new("/"));
+    let output = call.output();
+    // Limits by process, and the warning of them, are for where there is no cgroup.
+    assert_eq!(output.stderr, "");
+    assert_eq!(output.ok(), "0::/\n");
     bundle.assert_clean();
 }

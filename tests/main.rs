@@ -4,6 +4,7 @@
     reason = "a test says what failed by failing; the harness is not inside a test function"
 )]
 
+mod apparmor;
 mod bad_input;
 mod cell;
 mod clients;
@@ -42,6 +43,7 @@ mod launch;
 mod layered;
 mod layers;
 mod lifecycle;
+mod limits;
 mod odd_config;
 mod odd_surroundings;
 mod plan;

@@ -178,7 +178,7 @@ impl Running {
     /// Waits for its end; fails the test when the limit passes first.
     #[track_caller]
     pub(crate) fn wait(mut self) -> Output {
-        let ended = wait_for_exit(self.child.id(), self.limit);
+        let ended = wait_for_exit(self.child.id(), super::patience(self.limit));
         if !ended {
             self.child.kill().unwrap();
         }

@@ -20,7 +20,7 @@ pub(crate) use call::{Call, Running, wait_for_exit};
 pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
-pub(crate) use program::{calls, pause, raw_calls};
+pub(crate) use program::{calls, compiled, pause, raw_calls};
 pub(crate) use pty::Pty;
 pub(crate) use tree::{Facts, Tree, differences, tree};
 
@@ -70,11 +70,17 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// A limit of time on a usual machine, as long as it has to be on this one: `STOCKADE_TEST_PATIENCE` times.
+pub(crate) fn patience(usual: Duration) -> Duration {
+    let times = std::env::var("STOCKADE_TEST_PATIENCE").map_or(1, |times| times.parse().unwrap());
+    usual * times
+}
+
 /// Waits until something is so that the kernel has no event for; fails after ten seconds.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     assert!(
-        becomes(Duration::from_secs(10), &mut is_so),
+        becomes(patience(Duration::from_secs(10)), &mut is_so),
         "never happened: {what}"
     );
 }

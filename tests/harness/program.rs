@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -29,35 +29,29 @@ pub(crate) fn raw_calls(bundle: Bundle, arguments: &str) -> Bundle {
     bundle.args(&args)
 }
 
+const CC: &str = "cc, which links Rust programs, is installed";
+
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        compiled(
-            "call",
-            &["-nostdlib", "-fno-stack-protector", "-fno-builtin"],
-        )
-    })
+    BUILT.get_or_init(|| compiled("call").expect(CC))
+}
+
+/// A program of `tests/programs`: from the directory `STOCKADE_TEST_PROGRAMS`, or built here if there is a C compiler.
+pub(crate) fn compiled(name: &str) -> Option<PathBuf> {
+    if let Some(programs) = std::env::var_os("STOCKADE_TEST_PROGRAMS") {
+        return Some(Path::new(&programs).join(name));
+    }
+    let program =
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let build = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/programs/build");
+    let status = Command::new(build).arg(name).arg(&program).status();
+    status
+        .is_ok_and(|status| status.success())
+        .then_some(program)
 }
 
 /// What a pod's sandbox runs, as a static program.
 pub(crate) fn pause() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| compiled("pause", &[]))
-}
-
-/// Compiles the program of this name with these flags.
-fn compiled(name: &str, flags: &[&str]) -> PathBuf {
-    let program =
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
-    let source = format!("{}/tests/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
-    let status = Command::new("cc")
-        .args(["-static", "-O1", "-Wall"])
-        .args(flags)
-        .arg("-o")
-        .arg(&program)
-        .arg(&source)
-        .status()
-        .expect("cc, which links Rust programs, is installed");
-    assert!(status.success(), "cc cannot build {source}");
-    program
+    BUILT.get_or_init(|| compiled("pause").expect(CC))
 }

@@ -1,0 +1,108 @@
+//! Limits as they are seen to hold: tasks, time and the speed of a disk.
+//! Not here: the files of control groups (`confinement_cgroups`), and the end of memory (`control_events`).
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::control::start;
+use crate::control_events::stats;
+use crate::harness::{Bundle, skip};
+
+#[test]
+fn fork_bomb_stops_at_the_limit_of_tasks() {
+    let bomb = "b() { b | b & }; b 2>/dev/null; sleep 1000";
+    let bundle = start(
+        Bundle::new()
+            .set("/linux/resources/pids", json!({"limit": 20}))
+            .shell(&format!("({bomb}) & sleep 1000")),
+    );
+    let mut most = 0;
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        let event = stats(&bundle);
+        most = most.max(event["data"]["pids"]["current"].as_u64().unwrap());
+        assert_eq!(event["data"]["pids"]["limit"], 20);
+    }
+    assert!((2..=20).contains(&most), "{most}");
+    bundle.delete_by_force().ok();
+    bundle.assert_clean();
+}
+
+#[test]
+fn busy_loop_gets_the_time_of_its_quota() {
+    let bundle = start(
+        Bundle::new()
+            .set(
+                "/linux/resources/cpu",
+                json!({"quota": 20_000, "period": 100_000}),
+            )
+            .shell("while :; do :; done"),
+    );
+    let quota = Duration::from_millis(20).as_nanos() as f64;
+    let seen = || {
+        let cpu = &stats(&bundle)["data"]["cpu"];
+        let number = |pointer: &str| cpu.pointer(pointer).map_or(0.0, |n| n.as_f64().unwrap());
+        [
+            number("/usage/total"),
+            number("/throttling/throttledPeriods"),
+        ]
+    };
+    let (begin, [before, throttled_before]) = (Instant::now(), seen());
+    std::thread::sleep(Duration::from_secs(3));
+    let ([after, throttled_after], wall) = (seen(), begin.elapsed().as_nanos() as f64);
+    let (used, throttled) = (after - before, throttled_after - throttled_before);
+    // Never more than a fifth of the time. In a period in which it was stopped it had all of its quota; in others the
+    // machine was busy with other things.
+    assert!(used / wall < 0.2 * 1.1, "{used} of {wall}");
+    assert!(throttled > 0.0);
+    assert!(
+        used > throttled * quota * 0.9,
+        "{used} in {throttled} periods"
+    );
+    bundle.delete_by_force().ok();
+}
+
+/// `[MAJOR, MINOR]` of the disk that has this path, as the block layer counts: of the whole disk, not of a partition.
+fn disk_of(path: &Path) -> Option<[i64; 2]> {
+    let device = fs::metadata(path).unwrap().dev();
+    let [major, minor] = [rustix::fs::major(device), rustix::fs::minor(device)];
+    let entry = fs::canonicalize(format!("/sys/dev/block/{major}:{minor}")).ok()?;
+    let is_partition = entry.join("partition").exists();
+    let disk = if is_partition {
+        entry.parent()?
+    } else {
+        &entry
+    };
+    let text = fs::read_to_string(disk.join("dev")).ok()?;
+    let (major, minor) = text.trim().split_once(':')?;
+    Some([major.parse().ok()?, minor.parse().ok()?])
+}
+
+#[test]
+fn writer_gets_no_more_of_a_disk_than_its_limit() {
+    let mut bundle = Bundle::new();
+    let Some([major, minor]) = disk_of(bundle.temp()) else {
+        return skip("the temporary directory is on no disk");
+    };
+    let directory = bundle.outside("disk");
+    bundle = bundle
+        .bind(&directory, "/mnt", &["bind", "rw"])
+        .set(
+            "/linux/resources/blockIO",
+            json!({"throttleWriteBpsDevice": [{"major": major, "minor": minor, "rate": 1 << 20}]}),
+        )
+        .shell("dd if=/dev/zero of=/mnt/x bs=256k count=12 oflag=direct 2>&1");
+    let begin = Instant::now();
+    let output = bundle.run();
+    if output.stdout.contains("nvalid argument") {
+        return skip("the temporary directory takes no direct writes");
+    }
+    output.ok();
+    assert_eq!(fs::metadata(directory.join("x")).unwrap().len(), 3 << 20);
+    let took = begin.elapsed();
+    assert!(took > Duration::from_millis(2700), "{took:?}");
+}
