@@ -103,6 +103,8 @@ fn containerd_reads_what_was_merged() {
             runtime["runtime_type"].as_str(),
             Some("io.containerd.runc.v2")
         );
+        let annotation = runtime["pod_annotations"][0].as_str();
+        assert_eq!(annotation, Some("org.stockade.profile"));
         let binary = runtime["options"]["BinaryName"].as_str();
         assert_eq!(binary, Some(desk.handler(name).as_str()));
     }

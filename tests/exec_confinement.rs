@@ -421,11 +421,14 @@ fn sub_cgroups_are_entered_and_others_are_not() {
     inside.exec(&["--cgroup", "/"], &["true"]).ok();
     inside.exec(&["--cgroup", "below"], &["true"]).fails(
         255,
-        &["open \"/sys/fs/cgroup/", "no such file or directory"],
+        &[
+            "adding pid to \"/sys/fs/cgroup/",
+            "no such file or directory",
+        ],
     );
     inside
         .exec(&["--cgroup", "nope:below"], &["true"])
-        .fails(255, &["no hierarchy has the controller \"nope\""]);
+        .fails(255, &["unknown controller \"nope\": no hierarchy has it"]);
     inside
         .0
         .call(&["exec", "--cgroup", "../..", inside.0.id(), "true"])

@@ -16,7 +16,7 @@ const KINDS: [&str; 6] = [
     "poststop",
 ];
 
-/// A hook that runs this script with no environment.
+/// A hook that runs this script, with no environment of its own.
 fn hook(script: &str) -> Value {
     json!({"path": "/bin/sh", "args": ["sh", "-c", script]})
 }
@@ -154,6 +154,24 @@ fn b57_hooks_have_exactly_the_configured_environment() {
             .filter(|variable| !variable.starts_with("PWD=") && !variable.starts_with("SHLVL="))
             .collect();
         assert_eq!(variables, ["A=1", "PATH=/bin:/usr/bin"], "{kind}");
+    }
+}
+
+#[test]
+fn hooks_without_env_inherit_that_of_whoever_they_run_as() {
+    let bundle = every_kind(
+        Bundle::new().set("/process/env/-", "IMAGE=the image's"),
+        |kind, dir| format!("echo \"$CANARY,$IMAGE\" > {dir}/{kind}"),
+    );
+    let run = bundle.launch("run", &[]).env("CANARY", "the runtime's");
+    run.output().ok();
+    for kind in KINDS {
+        let expected = match kind {
+            "createContainer" => ",\n",
+            "startContainer" => ",the image's\n",
+            _ => "the runtime's,\n",
+        };
+        assert_eq!(file(&bundle, kind), expected, "{kind}");
     }
 }
 

@@ -137,6 +137,8 @@ fn list_shows_every_container_in_json_table_and_quiet_form() {
 #[test]
 fn list_without_containers_is_empty() {
     let bundle = Bundle::new();
+    fs::create_dir(bundle.state_dir()).unwrap();
+    fs::set_permissions(bundle.state_dir(), fs::Permissions::from_mode(0o700)).unwrap();
     assert_eq!(bundle.call(&["list", "-q"]).output().ok(), "");
     let list = bundle.call(&["list", "-f", "json"]).output().json();
     assert!(list.is_null() || list == json!([]), "{list}");

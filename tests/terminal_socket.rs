@@ -22,7 +22,7 @@ fn listen(bundle: &Bundle, name: &str) -> (UnixListener, PathBuf) {
 }
 
 /// The one message, its descriptor, and the end after it.
-fn receive(listener: &UnixListener) -> (String, Vec<OwnedFd>) {
+pub(crate) fn receive(listener: &UnixListener) -> (String, Vec<OwnedFd>) {
     let (stream, _) = listener.accept().unwrap();
     let first = receive_once(&stream);
     assert_eq!(receive_once(&stream).0, "", "more than one message");

@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 
 mod layout;
 
+use crate::clients::image;
+use crate::harness::{Call, is_foreign, runtime, skip};
 use layout::{CONFIG, INDEX, LAYER, Layout, MANIFEST, NAME, PAYLOAD, digest, signer};
 
 /// The SHA-256 of a public key, by which errors name it.
@@ -47,6 +49,25 @@ fn verify_says_line_by_line_what_was_checked() {
             .ends_with("\nsignatures: none demanded, none checked\n"),
         "{out:#?}"
     );
+}
+
+#[test]
+fn verify_of_an_old_docker_archive_says_how_long_its_configuration_is() {
+    if is_foreign() {
+        return skip("other runtimes have no verify");
+    }
+    let temp = tempfile::tempdir().unwrap();
+    let archive = temp.path().join("images.tar");
+    image::write_as(&archive, temp.path(), ["a:1", "b:1"]);
+    let call = Call::new(runtime(), temp.path()).args(["verify", "--format", "json", "--name"]);
+    let report = call.arg("a:1").arg(&archive).output().json();
+    let digest = report["checked"][0]["digest"].as_str().unwrap();
+    let name = digest.replace("sha256:", "") + ".json";
+    let mut entries = tar::Archive::new(fs::File::open(&archive).unwrap());
+    let entries = entries.entries().unwrap().map(Result::unwrap);
+    let mut sizes = entries.filter(|entry| entry.path().unwrap().to_str() == Some(&name));
+    let size = sizes.next().unwrap().size();
+    assert_eq!(report["checked"][0]["size"], json!(size));
 }
 
 #[test]

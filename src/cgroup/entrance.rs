@@ -46,7 +46,7 @@ impl Sub {
             .collect();
         if names.contains(&"..") || path.contains('\0') {
             return Err(format!(
-                "{} leads out of the container's cgroup",
+                "bad sub cgroup path: {} leads out of the container's cgroup",
                 quote(path)
             ));
         }
@@ -75,7 +75,7 @@ impl Cgroup {
         let named = subs.iter().flat_map(|sub| &sub.controllers);
         let is_known = |name: &&String| groups.iter().any(|group| group.controllers.contains(name));
         if let Some(unknown) = named.into_iter().find(|name| !is_known(name)) {
-            let cause = format!("no hierarchy has the controller {}", quote(unknown));
+            let cause = format!("unknown controller {}: no hierarchy has it", quote(unknown));
             return Err(Error::new("enter the cgroup", cause));
         }
         let mut entrance = Entrance::default();
@@ -83,7 +83,7 @@ impl Cgroup {
             let sub = subs.iter().find(|sub| sub.is_for(group));
             let path = sub.map_or("", |sub| sub.path.as_str());
             let shown = quote_path(&group.directory().join(path));
-            let failed = |errno| error(format!("open {shown}"), errno);
+            let failed = |errno| error(format!("enter the cgroup, adding pid to {shown}"), errno);
             let top = directory.as_ref().ok_or_else(|| failed(Errno::NOENT))?;
             let found = (!path.is_empty()).then(|| filesystem::below(top.as_fd(), path));
             let below = match found {
@@ -145,7 +145,7 @@ mod tests {
         );
         assert_eq!(
             Sub::parse("a/../.."),
-            Err("\"a/../..\" leads out of the container's cgroup".into())
+            Err("bad sub cgroup path: \"a/../..\" leads out of the container's cgroup".into())
         );
         assert_eq!(
             Sub::parse(":x"),

@@ -218,16 +218,20 @@ impl Cgroup {
             let processes = filesystem::processes(directory.as_fd())
                 .map_err(|errno| error(format!("read the processes of {name}"), errno))?;
             if !processes.is_empty() {
-                let cause = format!("{name} already holds {} processes", processes.len());
+                let cause = format!(
+                    "container's cgroup is not empty: {} process(es) in {name}",
+                    processes.len()
+                );
                 return Err(Error::new("linux.cgroupsPath", cause)
                     .hint("choose a linux.cgroupsPath of the container's own"));
             }
         }
         if self.is_frozen()? {
-            return Err(
-                Error::new("linux.cgroupsPath", "the cgroup exists and is frozen")
-                    .hint("thaw or remove it, or choose another linux.cgroupsPath"),
-            );
+            return Err(Error::new(
+                "linux.cgroupsPath",
+                "container's cgroup unexpectedly frozen",
+            )
+            .hint("thaw or remove it, or choose another linux.cgroupsPath"));
         }
         Ok(())
     }

@@ -221,7 +221,7 @@ fn is_plain_name(controller: &str) -> bool {
 }
 
 /// Undoes mountinfo's octal escapes (`\040` is a space).
-fn unescape(field: &str) -> String {
+pub(crate) fn unescape(field: &str) -> String {
     let mut parts = field.split('\\');
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {

@@ -24,6 +24,7 @@ mod tests;
 pub use devices::{device_program, device_rules};
 pub use entrance::{Entrance, Sub};
 pub use group::Cgroup;
+pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Group, Location, location};
 pub use oom::MemoryWatch;

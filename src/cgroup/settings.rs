@@ -212,7 +212,7 @@ fn check_enabled(
         return Ok(());
     }
     let cause = format!(
-        "the cgroup v2 hierarchy has no {} controller",
+        "invalid configuration: the cgroup v2 hierarchy has no {} controller",
         quote(controller)
     );
     let error = Error::new(field, cause);
@@ -285,7 +285,7 @@ pub(super) mod tests {
         .with_v2_controllers("hugetlb");
         assert_eq!(
             refusal(&hybrid, r#"{"unified":{"memory.max":"100"}}"#),
-            "linux.resources.unified[\"memory.max\"]: the cgroup v2 hierarchy has no \"memory\" controller"
+            "linux.resources.unified[\"memory.max\"]: invalid configuration: the cgroup v2 hierarchy has no \"memory\" controller"
         );
         let hugetlb = r#"{"hugepageLimits":[{"pageSize":"2MB","limit":2097152}]}"#;
         assert_eq!(

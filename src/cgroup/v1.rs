@@ -174,8 +174,9 @@ pub(super) fn check_memory(memory: &Memory) -> Result<()> {
             ));
         }
     }
-    // Since 5.16 the kernel ignores it, and says so nowhere.
-    if let Some(kernel) = memory.kernel.filter(|kernel| *kernel > 0) {
+    // Since 5.16 the kernel ignores it, and says so nowhere; a limit of all memory that is no higher holds it.
+    let kernel = memory.kernel.filter(|kernel| *kernel > 0);
+    if let Some(kernel) = kernel.filter(|kernel| !within_limit(memory, *kernel)) {
         return Err(refuse(
             "memory.kernel",
             format!("{kernel}: Linux no longer limits kernel memory apart from memory.limit"),
@@ -195,6 +196,11 @@ pub(super) fn check_memory(memory: &Memory) -> Result<()> {
         ));
     }
     check_swap(memory)
+}
+
+/// Whether `memory.limit` alone keeps a part of what it counts within `bytes`.
+pub(super) fn within_limit(memory: &Memory, bytes: i64) -> bool {
+    set(memory.limit).is_some_and(|limit| (0..=bytes).contains(&limit))
 }
 
 fn check_swap(memory: &Memory) -> Result<()> {

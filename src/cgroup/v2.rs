@@ -73,7 +73,8 @@ pub(super) fn memory(resources: &Resources) -> Result<Vec<Write>> {
         return Ok(Vec::new());
     };
     v1::check_memory(memory)?;
-    if set(memory.kernel_tcp).is_some_and(|limit| limit > 0) {
+    let tcp = set(memory.kernel_tcp).filter(|tcp| *tcp > 0);
+    if tcp.is_some_and(|tcp| !v1::within_limit(memory, tcp)) {
         return Err(
             refuse("memory.kernelTCP", "cgroup v2 has no limit of TCP buffers")
                 .hint("leave the field out: memory.limit includes TCP buffers"),
@@ -346,6 +347,27 @@ mod tests {
                 format!("linux.resources.{message}")
             );
         }
+    }
+
+    #[test]
+    fn a_kernel_memory_limit_is_taken_where_the_memory_limit_holds_it() {
+        let both = r#"{"memory":{"limit":8,"kernel":8,"kernelTCP":9}}"#;
+        let v1 = [
+            "memory.limit_in_bytes = 8",
+            "memory.kmem.tcp.limit_in_bytes = 9",
+        ];
+        assert_eq!(lines(&v1_layout(), both), v1);
+        assert_eq!(lines(&v2_layout(), both), ["memory.max = 8"]);
+        for limit in [-1, 0, 9] {
+            let kernel = format!(r#"{{"memory":{{"limit":{limit},"kernel":8}}}}"#);
+            let refused = "linux.resources.memory.kernel: 8: Linux no longer limits kernel memory apart from memory.limit";
+            assert_eq!(refusal(&v1_layout(), &kernel), refused);
+            assert_eq!(refusal(&v2_layout(), &kernel), refused);
+        }
+        assert_eq!(
+            refusal(&v2_layout(), r#"{"memory":{"limit":9,"kernelTCP":8}}"#),
+            "linux.resources.memory.kernelTCP: cgroup v2 has no limit of TCP buffers"
+        );
     }
 
     #[test]

@@ -84,6 +84,17 @@ impl Log for Logger {
             }
             // `report` writes it.
             None if record.level() == Level::Error => Ok(()),
+            // Details are for scripts rather than people, who look for the level.
+            None if record.level() == Level::Debug => {
+                let line = line(
+                    LogFormat::Text,
+                    level,
+                    &text,
+                    SystemTime::now(),
+                    &fields(record),
+                );
+                std::io::stderr().write_all(line.as_bytes())
+            }
             None => writeln!(std::io::stderr(), "{level}: {text}"),
         };
     }

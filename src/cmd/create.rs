@@ -47,9 +47,6 @@ impl Creation {
     /// # Errors
     /// A bundle that cannot run, or a flag that cannot be honoured.
     pub(super) fn prepare(&self, global: &Global) -> Result<(Store, Prepared, Request)> {
-        if self.pidfd_socket.is_some() {
-            return Err(Error::new("use --pidfd-socket", "not supported yet"));
-        }
         container::id::check(&self.id)?;
         let preserve_fds = preserved(self.preserve_fds)?;
         let bundle = Bundle::load(&self.bundle)?;
@@ -73,6 +70,7 @@ impl Creation {
                 Keyring::New
             },
             preserve_fds,
+            ..Options::default()
         };
         let store = global.store()?;
         let prepared = container::prepare(bundle, &self.id, &choice, options)?;
@@ -85,10 +83,17 @@ impl Creation {
             log::warn!("{warning}");
         }
         tell(global, &choice.profile.name, &prepared.tightened.changes);
+        for subject in prepared.plan.subjects() {
+            log::debug!("step: {subject}");
+        }
+        for filter in &prepared.plan.filters {
+            log::debug!("seccomp filter flags: {}", filter.flags);
+        }
         let request = Request {
             id: self.id.clone(),
             console_socket: self.console_socket.clone(),
             pid_file: self.pid_file.clone(),
+            pidfd_socket: self.pidfd_socket.clone(),
             preserve_fds,
             profile: choice.profile.name.clone(),
             is_interactive: false,

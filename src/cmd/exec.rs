@@ -91,14 +91,12 @@ pub struct Exec {
 /// # Errors
 /// Whatever keeps the program from running; nothing is left of it then.
 pub fn run(global: &Global, arguments: &Exec) -> Result<ExitCode> {
-    if arguments.pidfd_socket.is_some() {
-        return Err(Error::new("use --pidfd-socket", "not supported yet"));
-    }
     let request = Execution {
         wanted: arguments.wanted(),
         cgroups: arguments.sub_cgroups()?,
         console_socket: arguments.console_socket.clone(),
         pid_file: arguments.pid_file.clone(),
+        pidfd_socket: arguments.pidfd_socket.clone(),
         preserve_fds: preserved(arguments.preserve_fds)?,
         attachment: if arguments.detach {
             Attachment::Detached

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use super::output::compact;
 use super::{ExitCode, Global, print};
 use crate::container::{Listed, StateDocument, list};
-use crate::error::Result;
+use crate::error::{Doing, Result, quote_path};
 
 /// Arguments of `list`.
 #[derive(Debug, Clone, Args)]
@@ -31,8 +31,13 @@ pub enum ListFormat {
 /// Prints the containers; damaged ones are warned about and not in the JSON.
 ///
 /// # Errors
-/// The root cannot be read.
+/// The root cannot be read, or the one of `--root` does not exist.
 pub fn run(global: &Global, args: &List) -> Result<ExitCode> {
+    if let Some(root) = &global.root {
+        // A mistyped directory would look like one without containers.
+        std::fs::metadata(root)
+            .doing(|| format!("list the containers below {}", quote_path(root)))?;
+    }
     let found = list(&global.store()?)?;
     for listed in &found {
         if let Listed::Damaged(_, error) = listed {

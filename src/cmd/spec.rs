@@ -1,5 +1,6 @@
-//! `spec`: writes a hardened config.json to start from.
+//! `spec`: writes a config.json to start from: a hardened one, or a plain one under the profile `none`.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::path::PathBuf;
@@ -7,8 +8,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{ExitCode, Global, output};
+use crate::cgroup::{Layout, Mode};
 use crate::error::{Doing, Error, Result, quote_path};
-use crate::spec::hardened_default;
+use crate::profile::Face;
+use crate::spec::{Config, Namespace, NamespaceType, hardened_default, plain_default};
 
 /// Arguments of `spec`.
 #[derive(Debug, Clone, Args)]
@@ -24,13 +27,18 @@ pub struct Spec {
 /// Writes config.json where there is none.
 ///
 /// # Errors
-/// There is one already, or the directory cannot be written to.
-pub fn run(_global: &Global, args: &Spec) -> Result<ExitCode> {
+/// There is one already, or the directory cannot be written to; a profile that cannot be read.
+pub fn run(global: &Global, args: &Spec) -> Result<ExitCode> {
     let ids = (
         rustix::process::geteuid().as_raw(),
         rustix::process::getegid().as_raw(),
     );
-    let config = hardened_default(args.rootless.then_some(ids));
+    let rootless = args.rootless.then_some(ids);
+    let choice = global.profile(&global.configuration()?, &BTreeMap::new(), Face::Oci)?;
+    let config = match choice.profile.name.as_str() {
+        "none" => plain(rootless)?,
+        _ => hardened_default(rootless),
+    };
     let path = args.bundle.join("config.json");
     let doing = || format!("write {}", quote_path(&path));
     let text = output::pretty(&config, "\t")? + "\n";
@@ -47,4 +55,16 @@ pub fn run(_global: &Global, args: &Spec) -> Result<ExitCode> {
         })?;
     file.write_all(text.as_bytes()).doing(doing)?;
     Ok(ExitCode::Done)
+}
+
+/// What scripts written for `runc spec` expect, and on which hosts.
+fn plain(rootless: Option<(u32, u32)>) -> Result<Config> {
+    let mut config = plain_default(rootless);
+    if let (Mode::V2, Some(linux)) = (Layout::discover()?.mode(), &mut config.linux) {
+        linux.namespaces.push(Namespace {
+            kind: NamespaceType::Cgroup,
+            path: None,
+        });
+    }
+    Ok(config)
 }

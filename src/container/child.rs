@@ -16,7 +16,8 @@ use crate::error::{Doing, Error, Result, quote};
 use crate::image::open_inside;
 use crate::init::{self, Descriptors, Release};
 use crate::link::{self, Message};
-use crate::plan::{Call, Failure, Plan, Step};
+use crate::plan::{Call, Failure, MountIds, Plan, Step};
+use crate::spec::NamespaceType;
 use crate::sys::clone::{Side, clone3};
 use crate::sys::mount::{Change, Reach, change};
 use crate::sys::{Errno, SysResult, attributes};
@@ -59,7 +60,7 @@ impl Child {
         };
         let cloned = clone3(flags, cgroup.directory.as_ref().map(AsFd::as_fd));
         let (pid, pidfd) = match cloned.map_err(|errno| clone_failed(plan, errno))? {
-            Side::Child => init::run(plan, &fds),
+            Side::Child => init::run(plan, &mut fds),
             Side::Parent(pid, pidfd) => (pid, pidfd),
         };
         drop(fds);
@@ -335,13 +336,14 @@ pub(super) fn descriptors(
     )
     .doing(|| "open \"/proc\"")?;
     check_proc(proc.as_fd())?;
+    let namespaces = open_namespaces(plan)?;
     let fds = Descriptors {
         link: theirs,
         release,
         proc,
         tasks,
-        namespaces: open_namespaces(plan)?,
-        trees: open_trees(plan)?,
+        trees: open_trees(plan, &namespaces)?,
+        namespaces,
         container: None,
         keep: Vec::new(),
     };
@@ -412,7 +414,13 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
     Ok(namespaces)
 }
 
-fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
+fn open_trees(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Vec<OwnedFd>> {
+    let mut joins = plan.joins.iter().filter_map(|step| match step {
+        Step::Join(join) => Some(join),
+        _ => None,
+    });
+    let user = joins.find(|join| join.kind == NamespaceType::User);
+    let user = user.map(|join| namespaces[join.slot].as_fd());
     plan.trees
         .iter()
         .map(|tree| {
@@ -424,19 +432,24 @@ fn open_trees(plan: &Plan) -> Result<Vec<OwnedFd>> {
             let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | depth;
             let doing = || format!("open the mount source {}", quote(tree.path.to_bytes()));
             let fd = open_tree(CWD, &tree.path, flags).doing(doing)?;
-            cut_off(fd.as_fd(), tree.propagation).doing(doing)?;
-            if let Some((maps, recursive)) = &tree.id_maps {
-                id_map::map_mount(fd.as_fd(), maps, *recursive)?;
+            propagate(fd.as_fd(), tree.propagation).doing(doing)?;
+            match (&tree.id_maps, user) {
+                (Some((MountIds::Mapped(maps), recursive)), _) => {
+                    id_map::map_mount(fd.as_fd(), maps, *recursive)?;
+                }
+                (Some((MountIds::Joined, recursive)), Some(user)) => {
+                    id_map::map_mount_as(fd.as_fd(), user, *recursive)?;
+                }
+                (Some((MountIds::Joined, _)), None) | (None, _) => {}
             }
             Ok(fd)
         })
         .collect()
 }
 
-/// A clone of a shared mount is its peer: what the container mounts on it would appear on the host.
-fn cut_off(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
-    let cut = Change::propagation(propagation);
-    change(tree, cut, Reach::Tree)
+/// A clone of a shared mount is its peer: what the container mounts on it appears on the host unless that is cut.
+fn propagate(tree: BorrowedFd<'_>, propagation: u64) -> SysResult<()> {
+    change(tree, Change::propagation(propagation), Reach::Tree)
 }
 
 /// Whether `wait` said that it ended, and how: the shell's way to put it in one number.

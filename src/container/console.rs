@@ -14,7 +14,7 @@
 mod interrupt;
 mod own;
 mod relay;
-mod socket;
+pub(super) mod socket;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -79,7 +79,7 @@ impl Console {
         match (streams, presence, socket) {
             (Streams::Inherited, _, None) => Ok(Self::None),
             (Streams::Terminal, Presence::Leaves, Some(path)) => {
-                socket::connect(path).map(Self::Socket)
+                socket::connect(socket::Use::Console, path).map(Self::Socket)
             }
             (Streams::Terminal, Presence::Stays, None) => {
                 Own::find().map(|own| Self::Own(own, None))
@@ -107,11 +107,12 @@ impl Console {
             (Self::None, None) => Ok(()),
             (Self::Socket(socket), Some(master)) => {
                 check(master.as_fd())?;
-                socket::send(socket.as_fd(), master.as_fd())
+                socket::send(socket::Use::Console, socket.as_fd(), master.as_fd())
             }
             (Self::Own(own, kept), Some(master)) => {
                 check(master.as_fd())?;
                 own.copy_size(master.as_fd())?;
+                Own::keep_line_ends(master.as_fd())?;
                 *kept = Some(master);
                 Ok(())
             }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child};
-use super::console::{Console, Presence, Streams};
+use super::console::{Console, Presence, Streams, socket};
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
@@ -29,6 +29,8 @@ pub struct Request {
     pub console_socket: Option<PathBuf>,
     /// Where to write the process id.
     pub pid_file: Option<PathBuf>,
+    /// Socket that gets a pidfd of the process.
+    pub pidfd_socket: Option<PathBuf>,
     /// Descriptors after standard error that the program inherits.
     pub preserve_fds: u32,
     /// Name of the profile that was applied.
@@ -127,6 +129,7 @@ struct Making {
     entry: Option<Entry>,
     prepared: Prepared,
     state: State,
+    pidfd_socket: Option<OwnedFd>,
     hooks_began: bool,
 }
 
@@ -139,6 +142,8 @@ impl Making {
         release: Release,
     ) -> Result<Self> {
         let state = first_state(&prepared, request);
+        let pidfd_socket =
+            socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
             check_cgroup(store, &request.id, &wanted.location)?;
         }
@@ -148,6 +153,7 @@ impl Making {
             entry: Some(entry),
             prepared,
             state,
+            pidfd_socket,
             hooks_began: false,
         };
         // Written before anything else is made: `delete --force` finds the cgroup even if this process is killed.
@@ -196,6 +202,10 @@ impl Making {
         }
         self.state.phase = Phase::Created;
         self.write_state()?;
+        if let Some(socket) = self.pidfd_socket.take() {
+            let pidfd = self.child().pidfd.as_fd();
+            socket::send(socket::Use::Init, socket.as_fd(), pidfd)?;
+        }
         if let Some(path) = &request.pid_file {
             write_pid_file(path, self.state.pid)?;
         }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::child::{Child, descriptors, kept};
-use super::console::{Console, Presence, Streams};
+use super::console::{Console, Presence, Streams, socket};
 use super::create::{deliver, verify_filters, write_pid_file};
 use super::entrant::{Entrant, Wanted};
 use super::prepare::own_limits;
@@ -35,6 +35,8 @@ pub struct Execution {
     pub console_socket: Option<PathBuf>,
     /// Where to write its process id.
     pub pid_file: Option<PathBuf>,
+    /// Socket that gets a pidfd of it.
+    pub pidfd_socket: Option<PathBuf>,
     /// Descriptors after standard error that it inherits.
     pub preserve_fds: u32,
     /// Whether it is waited for.
@@ -74,6 +76,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     };
     let streams = Streams::of(state.config.process.as_ref());
     let mut console = Console::open(streams, request.console_socket.as_deref(), presence)?;
+    let pidfd_socket = socket::pidfd_socket(socket::Use::Exec, request.pidfd_socket.as_deref())?;
     let mut signals = match presence {
         Presence::Leaves => None,
         Presence::Stays => Some(Forwarded::block(Patience::Endless)?),
@@ -87,7 +90,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     }
     let cloned = clone_into(cgroup.as_ref(), &entrance, &target, request);
     let cloned = match cloned.map_err(|error| explain_clone(error, &state.id, &target))? {
-        Side::Child => init::enter(&plan, &fds),
+        Side::Child => init::enter(&plan, &mut fds),
         Side::Parent(pid, pidfd) => (pid, pidfd),
     };
     drop(fds);
@@ -107,12 +110,21 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     if joining.namespaces & libc::CLONE_NEWPID == 0 {
         check_outlived(&child, &state.id, &target)?;
     }
-    if let Some(path) = &request.pid_file {
-        write_pid_file(path, child.pid)?;
-    }
+    announce(&child, request, pidfd_socket)?;
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
     signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
+}
+
+/// Tells the caller which process it is, by the two ways that there are.
+fn announce(child: &Child, request: &Execution, socket: Option<OwnedFd>) -> Result<()> {
+    if let Some(socket) = socket {
+        socket::send(socket::Use::Exec, socket.as_fd(), child.pidfd.as_fd())?;
+    }
+    match &request.pid_file {
+        Some(path) => write_pid_file(path, child.pid),
+        None => Ok(()),
+    }
 }
 
 /// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.
@@ -194,6 +206,7 @@ fn plan(
             location: None,
             home,
             limits: own_limits(&state.config)?,
+            system_mounts: Vec::new(),
             options: Options {
                 keyring: confinement.keyring,
                 preserve_fds: request.preserve_fds,
@@ -261,8 +274,7 @@ fn advise(refusal: Error, asked: &Config, confinement: &Confinement, facts: &Fac
 
 /// HOME of the user by the container's passwd(5), where the environment has none.
 fn home(process: &Process, root: &std::path::Path) -> Option<String> {
-    let is_home = |variable: &String| variable.len() > 5 && variable.starts_with("HOME=");
-    if process.env.iter().any(is_home) {
+    if plan::has_home(&process.env) {
         return None;
     }
     let text = String::from_utf8(read_inside(root, c"etc/passwd")?).ok()?;

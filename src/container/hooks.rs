@@ -14,6 +14,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use super::StateDocument;
 use crate::error::{Doing, Error, Result, quote};
+use crate::names;
 use crate::spec::Hook;
 
 /// How much of a hook's standard error is kept for the error, in bytes.
@@ -52,16 +53,17 @@ fn run_one(hook: &Hook, name: &'static str, index: usize, state: &StateDocument)
         text: Vec::new(),
     };
     let status = running.wait(hook.timeout).doing(doing)?;
+    // The words that callers of other runtimes look for.
+    let failed = |how: String| {
+        let cause = format!("error running {name} hook #{index}: {how}");
+        Err(Error::new(doing(), cause + &running.first_line()))
+    };
     match status.map(|status| (status, status.success())) {
         Some((_, true)) => Ok(()),
-        Some((status, false)) => Err(Error::new(doing(), ended(status) + &running.first_line())),
+        Some((status, false)) => failed(ended(status)),
         None => {
             let seconds = hook.timeout.unwrap_or_default();
-            let cause = format!(
-                "still running after {seconds} s, killed{}",
-                running.first_line()
-            );
-            Err(Error::new(doing(), cause))
+            failed(format!("still running after {seconds} s, killed"))
         }
     }
 }
@@ -72,8 +74,12 @@ fn spawn(hook: &Hook, state: &StateDocument, output: &OwnedFd) -> std::io::Resul
     if let Some(zeroth) = arguments.next() {
         command.arg0(zeroth);
     }
-    command.args(arguments).env_clear();
-    command.envs(hook.env.iter().filter_map(|entry| entry.split_once('=')));
+    command.args(arguments);
+    // Without `env` it inherits, as under other runtimes: PATH at least is what such hooks count on.
+    if let Some(env) = &hook.env {
+        let variables = env.iter().filter_map(|entry| entry.split_once('='));
+        command.env_clear().envs(variables);
+    }
     // The bundle may be gone when poststop hooks run.
     command.current_dir(if state.bundle.is_dir() {
         state.bundle.as_path()
@@ -174,7 +180,7 @@ impl Running {
 fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with {code}"),
-        (None, Some(signal)) => format!("killed by signal {signal}"),
+        (None, Some(signal)) => format!("killed by {}", names::signal_words(signal)),
         (None, None) => "ended without a status".to_owned(),
     }
 }
@@ -195,7 +201,10 @@ mod tests {
         let hook = Hook {
             path: "/bin/sh".into(),
             args: vec!["hook".into(), "-c".into(), script.into()],
-            env: vec![format!("OUT={}", directory.path().join("out").display())],
+            env: Some(vec![format!(
+                "OUT={}",
+                directory.path().join("out").display()
+            )]),
             timeout: None,
         };
         (directory, hook)
@@ -213,7 +222,7 @@ mod tests {
     fn a_hook_gets_the_state_its_arguments_and_nothing_of_our_environment() {
         let (directory, hook) =
             hook("{ echo \"$0\"; cat; echo; tr '\\0' ' ' </proc/self/environ; } >$OUT");
-        let out = hook.env[0].clone();
+        let out = hook.env.clone().unwrap().concat();
         run_it(hook).unwrap();
         let found = fs::read_to_string(directory.path().join("out")).unwrap();
         let state = serde_json::to_string(&sample("a").for_hooks(Status::Creating)).unwrap();
@@ -225,12 +234,12 @@ mod tests {
     fn a_failing_hook_is_named_with_its_first_line() {
         let error = run_it(hook("echo chatter; echo 'bad \"thing\"' >&2; echo more >&2; exit 3").1)
             .unwrap_err();
-        let expected = r#"run hooks.prestart[0] "/bin/sh": exited with 3: "bad \"thing\"""#;
+        let expected = r#"run hooks.prestart[0] "/bin/sh": error running prestart hook #0: exited with 3: "bad \"thing\"""#;
         assert_eq!(error.to_string(), expected);
         let error = run_it(hook("kill -9 $$").1).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"run hooks.prestart[0] "/bin/sh": killed by signal 9"#
+            r#"run hooks.prestart[0] "/bin/sh": error running prestart hook #0: killed by signal 9 (SIGKILL)"#
         );
     }
 
@@ -255,7 +264,7 @@ mod tests {
         let error = run_it(hook).unwrap_err();
         assert_eq!(
             error.to_string(),
-            r#"run hooks.prestart[0] "/bin/sh": still running after 1 s, killed"#
+            r#"run hooks.prestart[0] "/bin/sh": error running prestart hook #0: still running after 1 s, killed"#
         );
         assert!(begin.elapsed() < Duration::from_secs(10));
         let child: i32 = fs::read_to_string(directory.path().join("out"))

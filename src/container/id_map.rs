@@ -30,9 +30,17 @@ fn write_file(pid: i32, file: &str, text: &str, field: &str) -> Result<()> {
 
 /// Maps the ids of a detached mount. The map is that of a user namespace, so one is made for as long as it takes.
 pub(super) fn map_mount(tree: BorrowedFd<'_>, maps: &IdMapText, recursive: bool) -> Result<()> {
-    let user = user_namespace(maps)?;
+    map_mount_as(tree, user_namespace(maps)?.as_fd(), recursive)
+}
+
+/// Maps the ids of a detached mount as a user namespace does.
+pub(super) fn map_mount_as(
+    tree: BorrowedFd<'_>,
+    user: BorrowedFd<'_>,
+    recursive: bool,
+) -> Result<()> {
     let reach = if recursive { Reach::Tree } else { Reach::Mount };
-    mount::map_ids(tree, user.as_fd(), reach).map_err(|errno| {
+    mount::map_ids(tree, user, reach).map_err(|errno| {
         Error::new("map the ids of a mount", errno)
             .hint("the filesystem may not support idmapped mounts")
     })

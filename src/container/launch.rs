@@ -16,7 +16,7 @@ use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
-use crate::plan::Options;
+use crate::plan::{Cpus, Options};
 use crate::profile::{Change, Choice, Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
@@ -231,7 +231,11 @@ fn launch_in(
     let bundle = bundle(scratch, &config)?;
     let mut choice = choice.clone();
     choice.profile = profile_for(request, &choice.profile, privileged);
-    let prepared = prepare(bundle, scratch.id(), &choice, Options::default()).map_err(|error| {
+    let options = Options {
+        cpus: Cpus::Inherited,
+        ..Options::default()
+    };
+    let prepared = prepare(bundle, scratch.id(), &choice, options).map_err(|error| {
         if is_root && request.user.is_none() {
             let first = "the image asks for root: choose another user by --user UID:GID";
             let then = error.try_this().map(str::to_owned);

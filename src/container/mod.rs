@@ -28,6 +28,7 @@ mod signals;
 mod start;
 mod state;
 mod store;
+mod system_mounts;
 mod target;
 mod update;
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::Confinement;
+use super::{Confinement, system_mounts};
 use crate::cgroup::{self, Layout, Location, Mode};
 use crate::error::{Error, Result};
 use crate::host;
 use crate::image::read_inside;
 use crate::names;
-use crate::plan::{self, Inputs, Options, Plan};
+use crate::plan::{self, ChangeOfRoot, Inputs, Options, Plan};
 use crate::profile::{self, Bound, Choice, Limits, Origin, Profile, Tightened};
 use crate::seccomp;
 use crate::spec::{Bundle, Config};
@@ -67,6 +67,10 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         location,
         home: home(&bundle, config),
         limits: own_limits(config)?,
+        system_mounts: match options.root {
+            ChangeOfRoot::Pivot => Vec::new(),
+            ChangeOfRoot::Move => system_mounts::read(&bundle, config)?,
+        },
         options,
         id,
     })?;
@@ -165,11 +169,7 @@ pub(super) fn own_limits(config: &Config) -> Result<BTreeMap<u32, (u64, u64)>> {
 /// HOME of the user by the image's passwd(5), where the config has none. Nothing in an image is worth failing for.
 fn home(bundle: &Bundle, config: &Config) -> Option<String> {
     let process = config.process.as_ref()?;
-    if process
-        .env
-        .iter()
-        .any(|variable| variable.len() > 5 && variable.starts_with("HOME="))
-    {
+    if plan::has_home(&process.env) {
         return None;
     }
     let root = bundle.path.join(&config.root.as_ref()?.path);

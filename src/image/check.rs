@@ -76,14 +76,13 @@ fn document(image: &Image, what: &str, digest: &Digest) -> Result<Checked> {
 fn config(image: &Image) -> Result<Checked> {
     let blobs = image.blobs().ok_or_else(|| gone(image))?;
     let descriptor = image.manifest.as_ref().map(|manifest| &manifest.config);
-    let size = match descriptor {
-        Some(descriptor) => blobs.small_blob(descriptor)?.len() as u64,
-        None => 0,
-    };
+    if let Some(descriptor) = descriptor {
+        blobs.small_blob(descriptor)?;
+    }
     Ok(Checked {
         what: "config".to_owned(),
         digest: image.config_digest.clone(),
-        size,
+        size: image.config_size,
         diff_id: None,
         uncompressed: None,
         media_type: descriptor.map(|descriptor| descriptor.media_type.clone()),

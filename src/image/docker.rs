@@ -26,6 +26,7 @@ pub(super) struct Saved {
 pub(super) struct Loaded {
     pub(super) config: ImageConfig,
     pub(super) config_digest: Digest,
+    pub(super) config_size: u64,
     pub(super) layers: Vec<Layer>,
     pub(super) names: Vec<String>,
 }
@@ -73,6 +74,7 @@ pub(super) fn load(blobs: &Blobs, name: Option<&str>) -> Result<Loaded> {
     Ok(Loaded {
         config,
         config_digest,
+        config_size: text.len() as u64,
         layers,
         names: saved.repo_tags.clone().unwrap_or_default(),
     })

@@ -77,6 +77,8 @@ pub struct Image {
     pub through: Vec<Digest>,
     /// Of the configuration, which Docker calls the image's id; `None` of a root filesystem.
     pub config_digest: Option<Digest>,
+    /// Of the configuration, in bytes; none of a root filesystem.
+    pub config_size: u64,
     /// What the image says of the process; empty of a root filesystem.
     pub config: ImageConfig,
     /// Lowest first; none of a directory, one of a root filesystem's archive.
@@ -186,6 +188,7 @@ impl Image {
             digest: Some(chosen.descriptor.digest),
             through: chosen.through,
             config_digest: Some(manifest.config.digest.clone()),
+            config_size: manifest.config.size,
             config,
             layers,
             names,
@@ -203,6 +206,7 @@ impl Image {
             digest: None,
             through: Vec::new(),
             config_digest: Some(loaded.config_digest),
+            config_size: loaded.config_size,
             config: loaded.config,
             layers: loaded.layers,
             names: loaded.names,
@@ -234,6 +238,7 @@ impl Image {
             digest: None,
             through: Vec::new(),
             config_digest: None,
+            config_size: 0,
             config: ImageConfig::default(),
             layers,
             names: Vec::new(),

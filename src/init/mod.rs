@@ -19,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use crate::link::{self, Message};
 use crate::plan::{Call, Difference, Failure, Plan, Step};
 use crate::sys::clone::Side;
-use crate::sys::{Errno, alloc, attributes, clone, prctl, program};
+use crate::sys::{Errno, alloc, attributes, clone, prctl, program, signal};
 
 /// Exit status of a child that could not go on; the reason went over the link.
 const GAVE_UP: i32 = 125;
@@ -66,7 +66,7 @@ pub struct Container {
 /// What the child knows while it works.
 struct Child<'a> {
     plan: &'a Plan,
-    fds: &'a Descriptors,
+    fds: &'a mut Descriptors,
     /// The socket that reports go to: the link, later the connection of `start`.
     report: Option<OwnedFd>,
     /// The root filesystem.
@@ -78,8 +78,10 @@ struct Child<'a> {
     /// What the kernel shows of itself (proc, sysfs), by where it was mounted. A container that shares the root filesystem
     /// can rename that place; the mount goes with it, a path does not.
     systems: Vec<(&'a CStr, OwnedFd)>,
-    /// Mounts that are made read-only later; as many slots as the plan says.
-    sealed: Vec<Option<OwnedFd>>,
+    /// Mounts that are made read-only later, and places of mounts that come later; as many slots as the plan says.
+    kept: Vec<Option<OwnedFd>>,
+    /// Whether the working directory is process.cwd.
+    is_in_workdir: bool,
     /// Which candidate is the program.
     candidate: usize,
     /// What a failed hook wrote.
@@ -122,22 +124,22 @@ impl<T> In<T> for Result<T, Errno> {
 }
 
 /// Runs the plan of a new container in the process that the parent has just cloned. Never returns.
-pub fn run(plan: &Plan, fds: &Descriptors) -> ! {
+pub fn run(plan: &Plan, fds: &mut Descriptors) -> ! {
     carry_out(plan, fds, Child::phases)
 }
 
 /// Runs the plan of a process that enters a container, in the process that the parent has just cloned. Never returns.
-pub fn enter(plan: &Plan, fds: &Descriptors) -> ! {
+pub fn enter(plan: &Plan, fds: &mut Descriptors) -> ! {
     carry_out(plan, fds, Child::phases_of_exec)
 }
 
 fn carry_out<'a>(
     plan: &'a Plan,
-    fds: &'a Descriptors,
+    fds: &'a mut Descriptors,
     phases: fn(&mut Child<'a>) -> Result<Never, Failure>,
 ) -> ! {
     // Room for the slots is made before allocation ends.
-    let sealed = (0..plan.sealed).map(|_| None).collect();
+    let kept = (0..plan.kept).map(|_| None).collect();
     let systems = Vec::with_capacity(plan.setup.len());
     alloc::forbid();
     let mut child = Child {
@@ -148,7 +150,8 @@ fn carry_out<'a>(
         null: None,
         empty: None,
         systems,
-        sealed,
+        kept,
+        is_in_workdir: false,
         candidate: 0,
         evidence: None,
     };
@@ -156,7 +159,7 @@ fn carry_out<'a>(
         Ok(never) => match never {},
         Err(failure) => failure,
     };
-    let socket = child.report.as_ref().unwrap_or(&fds.link);
+    let socket = child.report.as_ref().unwrap_or(&child.fds.link);
     // Nobody left to tell: the exit status says it.
     let _ = match &child.evidence {
         Some(evidence) => {
@@ -210,10 +213,23 @@ impl<'a> Child<'a> {
         self.tell(Message::Done, setup)?; // 2
         self.wait_to_proceed(enter)?; // 3
         self.steps(&plan.enter, enter)?;
+        self.put_down();
         self.tell(Message::Done, enter)?; // 4
         self.wait_for_start(start)?; // 5
         self.steps(&plan.start, start)?; // 6
         Err(self.not_executed(start))
+    }
+
+    /// Closes what only the making of the container needed, before a wait for `start` that may be long: what is not open
+    /// cannot be taken over.
+    fn put_down(&mut self) {
+        self.fds.tasks.clear();
+        self.fds.namespaces.clear();
+        self.fds.trees.clear();
+        self.null = None;
+        self.empty = None;
+        self.systems.clear();
+        self.kept.iter_mut().for_each(|mount| *mount = None);
     }
 
     /// The last step returns only by failing.
@@ -269,6 +285,7 @@ impl<'a> Child<'a> {
         let Release::Connect(listener) = &self.fds.release else {
             return self.wait_to_proceed(step);
         };
+        signal::end_when_asked();
         let connection = rustix::io::retry_on_intr(|| {
             rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)
         })

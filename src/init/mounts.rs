@@ -104,7 +104,7 @@ impl<'a> Child<'a> {
         self.systems
             .retain(|(path, _)| below(path, &mount.destination).is_none());
         match (&mount.source, mount.seal, tree) {
-            (_, Some(slot), tree) => self.sealed[slot] = Some(tree),
+            (_, Some(slot), tree) => self.kept[slot] = Some(tree),
             (Source::Filesystem(filesystem), None, tree) if filesystem.is_system() => {
                 self.systems.push((&mount.destination, tree));
             }
@@ -172,9 +172,26 @@ impl<'a> Child<'a> {
         Ok((tree, target))
     }
 
+    /// Finds the place of a mount that is to be shared with the host, and keeps it.
+    pub(super) fn shared_place(&mut self, slot: usize, tree: usize, path: &CStr) -> Outcome {
+        self.kept[slot] = Some(self.bind_target(self.fds.trees[tree].as_fd(), path)?);
+        Ok(())
+    }
+
+    /// Attaches the parent's clone, which is a peer of the host's mount. This process's own would be its slave.
+    pub(super) fn share(&mut self, slot: usize, tree: usize, attributes: &Attributes) -> Outcome {
+        let place = self.kept[slot]
+            .take()
+            .expect("a plan finds the place first");
+        let tree = self.fds.trees[tree].as_fd();
+        apply(tree, attributes)?;
+        attach(tree, place.as_fd()).in_call(Call::MoveMount)?;
+        propagate(tree, attributes)
+    }
+
     /// Makes a kept mount read-only, now that everything in it is made.
     pub(super) fn seal(&mut self, slot: usize) -> Outcome {
-        let tree = self.sealed[slot].take().expect("a plan seals what it kept");
+        let tree = self.kept[slot].take().expect("a plan seals what it kept");
         change(tree.as_fd(), Change::set(RDONLY), Reach::Mount).in_call(Call::MountSetattr)?;
         confirm(tree.as_fd(), RDONLY)
     }

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
-use rustix::mount::{MoveMountFlags, UnmountFlags, move_mount, unmount};
+use rustix::mount::{MountFlags, MoveMountFlags, UnmountFlags, mount, move_mount, unmount};
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
 use super::{Call, Child, Difference, Fault, In, Outcome, root};
@@ -29,6 +29,25 @@ impl Child<'_> {
         change(old.as_fd(), slave, Reach::Tree).in_call(Call::MountSetattr)?;
         unmount(c".", UnmountFlags::DETACH).in_call(Call::Umount)?;
         chdir(c"/").in_call(Call::Chdir)
+    }
+
+    /// The old root stays in the mount namespace when the new one is moved over it. A proc or sysfs there that nothing
+    /// masks would let the container mount another in a user namespace (mount_too_revealing() in the kernel's
+    /// fs/namespace.c).
+    pub(super) fn unmount(path: &CStr) -> Outcome {
+        match unmount(path, UnmountFlags::DETACH | UnmountFlags::NOFOLLOW) {
+            // Gone with what it was mounted on.
+            Err(Errno::NOENT) => Ok(()),
+            // Locked by a user namespace.
+            Err(Errno::INVAL | Errno::PERM) => {
+                let flags = MountFlags::RDONLY
+                    | MountFlags::NOSUID
+                    | MountFlags::NODEV
+                    | MountFlags::NOEXEC;
+                mount(c"none", path, c"tmpfs", flags, c"size=4k").in_call(Call::Mount)
+            }
+            other => other.in_call(Call::Umount),
+        }
     }
 
     /// For a host whose root is a ramfs, which cannot be pivoted away from.
@@ -97,8 +116,25 @@ impl Child<'_> {
         Ok(())
     }
 
+    /// As root, to whom a network filesystem may grant less than to the user.
+    pub(super) fn workdir_first(&mut self, path: &CStr) -> Outcome {
+        match self.workdir(path) {
+            Err(Fault {
+                errno: libc::EACCES | libc::EPERM,
+                ..
+            }) => Ok(()),
+            other => {
+                self.is_in_workdir = other.is_ok();
+                other
+            }
+        }
+    }
+
     /// No magic link: `/proc/self/fd/7` would lead to whatever is open there (CVE-2024-21626).
     pub(super) fn workdir(&self, path: &CStr) -> Outcome {
+        if self.is_in_workdir {
+            return Ok(());
+        }
         let directory = root::open(self.root(), path, OFlags::PATH | OFlags::DIRECTORY)
             .in_call(Call::Openat2)?;
         fchdir(&directory).in_call(Call::Chdir)?;

@@ -36,6 +36,7 @@ impl<'a> Child<'a> {
             Step::Ids { uid, gid } => prctl::keep_capabilities()
                 .in_call(Call::Prctl)
                 .and_then(|()| take_ids(*uid, *gid)),
+            Step::WorkdirFirst(path) => self.workdir_first(path),
             Step::Workdir(path) => self.workdir(path),
             Step::FindProgram => self.find_program(),
             Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
@@ -55,6 +56,13 @@ impl<'a> Child<'a> {
             Step::Isolate { propagation } => Self::isolate(*propagation),
             Step::Root { path, tree } => self.attach_root(path, *tree),
             Step::Mount(mount) => self.mount(mount),
+            Step::SharedPlace { slot, tree, path } => self.shared_place(*slot, *tree, path),
+            Step::Share {
+                slot,
+                tree,
+                attributes,
+                ..
+            } => self.share(*slot, *tree, attributes),
             Step::Node(node) => self.node(node),
             Step::BindNode { path, number } => self.bind_node(path, *number),
             Step::Terminal(terminal) => self.terminal(*terminal),
@@ -75,6 +83,7 @@ impl<'a> Child<'a> {
             }
             Step::PivotRoot => self.pivot_root(),
             Step::MoveRoot => self.move_root(),
+            Step::Unmount(path) => Self::unmount(path),
             Step::ChangeRoot => self.change_root(),
             Step::RootPropagation {
                 propagation,
@@ -118,6 +127,7 @@ impl<'a> Child<'a> {
             } => attributes::set_limit(*resource, *soft, *hard).in_call(Call::Prlimit),
             Step::Undumpable => prctl::clear_dumpable().in_call(Call::Prctl),
             Step::Affinity { cpus, .. } => set_affinity(cpus),
+            Step::EveryCpu => attributes::use_every_cpu().in_call(Call::SchedSetaffinity),
             Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
             _ => unreachable!("every other step is carried out above"),
         }

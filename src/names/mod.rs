@@ -17,7 +17,7 @@ pub use schedule::{
     SCHEDULER_POLICIES, io_class, memory_policy_flag, memory_policy_mode, personality,
     scheduler_flag, scheduler_policy,
 };
-pub use signal::{signal, signal_name};
+pub use signal::{signal, signal_name, signal_words};
 pub use sysctl::sysctl_file;
 
 /// The number of `word` in a table.

@@ -30,6 +30,18 @@ pub fn signal_name(number: i32) -> Option<String> {
     word_of(SIGNALS, number).map(str::to_owned)
 }
 
+/// A signal that has ended a process, for an error: `signal 9 (SIGKILL)`. What SIGSYS means is said in the words that
+/// shells have for it.
+pub fn signal_words(number: i32) -> String {
+    match signal_name(number) {
+        Some(name) if number == libc::SIGSYS => {
+            format!("signal {number} ({name}, bad system call)")
+        }
+        Some(name) => format!("signal {number} ({name})"),
+        None => format!("signal {number}"),
+    }
+}
+
 fn realtime(name: &str) -> Option<i32> {
     let distance = |digits: &str| {
         let decimal = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());

@@ -187,7 +187,7 @@ impl Difference {
             "the directory is not inside the root filesystem",
         ),
         (Self::Exists, "something else exists there"),
-        (Self::NotDirectory, "must be an ordinary directory"),
+        (Self::NotDirectory, "must be mounted on ordinary directory"),
         (Self::HookFailed, "the hook failed"),
         (Self::HookTimeout, "the hook took longer than its timeout"),
         (Self::ParentGone, "the runtime went away"),

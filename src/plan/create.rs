@@ -1,7 +1,7 @@
 //! The order of confinement: `create`, and the three phases of the child below it. What each part consists of is in the
 //! files beside this one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 
 use serde::{Deserialize, Serialize};
@@ -42,6 +42,9 @@ pub struct Inputs<'a> {
     pub home: Option<String>,
     /// The resource limits that the runtime has: resource, soft, hard.
     pub limits: BTreeMap<u32, (u64, u64)>,
+    /// Where proc and sysfs are mounted whole in the runtime namespace, in the order of mounting; for
+    /// [`ChangeOfRoot::Move`] alone.
+    pub system_mounts: Vec<String>,
     /// What the caller asked for beside the config.
     pub options: Options,
     /// Container id, for the state that hooks get.
@@ -70,6 +73,18 @@ pub struct Options {
     pub keyring: Keyring,
     /// Descriptors after standard error that the program inherits.
     pub preserve_fds: u32,
+    /// On which CPUs the program starts.
+    pub cpus: Cpus,
+}
+
+/// On which CPUs a container's first process starts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Cpus {
+    /// Every one of its cgroup: the runtime may itself be bound to those that a host keeps for its services.
+    #[default]
+    All,
+    /// The caller's, who may have chosen them (taskset(1)).
+    Inherited,
 }
 
 /// How the old root is left behind.
@@ -134,7 +149,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         arguments: program.arguments,
         environment: program.environment,
         trees: mounts.trees,
-        sealed: mounts.sealed,
+        kept: mounts.kept,
         warnings,
     })
 }
@@ -156,6 +171,9 @@ fn setup(
     );
     if inputs.location.is_some() && inputs.layout.mode() != Mode::V2 {
         steps.push(Step::EnterCgroups);
+    }
+    if inputs.options.cpus == Cpus::All {
+        steps.push(Step::EveryCpu);
     }
     if spaces.new_cgroup {
         steps.push(Step::NewCgroupNamespace);
@@ -205,12 +223,15 @@ fn enter(
             .map(|path| Step::ReadonlyPath(c_string(&super::mounts::clean(path)))),
     );
     steps.append(&mut mounts.seals);
-    steps.extend(
-        linux
-            .masked_paths
-            .iter()
-            .map(|path| Step::MaskedPath(c_string(&super::mounts::clean(path)))),
-    );
+    // A second mask would lie on the first.
+    let mut masked = BTreeSet::new();
+    let paths = linux
+        .masked_paths
+        .iter()
+        .map(|path| super::mounts::clean(path));
+    let paths = paths.filter(|path| masked.insert(path.clone()));
+    steps.extend(paths.map(|path| Step::MaskedPath(c_string(&path))));
+    steps.append(&mut mounts.shared);
     if inputs
         .config
         .root
@@ -219,13 +240,16 @@ fn enter(
     {
         steps.push(Step::ReadonlyRoot);
     }
-    steps.push(
-        match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
-            (false, _) => Step::ChangeRoot,
-            (true, ChangeOfRoot::Pivot) => Step::PivotRoot,
-            (true, ChangeOfRoot::Move) => Step::MoveRoot,
-        },
-    );
+    match (spaces.is_new(libc::CLONE_NEWNS), inputs.options.root) {
+        (false, _) => steps.push(Step::ChangeRoot),
+        (true, ChangeOfRoot::Pivot) => steps.push(Step::PivotRoot),
+        (true, ChangeOfRoot::Move) => {
+            // The innermost first.
+            let mounts = inputs.system_mounts.iter().rev();
+            steps.extend(mounts.map(|path| Step::Unmount(c_string(path))));
+            steps.push(Step::MoveRoot);
+        }
+    }
     steps.extend(super::mounts::root_propagation(inputs, linux)?);
     steps.extend(become_the_user(inputs, linux, process, spaces, privileges)?);
     Ok(steps)
@@ -242,17 +266,21 @@ pub(super) fn become_the_user(
 ) -> Result<Vec<Step>> {
     let mut steps = process::scheduling(inputs, process, linux)?;
     steps.extend(process::stdio(process));
+    // Callers give directories that are the user's by name only, such as a home with mode 0700. Being in one is no right
+    // to anything in it.
+    steps.push(Step::WorkdirFirst(c_string(&process.cwd)));
     steps.push(Step::Bound {
         keep: privileges.bounding,
         last: inputs.host.last_capability,
     });
     steps.extend(process::identity(inputs, process, spaces)?);
     steps.push(Step::Workdir(c_string(&process.cwd)));
-    steps.push(Step::FindProgram);
     steps.push(Step::Capabilities {
         sets: privileges.sets,
         ambient: privileges.ambient,
     });
+    // With the rights that execve(2) will ask for.
+    steps.push(Step::FindProgram);
     Ok(steps)
 }
 
@@ -371,7 +399,7 @@ fn hook_step(
         path,
         arguments: Vector::new(arguments),
         directory: c_string(directory),
-        environment: Vector::new(hook.env.iter().map(|variable| c_string(variable)).collect()),
+        environment: hook_environment(inputs, hook, status),
         timeout: hook.timeout.and_then(|seconds| u64::try_from(seconds).ok()),
         confinement: (status == "created").then(|| HookConfinement {
             no_new_privileges: inputs
@@ -382,6 +410,25 @@ fn hook_step(
         }),
         state: state_around_pid(inputs, status),
     }))
+}
+
+/// Without `env`, a startContainer hook has that of the program, which it is confined like; a createContainer hook has
+/// none: it still has the rights of the runtime, and the image may have set the variables (CVE-2025-23266).
+fn hook_environment(inputs: &Inputs<'_>, hook: &Hook, status: &str) -> Vector {
+    let process = inputs.config.process.as_ref();
+    let variables = match (&hook.env, process) {
+        (Some(env), _) => env.clone(),
+        (None, Some(process)) if status == "created" => {
+            environment::complete(&process.env, inputs.home.as_deref())
+        }
+        (None, _) => Vec::new(),
+    };
+    Vector::new(
+        variables
+            .iter()
+            .map(|variable| c_string(variable))
+            .collect(),
+    )
 }
 
 /// The state document in two halves, the process id missing between them.

@@ -55,6 +55,13 @@ pub(super) fn complete(variables: &[String], home: Option<&str>) -> Vec<String> 
     complete
 }
 
+/// Whether the variables give a HOME: the last of that name counts, and an empty one is none.
+pub fn has_home(variables: &[String]) -> bool {
+    let mut values = variables.iter().rev();
+    let last = values.find_map(|variable| variable.strip_prefix("HOME="));
+    last.is_some_and(|home| !home.is_empty())
+}
+
 /// The home directory of a user by the text of a passwd(5) file. The image wrote it: what is no plain path is none.
 pub fn home_of(uid: u32, passwd: &str) -> Option<String> {
     passwd.lines().find_map(|line| {
@@ -94,6 +101,13 @@ mod tests {
     fn last_variable_of_a_name_wins_and_home_is_added() {
         let complete = complete(&strings(&["A=1", "HOME=", "A=2"]), Some("/root"));
         assert_eq!(complete, ["A=2", "HOME=/root"]);
+    }
+
+    #[test]
+    fn empty_home_after_another_is_none() {
+        assert!(has_home(&strings(&["HOME=", "HOME=/x"])));
+        assert!(!has_home(&strings(&["HOME=/x", "HOME="])));
+        assert!(!has_home(&strings(&["HOMER=/x"])));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::create::{Inputs, Keyring, become_the_user, c_string, field, filters, 
 use super::namespaces::{Namespaces, ids_to_take};
 use super::{Console, Expectation, Plan, Step, environment, process};
 use crate::error::Result;
-use crate::spec::{CpuAffinity, Linux, Process};
+use crate::spec::{Linux, Process};
 
 /// What is known of the container that is entered.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +80,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         arguments: program.arguments,
         environment: program.environment,
         trees: Vec::new(),
-        sealed: 0,
+        kept: 0,
         warnings,
     })
 }
@@ -148,13 +148,16 @@ fn joins(
         hard: *hard,
     }));
     steps.push(Step::Undumpable);
-    let none = CpuAffinity::default();
-    let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&none);
-    steps.extend(affinity_step("initial", affinity.initial.as_deref()));
+    let affinity = process.exec_cpu_affinity.as_ref();
+    let initial = affinity.and_then(|affinity| affinity.initial.as_deref());
+    steps.extend(affinity_step("initial", initial));
     if joining.has_v1_cgroups {
         steps.push(Step::EnterCgroups);
     }
-    steps.extend(affinity_step("final", affinity.r#final.as_deref()));
+    match affinity {
+        Some(affinity) => steps.extend(affinity_step("final", affinity.r#final.as_deref())),
+        None => steps.push(Step::EveryCpu),
+    }
     if groups == CallersGroups::Dropped {
         steps.push(Step::Groups(Vec::new()));
     }

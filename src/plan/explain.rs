@@ -4,7 +4,10 @@
 use super::show::{LANDLOCK, parameter_words};
 use super::{Call, Difference, Failure, Plan, Source, Step};
 use crate::error::{Error, Kind, errno_words, quote};
-use crate::names::mount;
+use crate::names::{self, mount};
+
+/// `SCHED_DEADLINE` (sched(7)).
+const DEADLINE: u32 = libc::SCHED_DEADLINE as u32;
 
 impl Plan {
     /// The error that a failure of the child means, with what only the plan knows: which option of a mount it was.
@@ -45,6 +48,13 @@ impl Plan {
             (Some(step @ Step::Landlock), Some(Call::Openat2 | Call::LandlockAddRule)) => {
                 self.explain_tree(step, failure).unwrap_or(error)
             }
+            (Some(Step::Scheduler(scheduling)), _)
+                if failure.errno == libc::EPERM && scheduling.policy == DEADLINE =>
+            {
+                error.hint(
+                    "process scheduler can't be used together with AllowedCPUs: SCHED_DEADLINE needs every CPU, leave out linux.resources.cpu.cpus",
+                )
+            }
             (Some(Step::Label { field, .. }), _) if failure.errno == libc::ENOENT => {
                 error.hint(format!("load the profile, or change process.{field}"))
             }
@@ -61,6 +71,17 @@ impl Plan {
         let subject = self.subject(step);
         Some(Error::new(subject, format!("{path}: {call}: {cause}")))
     }
+}
+
+/// What callers of other runtimes look for when a hook fails; the subject is that of a hook's step.
+fn known_words(subject: &str) -> String {
+    let hook = subject
+        .strip_prefix("run hooks.")
+        .and_then(|hook| hook.split_once('['))
+        .and_then(|(kind, rest)| Some((kind, rest.split_once(']')?.0)));
+    hook.map_or_else(String::new, |(kind, index)| {
+        format!("error running {kind} hook #{index}: ")
+    })
 }
 
 /// The error that a failure of the child means. `subjects` are the steps' words, `said` what a hook wrote, or the
@@ -84,10 +105,14 @@ pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Opti
             let how = if failure.detail < 256 {
                 format!("exited with {}", failure.detail)
             } else {
-                format!("was killed by signal {}", failure.detail - 256)
+                let signal = i32::try_from(failure.detail - 256).unwrap_or(0);
+                format!("was killed by {}", names::signal_words(signal))
             };
             let said = said.map_or_else(String::new, |said| format!(": {}", quote(said)));
-            Error::new(subject, format!("{how}{said}"))
+            Error::new(subject, format!("{}{how}{said}", known_words(subject)))
+        }
+        _ if failure.errno == Difference::HookTimeout as i32 => {
+            Error::new(subject, format!("{}{cause}", known_words(subject)))
         }
         Some(call) if failure.errno > 0 => Error::new(subject, format!("{}: {cause}", call.name())),
         _ => Error::new(subject, cause),

@@ -12,12 +12,13 @@ mod explain;
 mod mounts;
 mod namespaces;
 mod process;
+mod shared_mounts;
 mod show;
 mod step;
 
 pub use call::{Call, Difference, Failure};
-pub use create::{ChangeOfRoot, Inputs, Keyring, Options, create};
-pub use environment::home_of;
+pub use create::{ChangeOfRoot, Cpus, Inputs, Keyring, Options, create};
+pub use environment::{has_home, home_of};
 pub use exec::{Joining, RootOf, exec};
 pub use explain::explain;
 pub use show::Line;
@@ -69,11 +70,11 @@ pub struct Plan {
     pub arguments: Vector,
     /// Environment of the program.
     pub environment: Vector,
-    /// Bind sources that the parent opens, since inside the user namespace they may be out of reach or since mapping
-    /// ids needs the parent's rights.
+    /// Bind sources that the parent opens, since inside the user namespace they may be out of reach, since mapping ids
+    /// needs the parent's rights, or since only the parent's clone is a peer of the host's mount.
     pub trees: Vec<Tree>,
-    /// How many mounts are made read-only only after everything in them is made.
-    pub sealed: usize,
+    /// How many descriptors the child keeps from one step to a later one.
+    pub kept: usize,
     /// What was asked for and is left out, one line each.
     pub warnings: Vec<String>,
 }
@@ -111,10 +112,19 @@ pub struct Tree {
     pub path: CString,
     /// Whether submounts come along.
     pub recursive: bool,
-    /// Propagation type of all of it, `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace.
+    /// Propagation type of all of it: `MS_SLAVE` or `MS_PRIVATE`, as of the rest of the mount namespace, or `MS_SHARED`.
     pub propagation: u64,
     /// Id maps for an idmapped mount, and whether they reach submounts.
-    pub id_maps: Option<(IdMapText, bool)>,
+    pub id_maps: Option<(MountIds, bool)>,
+}
+
+/// Whose ids the files of a mount get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountIds {
+    /// By these maps.
+    Mapped(IdMapText),
+    /// By those of the user namespace that the container joins.
+    Joined,
 }
 
 impl Plan {

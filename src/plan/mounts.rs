@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::create::{Inputs, add_tree, c_string, field};
 use super::namespaces::{Namespaces, map_text};
-use super::{Attributes, Filesystem, Mount, Source, Step, Tree};
+use super::{Attributes, Filesystem, Mount, MountIds, Source, Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
 use crate::spec::{self, Linux};
@@ -39,7 +39,7 @@ fn root(inputs: &Inputs<'_>, spaces: &Namespaces, trees: &mut Vec<Tree>) -> Resu
     Ok(steps)
 }
 
-/// What every mount of the host becomes for the container: never one that hands events on to the host.
+/// What every mount of the host becomes for the container: none hands events on to the host but those of `shared_mounts`.
 fn isolation(inputs: &Inputs<'_>) -> u64 {
     let linux = inputs.config.linux.as_ref();
     match linux.and_then(|linux| linux.rootfs_propagation.as_deref()) {
@@ -81,10 +81,12 @@ pub(super) struct Mounts {
     pub(super) steps: Vec<Step>,
     /// The sealing of those that are read-only but still get something made in them.
     pub(super) seals: Vec<Step>,
+    /// Those that are shared with the host: their places, then they themselves.
+    pub(super) shared: Vec<Step>,
     /// Trees that the parent opens.
     pub(super) trees: Vec<Tree>,
-    /// How many there are to seal.
-    pub(super) sealed: usize,
+    /// How many descriptors are kept from one step to another.
+    pub(super) kept: usize,
 }
 
 impl Mounts {
@@ -92,8 +94,9 @@ impl Mounts {
         let mounts = Self {
             steps: Vec::new(),
             seals: Vec::new(),
+            shared: Vec::new(),
             trees: Vec::new(),
-            sealed: 0,
+            kept: 0,
         };
         let mut all = All {
             inputs,
@@ -106,6 +109,7 @@ impl Mounts {
         for (index, mount) in inputs.config.mounts.iter().enumerate() {
             all.add(index, mount)?;
         }
+        all.mounts.refuse_inside_shared(inputs)?;
         Ok(all.mounts)
     }
 }
@@ -201,6 +205,10 @@ impl All<'_> {
         let id_maps = self
             .id_maps(mount, options)
             .map_err(|cause| Error::new(name(".uidMappings"), cause))?;
+        if id_maps.is_none() && self.is_shared(options) {
+            self.share(path, destination, options);
+            return Ok(());
+        }
         let source = if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
             Source::Tree(add_tree(
                 &mut self.mounts.trees,
@@ -229,7 +237,7 @@ impl All<'_> {
         &self,
         mount: &spec::Mount,
         options: &MountOptions,
-    ) -> std::result::Result<Option<(super::IdMapText, bool)>, &'static str> {
+    ) -> std::result::Result<Option<(MountIds, bool)>, &'static str> {
         let has_own = !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty();
         let recursive = match (options.id_map, has_own) {
             (None, false) => return Ok(None),
@@ -240,12 +248,16 @@ impl All<'_> {
         } else {
             (&self.linux.uid_mappings, &self.linux.gid_mappings)
         };
+        if uids.is_empty() && gids.is_empty() && self.spaces.joins_user() {
+            return Ok(Some((MountIds::Joined, recursive)));
+        }
         if uids.is_empty() || gids.is_empty() {
             return Err(
                 "an idmapped mount needs uidMappings and gidMappings, its own or those of linux",
             );
         }
-        Ok(Some((map_text(uids, gids, false), recursive)))
+        let ids = MountIds::Mapped(map_text(uids, gids, false));
+        Ok(Some((ids, recursive)))
     }
 
     fn filesystem(
@@ -325,9 +337,13 @@ impl All<'_> {
         Ok(())
     }
 
+    pub(super) fn slot(&mut self) -> usize {
+        self.mounts.kept += 1;
+        self.mounts.kept - 1
+    }
+
     pub(super) fn seal(&mut self, path: &CString) -> usize {
-        let slot = self.mounts.sealed;
-        self.mounts.sealed += 1;
+        let slot = self.slot();
         self.mounts.seals.push(Step::Seal {
             slot,
             path: path.clone(),

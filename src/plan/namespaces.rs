@@ -27,6 +27,13 @@ impl Namespaces {
         self.new & flag as u64 != 0
     }
 
+    /// Whether the container joins a user namespace.
+    pub(super) fn joins_user(&self) -> bool {
+        let is_user =
+            |step: &Step| matches!(step, Step::Join(join) if join.kind == NamespaceType::User);
+        self.joins.iter().any(is_user)
+    }
+
     /// Whether setgroups(2) is given up.
     pub(super) fn denies_setgroups(&self) -> bool {
         self.inherits_denial || self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
@@ -67,8 +74,10 @@ impl Namespaces {
                 None => spaces.new |= flag as u64,
             }
         }
-        // The user namespace comes first: it owns the others, and joining them takes its capabilities.
-        joined.sort_by_key(|(_, kind, ..)| *kind != NamespaceType::User);
+        // Without rights of one's own the user namespace comes first: joining those that it owns takes its capabilities.
+        // With them it comes last, since others may be owned by the runtime's, such as a network that was made for it.
+        let has_rights = inputs.host.has_capability("CAP_SYS_ADMIN");
+        joined.sort_by_key(|(_, kind, ..)| (*kind == NamespaceType::User) == has_rights);
         let offsets = time_offsets(linux);
         if spaces.is_new(libc::CLONE_NEWUSER) {
             spaces.maps = Some(id_maps(inputs, linux));

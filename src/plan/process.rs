@@ -277,11 +277,10 @@ pub(super) fn identity(
     Ok(steps)
 }
 
-/// Supplementary groups, sorted, each once.
+/// Supplementary groups, sorted as the kernel keeps them, one given twice twice.
 fn groups(process: &Process) -> Vec<u32> {
     let mut groups = process.user.additional_gids.clone();
     groups.sort_unstable();
-    groups.dedup();
     groups
 }
 

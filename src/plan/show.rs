@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
-use super::{Attributes, Console, Filesystem, Join, Plan, Source, Step, Terminal};
+use super::{Attributes, Console, Filesystem, Join, MountIds, Plan, Source, Step, Terminal};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::profile::Ruleset;
@@ -109,9 +109,13 @@ impl Plan {
             );
         }
         for tree in &self.trees {
-            let maps = tree.id_maps.as_ref().map_or_else(String::new, |(maps, _)| {
-                format!("ids mapped {}", one_line(&maps.uid))
-            });
+            let maps = match &tree.id_maps {
+                None => String::new(),
+                Some((MountIds::Mapped(maps), _)) => format!("ids mapped {}", one_line(&maps.uid)),
+                Some((MountIds::Joined, _)) => {
+                    "ids mapped as the joined user namespace does".into()
+                }
+            };
             lines.push(Line::parent(format!("open {}", quoted(&tree.path)), maps));
         }
         lines.push(Line::parent("clone", namespace_words(self.new_namespaces)));
@@ -146,6 +150,7 @@ impl Plan {
             Step::OomScore(score) => format!("set oom_score_adj {}", score.to_string_lossy()),
             Step::Undumpable => "become undumpable".into(),
             Step::Affinity { field, .. } => format!("set process.execCPUAffinity.{field}"),
+            Step::EveryCpu => "use every CPU of the cgroup".into(),
             Step::TimeNamespace { .. } => "make a time namespace by linux.timeOffsets".into(),
             Step::EnterCgroups => "enter the cgroups".into(),
             Step::NewCgroupNamespace => "make a cgroup namespace".into(),
@@ -165,7 +170,8 @@ impl Plan {
             Step::Bound { .. } => "drop from the bounding set".into(),
             Step::Groups(_) => "set groups".into(),
             Step::Ids { uid, gid } => format!("become user {uid} and group {gid}"),
-            Step::Workdir(path) => format!("enter process.cwd {}", quoted(path)),
+            Step::WorkdirFirst(path) => format!("enter process.cwd {}", quoted(path)),
+            Step::Workdir(path) => format!("enter process.cwd {} as the user", quoted(path)),
             Step::FindProgram => format!("find the program {}", self.program()),
             Step::Capabilities { .. } => "set capabilities".into(),
             Step::Limit { resource, .. } => {
@@ -197,6 +203,12 @@ impl Plan {
                     quoted(&mount.destination)
                 )
             }
+            Step::SharedPlace { path, .. } => format!("find the place {}", quoted(path)),
+            Step::Share { tree, path, .. } => format!(
+                "share {} with the host on {}",
+                quoted(&self.trees[*tree].path),
+                quoted(path)
+            ),
             Step::Node(node) => format!("make device {}", quoted(&node.path)),
             Step::BindNode { path, .. } => format!("bind device {}", quoted(path)),
             Step::Terminal(_) => "make process.terminal".into(),
@@ -215,6 +227,7 @@ impl Plan {
             Step::Directory(path) => format!("make process.cwd {}", quoted(path)),
             Step::ReadonlyRoot => "make the root filesystem read-only".into(),
             Step::PivotRoot => "pivot into the root filesystem".into(),
+            Step::Unmount(path) => format!("unmount {} of the host", quoted(path)),
             Step::MoveRoot => "move the root filesystem over /".into(),
             Step::RootPropagation {
                 propagation,

@@ -32,6 +32,8 @@ pub enum Step {
         field: &'static str,
         cpus: Vec<(usize, usize)>,
     },
+    /// sched_setaffinity(2) to every CPU, which the kernel cuts to those of the cgroup: not what the runtime was left.
+    EveryCpu,
     /// A new time namespace for what follows the next fork, with its offsets (time_namespaces(7)).
     TimeNamespace { offsets: String },
     /// Write 0 to the task file of each cgroup: the child moves itself, since moving another process waits for an RCU
@@ -84,8 +86,24 @@ pub enum Step {
     PivotRoot,
     /// Move the root over `/` and chroot(2): for a host whose own root is a ramfs.
     MoveRoot,
+    /// Take a mount of the old root away, or cover it where that is not allowed.
+    Unmount(CString),
     /// chroot(2): in a mount namespace that was joined, whose root is not ours to move.
     ChangeRoot,
+    /// Find the place of a mount that is to be shared with the host, and keep it in a slot: before any such mount is there,
+    /// because what is mounted on one appears on the host.
+    SharedPlace {
+        slot: usize,
+        tree: usize,
+        path: CString,
+    },
+    /// Attach a mount that is shared with the host at its place, after everything else that is mounted.
+    Share {
+        slot: usize,
+        tree: usize,
+        path: CString,
+        attributes: Attributes,
+    },
     /// The propagation of the container's root, as the config wants it.
     RootPropagation { propagation: u64, recursive: bool },
     /// umask(2).
@@ -106,7 +124,10 @@ pub enum Step {
     Groups(Vec<u32>),
     /// Group and user id; capabilities are kept until `Capabilities`.
     Ids { uid: u32, gid: u32 },
-    /// Enter the working directory, which must be inside the root.
+    /// Enter the working directory, which must be inside the root, with the runtime's rights; `Workdir` does it where
+    /// these do not reach.
+    WorkdirFirst(CString),
+    /// Enter it as the user, unless the process is there.
     Workdir(CString),
     /// Find the program among the candidates.
     FindProgram,
@@ -308,7 +329,7 @@ pub struct Expectation {
     pub uid: u32,
     /// Real, effective and saved group id.
     pub gid: u32,
-    /// Supplementary groups, sorted, each once; none where setgroups(2) is given up.
+    /// Supplementary groups, sorted; none where setgroups(2) is given up.
     pub groups: Option<Vec<u32>>,
     /// Effective, permitted and inheritable sets.
     pub capabilities: Capabilities,

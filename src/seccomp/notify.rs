@@ -21,7 +21,10 @@ pub fn deliver(listener_path: &Path, state: &str, listener: BorrowedFd<'_>) -> R
         let path = quote_path(listener_path);
         format!("send the seccomp listener to {path} (linux.seccomp.listenerPath)")
     };
-    let mut agent = UnixStream::connect(listener_path).doing(doing)?;
+    let mut agent = UnixStream::connect(listener_path).map_err(|cause| {
+        let cause = Error::new("failed to connect with seccomp agent", cause);
+        Error::new(doing(), cause)
+    })?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = [listener];
@@ -79,7 +82,7 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         let error = deliver(Path::new("/nonexistent/agent"), "{}", null.as_fd()).unwrap_err();
         assert!(error.to_string().starts_with(
-            "send the seccomp listener to \"/nonexistent/agent\" (linux.seccomp.listenerPath): no such file"
+            "send the seccomp listener to \"/nonexistent/agent\" (linux.seccomp.listenerPath): failed to connect with seccomp agent: no such file"
         ), "{error}");
     }
 }

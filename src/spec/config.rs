@@ -134,11 +134,14 @@ pub struct ConsoleSize {
     pub width: u32,
 }
 
-/// User and group ids inside the container; `umask` in octal digits of the kernel's mode bits.
+/// User and group ids inside the container; `umask` in octal digits of the kernel's mode bits. An id that is not there
+/// is root's: the specification requires both, other runtimes do not, and their users leave out the 0.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
+    #[serde(default)]
     pub uid: u32,
+    #[serde(default)]
     pub gid: u32,
     #[serde(
         default,
@@ -226,6 +229,7 @@ pub struct Scheduler {
 #[serde(rename_all = "camelCase")]
 pub struct IoPriority {
     pub class: String,
+    #[serde(default)]
     pub priority: i32,
 }
 
@@ -300,15 +304,20 @@ pub struct Hooks {
     pub poststop: Vec<Hook>,
 }
 
-/// One hook; `timeout` in seconds.
+/// One hook; `timeout` in seconds. Without `env`, a hook of the runtime namespace has the runtime's environment, a
+/// startContainer hook the program's, and a createContainer hook none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hook {
     pub path: String,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
+    #[serde(
+        default,
+        deserialize_with = "present",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub env: Option<Vec<String>>,
     #[serde(
         default,
         deserialize_with = "present",

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::config::{is_false, present};
 use super::resources::Resources;
@@ -92,10 +92,15 @@ pub struct Namespace {
     pub kind: NamespaceType,
     #[serde(
         default,
-        deserialize_with = "present",
+        deserialize_with = "not_empty",
         skip_serializing_if = "Option::is_none"
     )]
     pub path: Option<String>,
+}
+
+/// An empty path is none, as for the other runtimes.
+fn not_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(deserializer).map(|path| Some(path).filter(|path| !path.is_empty()))
 }
 
 /// `size` consecutive ids from `containerID` inside to `hostID` outside (user_namespaces(7)).
@@ -199,6 +204,7 @@ pub struct IntelRdt {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MemoryPolicy {
+    #[serde(default)]
     pub mode: String,
     #[serde(
         default,

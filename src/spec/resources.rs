@@ -290,6 +290,7 @@ pub struct ThrottleDevice {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct HugepageLimit {
+    #[serde(alias = "pagesize")]
     pub page_size: String,
     pub limit: u64,
 }

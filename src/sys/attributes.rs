@@ -282,6 +282,18 @@ pub fn set_limit_of(pid: i32, resource: u32, soft: u64, hard: u64) -> SysResult<
         .map(drop)
 }
 
+/// sched_setaffinity(2) of the calling process to as many CPUs as any kernel has (`NR_CPUS` is 8192 at most); those that
+/// do not exist, or that the cgroup does not have, do not count.
+///
+/// # Errors
+/// The errno of the call.
+pub fn use_every_cpu() -> SysResult<()> {
+    let all = [0xff_u8; 8192 / 8];
+    // SAFETY: the length and the pointer are the array's.
+    check(unsafe { libc::syscall(libc::SYS_sched_setaffinity, 0, all.len(), all.as_ptr()) })
+        .map(drop)
+}
+
 /// Closes every descriptor from 3 on that is not in `keep`, which must be sorted.
 ///
 /// # Errors

@@ -11,6 +11,20 @@ pub fn keep_ends_of_children() {
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_DFL) };
 }
 
+/// Ends this process with 128 and the number of the signal at SIGHUP, SIGINT and SIGTERM, which the kernel keeps from the
+/// first process of a pid namespace that has no handler for them (pid_namespaces(7)). execve(2) takes the handlers away.
+pub fn end_when_asked() {
+    extern "C" fn end(signal: libc::c_int) {
+        // SAFETY: async-signal-safe, and it does not return.
+        unsafe { libc::_exit(128 + signal) }
+    }
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM] {
+        let handler = end as extern "C" fn(libc::c_int);
+        // SAFETY: the handler calls what a handler may call.
+        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
 /// Sends `signal` (0 to 64; 0 only asks whether that is possible) to the process that `pidfd` refers to.
 ///
 /// # Errors

@@ -1,9 +1,12 @@
 //! What the tests of the clients share: the runtimes that take part, a private place for a client, the count of checks.
-//! Not here: the clients themselves and their checks (clients_containerd.rs, clients_docker.rs, clients_podman.rs).
+//! Not here: the clients themselves and their checks (clients_containerd.rs, clients_docker.rs, clients_podman.rs,
+//! clients_cri.rs).
 
+mod cri;
 mod engine;
-mod image;
+pub(crate) mod image;
 mod place;
+mod pod;
 mod said;
 mod score;
 
@@ -14,8 +17,10 @@ use std::time::Duration;
 
 use crate::harness::{becomes, cgroups_named, installed, is_foreign, skip};
 
+pub(crate) use cri::{Cri, has_grpc};
 pub(crate) use engine::{CHECKS as ENGINE_CHECKS, Engine};
 pub(crate) use place::Place;
+pub(crate) use pod::{Container, Node, Pod, has_left_nothing, text};
 pub(crate) use said::{Said, Verdict};
 pub(crate) use score::{Check, Excuse, hold};
 
@@ -23,6 +28,9 @@ pub(crate) use score::{Check, Excuse, hold};
 pub(crate) const IMAGE: &str = "docker.io/library/box:1";
 /// The same with the user 65534, the directory /tmp and a health check in its configuration.
 pub(crate) const CONFIGURED: &str = "docker.io/library/configured:1";
+
+/// The image of pods' sandboxes: one static program.
+pub(crate) const PAUSE: &str = "docker.io/library/pause:1";
 
 /// One runtime that a client is tried with.
 #[derive(Debug, Clone)]

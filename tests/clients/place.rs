@@ -67,6 +67,13 @@ impl Place {
         self.path().join("images.tar")
     }
 
+    /// An archive of the image of pods' sandboxes.
+    pub(crate) fn pause_image(&self) -> PathBuf {
+        let archive = self.path().join("pause.tar");
+        image::write_pause(&archive, self.path());
+        archive
+    }
+
     /// A call of a program, with its streams kept in the place.
     pub(crate) fn call(&self, program: impl AsRef<std::ffi::OsStr>) -> Call {
         // conmon leaves a file where it was started when memory runs out.

@@ -20,26 +20,34 @@ pub(crate) use call::{Call, Running, wait_for_exit};
 pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
-pub(crate) use program::{calls, raw_calls};
+pub(crate) use program::{calls, pause, raw_calls};
 pub(crate) use pty::Pty;
 pub(crate) use tree::{Facts, Tree, differences, tree};
 
 /// Says on the real standard error why a test did not run, and adds a line to `STOCKADE_SKIPS` if that is set.
 pub(crate) fn skip(reason: &str) {
     let thread = std::thread::current();
-    let line = format!(
-        "skipped: {}: {reason}\n",
-        thread.name().unwrap_or("a thread")
-    );
-    // `eprint!` would be captured and shown for failed tests only.
-    std::io::stderr().write_all(line.as_bytes()).unwrap();
+    skip_part(thread.name().unwrap_or("a thread"), reason);
+}
+
+/// The same of a part of a test, by a name of its own.
+pub(crate) fn skip_part(name: &str, reason: &str) {
+    let line = format!("skipped: {name}: {reason}");
+    say(&line);
     if let Some(path) = std::env::var_os("STOCKADE_SKIPS") {
         let file = std::fs::File::options()
             .append(true)
             .create(true)
             .open(path);
+        let line = format!("{line}\n");
         file.unwrap().write_all(line.as_bytes()).unwrap();
     }
+}
+
+/// Writes a line to the real standard error: `eprint!` would be captured and shown for failed tests only.
+pub(crate) fn say(line: &str) {
+    let line = format!("{line}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// The program under test.

@@ -1,5 +1,5 @@
-//! `tests/programs/call.c`, which makes system calls by number, and how to run it in a bundle.
-//! It is built once with the C compiler that links this crate anyway; it has no C library, so a filter sees only its calls.
+//! The programs of `tests/programs` that are built once, with the C compiler that links this crate anyway: `call`, which
+//! makes system calls by number and has no C library, so that a filter sees only its calls, and `pause`.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,26 +32,32 @@ pub(crate) fn raw_calls(bundle: Bundle, arguments: &str) -> Bundle {
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
-        let program =
-            PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("call-{}", std::process::id()));
-        let status = Command::new("cc")
-            .args([
-                "-static",
-                "-nostdlib",
-                "-fno-stack-protector",
-                "-fno-builtin",
-                "-O1",
-                "-Wall",
-                "-o",
-            ])
-            .arg(&program)
-            .arg(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/tests/programs/call.c"
-            ))
-            .status()
-            .expect("cc, which links Rust programs, is installed");
-        assert!(status.success(), "cc cannot build tests/programs/call.c");
-        program
+        compiled(
+            "call",
+            &["-nostdlib", "-fno-stack-protector", "-fno-builtin"],
+        )
     })
+}
+
+/// What a pod's sandbox runs, as a static program.
+pub(crate) fn pause() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| compiled("pause", &[]))
+}
+
+/// Compiles the program of this name with these flags.
+fn compiled(name: &str, flags: &[&str]) -> PathBuf {
+    let program =
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+    let source = format!("{}/tests/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let status = Command::new("cc")
+        .args(["-static", "-O1", "-Wall"])
+        .args(flags)
+        .arg("-o")
+        .arg(&program)
+        .arg(&source)
+        .status()
+        .expect("cc, which links Rust programs, is installed");
+    assert!(status.success(), "cc cannot build {source}");
+    program
 }

@@ -37,14 +37,18 @@ impl Version {
     }
 }
 
-/// The tables of the handlers.
+/// The tables of the handlers. Of a pod's annotations containerd passes only those named here.
 pub(super) fn containerd(version: Version, handlers: &[Handler], directory: &Path) -> String {
     let plugin = version.plugin();
     let table = |handler: &Handler| {
         let (name, path) = (handler.name, path(directory, handler));
         let head = format!("plugins.\"{plugin}\".containerd.runtimes.{name}");
         format!(
-            "[{head}]\n  runtime_type = \"io.containerd.runc.v2\"\n  [{head}.options]\n    BinaryName = {path}\n"
+            "[{head}]\n  \
+            runtime_type = \"io.containerd.runc.v2\"\n  \
+            pod_annotations = [\"org.stockade.profile\"]\n  \
+            [{head}.options]\n    \
+            BinaryName = {path}\n"
         )
     };
     let all: Vec<String> = handlers.iter().map(table).collect();
@@ -113,6 +117,7 @@ mod tests {
 
     const ADDED: &str = r#"[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stockade]
   runtime_type = "io.containerd.runc.v2"
+  pod_annotations = ["org.stockade.profile"]
   [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.stockade.options]
     BinaryName = "/usr/local/bin/stockade"
 "#;

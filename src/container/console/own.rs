@@ -4,7 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::termios::{
-    OptionalActions, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr, tcsetwinsize,
+    OptionalActions, OutputModes, Termios, isatty, tcgetattr, tcgetpgrp, tcgetwinsize, tcsetattr,
+    tcsetwinsize,
 };
 
 use crate::error::{Doing, Error, Result};
@@ -45,6 +46,18 @@ impl Own {
             return Ok(());
         }
         tcsetwinsize(master, size).doing(|| "set the terminal's size")
+    }
+
+    /// Where standard output is a file or a pipe, a pseudo-terminal must not end its lines with carriage returns. On a
+    /// terminal they belong there.
+    pub(super) fn keep_line_ends(master: BorrowedFd<'_>) -> Result<()> {
+        if isatty(rustix::stdio::stdout()) {
+            return Ok(());
+        }
+        let doing = || "set the modes of the process's terminal";
+        let mut modes = tcgetattr(master).doing(doing)?;
+        modes.output_modes.remove(OutputModes::ONLCR);
+        tcsetattr(master, OptionalActions::Now, &modes).doing(doing)
     }
 
     /// Passes everything through as it is: lines, echo and signals are the business of the container's terminal. Not while

@@ -1,4 +1,5 @@
-//! The console socket: one message with the master end, as runc's callers expect it; then the connection is closed.
+//! Sockets that a caller listens on for one descriptor: the console socket for the master end of a terminal, the pidfd
+//! socket for the process. One message each, as runc's callers expect it; then the connection is closed.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -19,15 +20,42 @@ use crate::sys::Errno;
 /// How long a listener may take to accept, and a receiver to make room. Callers listen before they call.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What goes with the descriptor: receivers take it for the terminal's name.
-const NAME: &[u8] = b"/dev/ptmx";
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::container) enum Use {
+    /// The master end of a terminal.
+    Console,
+    /// A pidfd of the container's first process.
+    Init,
+    /// A pidfd of a process that `exec` runs.
+    Exec,
+}
+
+impl Use {
+    /// The socket in an error's words, and what is sent to it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Console => ("console socket", "terminal"),
+            Self::Init | Self::Exec => ("pidfd socket", "pidfd"),
+        }
+    }
+
+    /// What goes with the descriptor: receivers take it for the name of the terminal, or of the kind of process.
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::Console => b"/dev/ptmx",
+            Self::Init => b"standard",
+            Self::Exec => b"setns",
+        }
+    }
+}
 
 /// Connects to the listener at `path`.
 ///
 /// # Errors
 /// There is no socket, nobody listens, or nobody accepts within ten seconds.
-pub(super) fn connect(path: &Path) -> Result<OwnedFd> {
-    let doing = || format!("connect to the console socket {}", quote_path(path));
+pub(in crate::container) fn connect(purpose: Use, path: &Path) -> Result<OwnedFd> {
+    let doing = || format!("connect to the {} {}", purpose.words().0, quote_path(path));
     // Through a descriptor, since the path may be longer than `sun_path` (unix(7)).
     let place = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).doing(doing)?;
     let mode = rustix::fs::fstat(&place).doing(doing)?.st_mode;
@@ -52,23 +80,39 @@ pub(super) fn connect(path: &Path) -> Result<OwnedFd> {
     }
 }
 
-/// Sends the master end.
+/// Connects to the pidfd socket, if the caller has one.
+///
+/// # Errors
+/// As [`connect`].
+pub(in crate::container) fn pidfd_socket(
+    purpose: Use,
+    path: Option<&Path>,
+) -> Result<Option<OwnedFd>> {
+    path.map(|path| connect(purpose, path)).transpose()
+}
+
+/// Sends the descriptor.
 ///
 /// # Errors
 /// The receiver is gone, or makes no room for ten seconds.
-pub(super) fn send(socket: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Result<()> {
-    let doing = || "send the terminal to the console socket";
+pub(in crate::container) fn send(
+    purpose: Use,
+    socket: BorrowedFd<'_>,
+    descriptor: BorrowedFd<'_>,
+) -> Result<()> {
+    let (place, what) = purpose.words();
+    let doing = || format!("send the {what} to the {place}");
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [master];
+    let descriptors = [descriptor];
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(Error::new(doing(), "no room for the descriptor"));
     }
-    let data = [IoSlice::new(NAME)];
+    let data = [IoSlice::new(purpose.name())];
     let sent =
         rustix::io::retry_on_intr(|| sendmsg(socket, &data, &mut control, SendFlags::NOSIGNAL))
             .doing(doing)?;
-    if sent == NAME.len() {
+    if sent == purpose.name().len() {
         Ok(())
     } else {
         Err(Error::new(doing(), "it was taken in part only"))

@@ -134,7 +134,7 @@ fn every_poststop_hook_runs_once_the_container_is_gone() {
     let hook = |script: String| Hook {
         path: "/bin/sh".into(),
         args: vec!["sh".into(), "-c".into(), script],
-        env: vec!["PATH=/bin:/usr/bin".into()],
+        env: Some(vec!["PATH=/bin:/usr/bin".into()]),
         timeout: None,
     };
     let (state, seen) = (sleeping.file("state/a"), sleeping.file("seen"));

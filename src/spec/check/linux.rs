@@ -1,6 +1,6 @@
 //! `linux` (config-linux.md) without resources, seccomp and the rules of id maps.
 
-use super::{At, mounts, not_one_of, resources, seccomp};
+use super::{At, count, mounts, not_one_of, resources, seccomp};
 use crate::error::{Result, quote};
 use crate::names;
 use crate::spec::{Device, Linux, MemoryPolicy, NamespaceType, Personality, TimeOffset};
@@ -212,24 +212,28 @@ fn propagation(word: &str, at: &At) -> Result<()> {
 fn memory_policy(policy: &MemoryPolicy, at: &At) -> Result<()> {
     if names::memory_policy_mode(&policy.mode).is_none() {
         let known = names::MEMORY_POLICY_MODES.iter().map(|(name, _)| *name);
-        return Err(at.refuse("mode", not_one_of(&policy.mode, known)));
+        let cause = not_one_of(&policy.mode, known);
+        return Err(at.refuse("mode", format!("invalid memory policy mode: {cause}")));
     }
     let nodes = policy.nodes.as_deref().unwrap_or("");
+    let count = match nodes {
+        "" => 0,
+        nodes => count(nodes)
+            .map_err(|cause| at.refuse("nodes", format!("invalid memory policy nodes: {cause}")))?,
+    };
     let without = matches!(policy.mode.as_str(), "MPOL_DEFAULT" | "MPOL_LOCAL");
-    if without && !nodes.is_empty() {
-        let cause = format!("{} is given, {} takes none", quote(nodes), policy.mode);
+    if without && count > 0 {
+        let cause = format!("{} mode requires 0 nodes but got {count}", policy.mode);
         return Err(at.refuse("nodes", cause));
     }
-    if !without && nodes.is_empty() && policy.mode != "MPOL_PREFERRED" {
+    if !without && count == 0 && policy.mode != "MPOL_PREFERRED" {
         return Err(at.refuse("nodes", format!("is missing, {} needs some", policy.mode)));
-    }
-    if !nodes.is_empty() {
-        at.number_list("nodes", nodes)?;
     }
     for (i, flag) in policy.flags.iter().enumerate() {
         if names::memory_policy_flag(flag).is_none() {
             let known = names::MEMORY_POLICY_FLAGS.iter().map(|(name, _)| *name);
-            return Err(at.refuse(format!("flags[{i}]"), not_one_of(flag, known)));
+            let cause = format!("invalid memory policy flag: {}", not_one_of(flag, known));
+            return Err(at.refuse(format!("flags[{i}]"), cause));
         }
     }
     let has = |flag: &str| policy.flags.iter().any(|f| f == flag);

@@ -83,24 +83,29 @@ impl<'a> At<'a> {
         Ok(())
     }
 
-    /// A list of CPUs or memory nodes such as `0-3,7` (cpuset(7), "List format").
+    /// As [`count`].
     fn number_list(&self, field: &str, list: &str) -> Result<()> {
-        let number = |text: &str| {
-            let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-            digits.then(|| text.parse::<u16>().ok()).flatten()
-        };
-        let range = |part: &str| match part.split_once('-') {
-            Some((first, last)) => number(first)
-                .zip(number(last))
-                .is_some_and(|(first, last)| first <= last),
-            None => number(part).is_some(),
-        };
-        if list.split(',').all(range) {
-            return Ok(());
-        }
-        let cause = format!("{} is not a list such as 0-3,7", quote(list));
-        Err(self.refuse(field, cause))
+        count(list)
+            .map(drop)
+            .map_err(|cause| self.refuse(field, cause))
     }
+}
+
+/// How many there are in a list of CPUs or memory nodes such as `0-3,7` (cpuset(7), "List format"); one that overlaps
+/// itself counts twice.
+fn count(list: &str) -> std::result::Result<u32, String> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        digits.then(|| text.parse::<u16>().ok()).flatten()
+    };
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (number(first)?, number(last)?);
+        (first <= last).then(|| u32::from(last - first) + 1)
+    };
+    let sizes: Option<Vec<u32>> = list.split(',').map(range).collect();
+    let sizes = sizes.ok_or_else(|| format!("{} is not a list such as 0-3,7", quote(list)))?;
+    Ok(sizes.iter().sum())
 }
 
 /// A word that is not one of `known`, with all that are.
@@ -231,7 +236,7 @@ fn hooks(hooks: &Hooks, at: &At) -> Result<()> {
 
 fn hook(hook: &Hook, at: &At) -> Result<()> {
     at.absolute("path", &hook.path)?;
-    at.environment("env", &hook.env)?;
+    at.environment("env", hook.env.as_deref().unwrap_or_default())?;
     if let Some(timeout) = hook.timeout.filter(|t| *t <= 0) {
         return Err(at.refuse("timeout", format!("{timeout} is not above 0")));
     }

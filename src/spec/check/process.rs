@@ -101,11 +101,9 @@ fn capabilities(sets: &mut Capabilities, at: &At, warnings: &mut Vec<String>) {
         *set = kept;
         if !dropped.is_empty() {
             let names = dropped.join(", ");
-            at.warn(
-                warnings,
-                field,
-                format!("{names}: not in {other} too, ignored"),
-            );
+            let cause =
+                format!("can't raise {field} capability {names}: not in {other} too, ignored");
+            at.warn(warnings, field, cause);
         }
     };
     keep("effective", effective, "permitted", permitted);

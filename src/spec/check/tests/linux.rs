@@ -10,7 +10,7 @@ fn namespace_rules_name_their_field() {
     refused(vec![
         ("/linux/namespaces/1", json!({"type": "mount"}), "linux.namespaces[1].type: \"mount\" is there twice"),
         ("/linux/namespaces/1", json!({"type": "pid", "path": "proc/1/ns/pid"}), "linux.namespaces[1].path: \"proc/1/ns/pid\" is not an absolute path"),
-        ("/linux/namespaces/1", json!({"type": "pid", "path": ""}), "linux.namespaces[1].path: \"\" is not an absolute path"),
+        ("/linux/namespaces/1", json!({"type": "pid", "path": "x"}), "linux.namespaces[1].path: \"x\" is not an absolute path"),
         ("/linux/timeOffsets", json!({"realtime": {"secs": 1}}), "linux.timeOffsets: \"realtime\" is not one of monotonic, boottime"),
         ("/linux/timeOffsets", json!({"boottime": {"nanosecs": 1_000_000_000}}), "linux.timeOffsets.boottime.nanosecs: 1000000000 is above 999999999"),
     ]);
@@ -112,11 +112,11 @@ fn paths_and_words_of_linux_name_their_field() {
         ("/linux/rootfsPropagation", json!("bogus"), "linux.rootfsPropagation: \"bogus\" is not one of shared, slave, private, unbindable"),
         ("/linux/personality", json!({"domain": "BSD"}), "linux.personality.domain: \"BSD\" is not one of LINUX, LINUX32"),
         ("/linux/personality", json!({"domain": "LINUX", "flags": ["x"]}), "linux.personality.flags[0]: \"x\" is not supported, the specification has none"),
-        ("/linux/memoryPolicy", json!({"mode": "x"}), "linux.memoryPolicy.mode: \"x\" is not one of MPOL_DEFAULT, MPOL_PREFERRED, MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_PREFERRED_MANY, MPOL_WEIGHTED_INTERLEAVE"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL", "nodes": "0"}), "linux.memoryPolicy.nodes: \"0\" is given, MPOL_LOCAL takes none"),
+        ("/linux/memoryPolicy", json!({"mode": "x"}), "linux.memoryPolicy.mode: invalid memory policy mode: \"x\" is not one of MPOL_DEFAULT, MPOL_PREFERRED, MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_PREFERRED_MANY, MPOL_WEIGHTED_INTERLEAVE"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_LOCAL", "nodes": "0"}), "linux.memoryPolicy.nodes: MPOL_LOCAL mode requires 0 nodes but got 1"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND"}), "linux.memoryPolicy.nodes: is missing, MPOL_BIND needs some"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "3-1"}), "linux.memoryPolicy.nodes: \"3-1\" is not a list such as 0-3,7"),
-        ("/linux/memoryPolicy", json!({"mode": "MPOL_DEFAULT", "flags": ["x"]}), "linux.memoryPolicy.flags[0]: \"x\" is not one of MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES, MPOL_F_STATIC_NODES"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "3-1"}), "linux.memoryPolicy.nodes: invalid memory policy nodes: \"3-1\" is not a list such as 0-3,7"),
+        ("/linux/memoryPolicy", json!({"mode": "MPOL_DEFAULT", "flags": ["x"]}), "linux.memoryPolicy.flags[0]: invalid memory policy flag: \"x\" is not one of MPOL_F_NUMA_BALANCING, MPOL_F_RELATIVE_NODES, MPOL_F_STATIC_NODES"),
         ("/linux/memoryPolicy", json!({"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"]}), "linux.memoryPolicy.flags: MPOL_F_RELATIVE_NODES and MPOL_F_STATIC_NODES exclude each other"),
     ]);
     accepted(vec![

@@ -80,6 +80,28 @@ fn unknown_capabilities_are_taken_out_with_a_warning() {
 }
 
 #[test]
+fn what_other_runtimes_let_out_has_its_usual_value() {
+    let rows = [
+        ("/process/user", json!({"uid": 7})),
+        ("/process/ioPriority", json!({"class": "IOPRIO_CLASS_IDLE"})),
+        ("/linux/namespaces/1", json!({"type": "pid", "path": ""})),
+        (
+            "/linux/resources/hugepageLimits",
+            json!([{"pagesize": "2MB", "limit": 1}]),
+        ),
+    ];
+    let (config, warnings) = with(&rows).unwrap();
+    let process = config.process.unwrap();
+    assert_eq!((process.user.uid, process.user.gid), (7, 0));
+    assert_eq!(process.io_priority.unwrap().priority, 0);
+    let linux = config.linux.unwrap();
+    assert_eq!(linux.namespaces[1].path, None);
+    let limits = linux.resources.unwrap().hugepage_limits;
+    assert_eq!(limits[0].page_size, "2MB");
+    assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
 fn capabilities_that_the_kernel_would_not_grant_are_taken_out_with_a_warning() {
     let sets = json!({
         "effective": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_CHOWN", "CAP_MKNOD"],
@@ -93,9 +115,9 @@ fn capabilities_that_the_kernel_would_not_grant_are_taken_out_with_a_warning() {
     assert_eq!(
         warnings,
         [
-            "\"f\": process.capabilities.effective: CAP_KILL: not in permitted too, ignored",
-            "\"f\": process.capabilities.ambient: CAP_KILL, CAP_BPF: not in permitted too, ignored",
-            "\"f\": process.capabilities.ambient: CAP_MKNOD: not in inheritable too, ignored",
+            "\"f\": process.capabilities.effective: can't raise effective capability CAP_KILL: not in permitted too, ignored",
+            "\"f\": process.capabilities.ambient: can't raise ambient capability CAP_KILL, CAP_BPF: not in permitted too, ignored",
+            "\"f\": process.capabilities.ambient: can't raise ambient capability CAP_MKNOD: not in inheritable too, ignored",
         ]
     );
 }
