@@ -39,6 +39,7 @@ mod harness;
 mod hooks;
 mod hostile_images;
 mod image;
+mod landlock;
 mod launch;
 mod layered;
 mod layers;

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+use stockade::sys::landlock;
 
 use crate::harness::{Bundle, is_foreign, skip};
 
@@ -133,6 +134,19 @@ fn plan_of_a_bundle_with_a_user_namespace_and_hooks_is_golden() {
             ]),
         );
     plan_is_golden(bundle, "user-namespace");
+}
+
+#[test]
+fn plan_under_landlock_rules_is_golden() {
+    if landlock::abi() < landlock::NEWEST {
+        return skip("this kernel lacks a part of Landlock");
+    }
+    let bundle = Bundle::new().args(&["/bin/true"]);
+    let file = bundle.temp().join("walled.toml");
+    let text = "name = \"walled\"\ndescription = \"x\"\n[landlock]\nread = [\"/\"]\nwrite = [\"/tmp\", \"/dev\"]\n\
+                execute = [\"/bin\"]\nbind-tcp = [8080]\nconnect-tcp = []\nscope = [\"signal\"]\n";
+    fs::write(&file, text).unwrap();
+    plan_is_golden(bundle.profile(Some(file.to_str().unwrap())), "landlock");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::{ExitCode, Global, output, print};
 use crate::error::Result;
+use crate::sys::landlock;
 use crate::{names, seccomp};
 
 /// The oldest and the newest version of the specification that are understood.
@@ -32,7 +33,8 @@ fn document() -> Value {
         ],
         "mountOptions": names::mount::known(),
         "linux": linux(),
-        "annotations": {},
+        // The version of Landlock that profiles can use here; 0 for none.
+        "annotations": { "org.stockade.landlock.abi": landlock::abi().to_string() },
         "potentiallyUnsafeConfigAnnotations": [],
     })
 }

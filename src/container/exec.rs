@@ -205,6 +205,7 @@ fn plan(
             bundle: &bundle,
             config: &state.config,
             profile_filter: tightened.filter.as_ref(),
+            landlock: tightened.landlock.as_ref(),
             host: &host::Facts::read()?,
             layout: &Layout::default(),
             location: None,
@@ -256,6 +257,7 @@ fn tighten(
         Wanted::Command(_) => tightened
             .changes
             .iter()
+            .filter(|change| change.is_of_config())
             .for_each(|change| log::warn!("{change}")),
         Wanted::Document(_) => tightened.changes.iter().for_each(Change::log),
     }

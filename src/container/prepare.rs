@@ -66,6 +66,7 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         bundle: &bundle,
         config,
         profile_filter: tightened.filter.as_ref(),
+        landlock: tightened.landlock.as_ref(),
         host: &host,
         layout: &layout,
         location,

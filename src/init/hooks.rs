@@ -56,22 +56,32 @@ impl Child<'_> {
             .and_then(|()| rustix::stdio::dup2_stderr(output))
             .and_then(|()| rustix::process::setsid().map(drop))
             .and_then(|()| rustix::process::chdir(hook.directory.as_c_str()))
+            .and_then(|()| self.restrict_hook(hook))
             // Closed, not close-on-exec: execve(2) still has those when it looks for the program (CVE-2024-21626).
             .and_then(|()| attributes::close_others(&[]))
-            .and_then(|()| self.confine_hook(hook));
+            .and_then(|()| self.filter_hook(hook));
         if outcome.is_ok() {
             let _: Errno = program::execute(&hook.path, &hook.arguments, &hook.environment);
         }
         program::exit_now(127)
     }
 
-    /// The filters are the program's. Nobody listens to a hook's: what they notify of is ENOSYS.
-    fn confine_hook(&self, hook: &HookCall) -> SysResult<()> {
+    /// What needs the root's descriptor, which is closed after this.
+    fn restrict_hook(&self, hook: &HookCall) -> SysResult<()> {
         let Some(confinement) = hook.confinement else {
             return Ok(());
         };
         if confinement.no_new_privileges {
             prctl::set_no_new_privileges()?;
+        }
+        self.landlock()
+            .map_err(|fault| Errno::from_raw_os_error(fault.errno))
+    }
+
+    /// The filters are the program's. Nobody listens to a hook's: what they notify of is ENOSYS.
+    fn filter_hook(&self, hook: &HookCall) -> SysResult<()> {
+        if hook.confinement.is_none() {
+            return Ok(());
         }
         let listening = seccomp::NEW_LISTENER | seccomp::WAIT_KILLABLE_RECV;
         self.plan.filters.iter().try_for_each(|filter| {

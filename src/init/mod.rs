@@ -4,6 +4,7 @@
 mod copy;
 mod exec;
 mod hooks;
+mod landlock;
 mod mounts;
 mod nodes;
 mod process;

@@ -27,7 +27,17 @@ pub(super) enum Missing {
 
 /// Opens `path` in `root`, following links inside it; never leaves it.
 pub(super) fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> SysResult<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    open_by(root, path, flags, ResolveFlags::NO_MAGICLINKS)
+}
+
+/// The same by another rule for links.
+pub(super) fn open_by(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    flags: OFlags,
+    links: ResolveFlags,
+) -> SysResult<OwnedFd> {
+    let resolve = ResolveFlags::IN_ROOT | links;
     for _ in 0..MAX_RETRIES {
         match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}

@@ -41,6 +41,7 @@ impl<'a> Child<'a> {
             Step::FindProgram => self.find_program(),
             Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
             Step::Label { file, value, .. } => self.write_below_proc(file, value.as_bytes()),
+            Step::Landlock => self.landlock(),
             Step::Verify(expectation) => self.verify(expectation),
             Step::CloseFrom { first } => self.close_from(*first),
             Step::Seccomp { filter } => self.seccomp(*filter),

@@ -83,6 +83,9 @@ calls! {
     Send "sendmsg",
     Accept "accept",
     Hook "hook",
+    LandlockCreateRuleset "landlock_create_ruleset",
+    LandlockAddRule "landlock_add_rule",
+    LandlockRestrictSelf "landlock_restrict_self",
 }
 
 impl Call {

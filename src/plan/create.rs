@@ -16,6 +16,7 @@ use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
+use crate::profile::Ruleset;
 use crate::seccomp;
 use crate::spec::{Bundle, Config, Hook, Linux, Process, Seccomp};
 use crate::sys::program::Vector;
@@ -29,6 +30,8 @@ pub struct Inputs<'a> {
     pub config: &'a Config,
     /// The profile's own filter.
     pub profile_filter: Option<&'a Seccomp>,
+    /// The profile's Landlock rules.
+    pub landlock: Option<&'a Ruleset>,
     /// The host.
     pub host: &'a Facts,
     /// The cgroup hierarchies.
@@ -117,7 +120,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     let spaces = Namespaces::of(inputs, linux);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
-    let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
+    let privileges = process::Privileges::of(inputs, process, &filters, &mut warnings);
     let mut mounts = Mounts::of(inputs, linux, &spaces)?;
     let setup = setup(inputs, linux, process, &spaces, &mut mounts)?;
     let enter = enter(inputs, linux, process, &spaces, &privileges, &mut mounts)?;
@@ -144,6 +147,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         enter,
         start,
         filters,
+        landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         arguments: program.arguments,
         environment: program.environment,
@@ -295,14 +299,16 @@ pub(super) fn start(
     let mut steps = hooks(inputs, "startContainer", "/");
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
     steps.extend(process::label(inputs, process)?);
+    if process.no_new_privileges {
+        steps.push(Step::NoNewPrivileges);
+    }
+    // Paths are opened here for the last time, which a limit may forbid.
+    steps.extend(inputs.landlock.map(|_| Step::Landlock));
     steps.extend(limits.iter().map(|(resource, soft, hard)| Step::Limit {
         resource: *resource,
         soft: *soft,
         hard: *hard,
     }));
-    if process.no_new_privileges {
-        steps.push(Step::NoNewPrivileges);
-    }
     steps.push(Step::Verify(Box::new(process::expectation(
         inputs, process, privileges, limits, spaces,
     ))));

@@ -44,7 +44,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
     let spaces = Namespaces::of_container(denies_setgroups);
     let filters = filters(inputs, linux)?;
     let mut warnings = Vec::new();
-    let privileges = process::Privileges::of(inputs, process, !filters.is_empty(), &mut warnings);
+    let privileges = process::Privileges::of(inputs, process, &filters, &mut warnings);
     let limits = process::limits(inputs, process)?;
     let raised = only_hard(process::raised(&limits, &inputs.limits), inputs);
     let setup = setup(inputs, linux, process, joining)?;
@@ -78,6 +78,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         enter,
         start,
         filters,
+        landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         arguments: program.arguments,
         environment: program.environment,

@@ -1,7 +1,7 @@
 //! From a failure of the child, four numbers, to an error in words.
 //! What a step is called is in `show`.
 
-use super::show::parameter_words;
+use super::show::{LANDLOCK, parameter_words};
 use super::{Call, Difference, Failure, Plan, Source, Step};
 use crate::error::{Error, Kind, errno_words, quote};
 use crate::names::{self, mount};
@@ -45,6 +45,9 @@ impl Plan {
             (Some(Step::Terminal(_)), _) if failure.errno == Difference::NoDevpts as i32 => {
                 error.hint("a terminal needs a mount of type devpts on /dev/pts")
             }
+            (Some(step @ Step::Landlock), Some(Call::Openat2 | Call::LandlockAddRule)) => {
+                self.explain_tree(step, failure).unwrap_or(error)
+            }
             (Some(Step::Scheduler(scheduling)), _)
                 if failure.errno == libc::EPERM && scheduling.policy == DEADLINE =>
             {
@@ -57,6 +60,16 @@ impl Plan {
             }
             _ => error,
         }
+    }
+
+    /// Which path of the Landlock rules it was.
+    fn explain_tree(&self, step: &Step, failure: &Failure) -> Option<Error> {
+        let trees = &self.landlock.as_ref()?.trees;
+        let path = quote(trees.get(failure.detail as usize)?.path.to_bytes());
+        let call = Call::from_number(failure.call)?.name();
+        let cause = errno_words(failure.errno);
+        let subject = self.subject(step);
+        Some(Error::new(subject, format!("{path}: {call}: {cause}")))
     }
 }
 
@@ -82,6 +95,11 @@ pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Opti
     match Call::from_number(failure.call) {
         Some(Call::Access) => cannot_execute(program, failure.errno),
         Some(Call::Execve) if failure.errno == libc::ENOENT => no_interpreter(program, said),
+        Some(Call::Execve)
+            if failure.errno == libc::EACCES && subjects.iter().any(|act| act == LANDLOCK) =>
+        {
+            not_allowed(program)
+        }
         Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
         _ if failure.errno == Difference::HookFailed as i32 => {
             let how = if failure.detail < 256 {
@@ -128,6 +146,14 @@ fn no_interpreter(program: &str, interpreter: Option<&str>) -> Error {
         format!("{missing}: {words}"),
     )
     .kind(Kind::NotFound)
+}
+
+/// The program was found executable before the rules held, so they are what refuses it, or what it names to run it.
+fn not_allowed(program: &str) -> Error {
+    cannot_execute(program, libc::EACCES).hint(
+        "the profile's landlock.execute and landlock.read must allow the program and what runs it, \
+         by paths without symbolic links: the interpreter of a #! line, and the dynamic linker",
+    )
 }
 
 /// The texts in which clients look for the reason: `executable file not found`, `permission denied`.

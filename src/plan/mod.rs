@@ -33,6 +33,7 @@ use libc::sock_filter;
 
 use crate::cgroup::systemd::Property;
 use crate::cgroup::{Location, Write};
+use crate::profile::Ruleset;
 use crate::spec::DeviceRule;
 use crate::sys::program::Vector;
 
@@ -64,6 +65,8 @@ pub struct Plan {
     pub start: Vec<Step>,
     /// The seccomp filters, in the order of installation.
     pub filters: Vec<Filter>,
+    /// The profile's Landlock rules.
+    pub landlock: Option<Ruleset>,
     /// Paths to try for the program, in the order of `PATH`.
     pub candidates: Vec<CString>,
     /// Arguments of the program.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::create::{Inputs, c_string, field};
 use super::namespaces::Namespaces;
-use super::{Console, Expectation, Step, Terminal};
+use super::{Console, Expectation, Filter, Step, Terminal};
 use crate::error::{Error, Result, quote};
 use crate::names;
 use crate::spec::{Linux, Process};
@@ -27,7 +27,7 @@ impl Privileges {
     pub(super) fn of(
         inputs: &Inputs<'_>,
         process: &Process,
-        has_filter: bool,
+        filters: &[Filter],
         warnings: &mut Vec<String>,
     ) -> Self {
         let none = crate::spec::Capabilities::default();
@@ -61,8 +61,9 @@ impl Privileges {
             permitted,
             inheritable,
         };
-        if has_filter && !process.no_new_privileges {
-            // seccomp(2) asks for CAP_SYS_ADMIN here. execve(2), which follows, computes both sets anew from the
+        let restricts_itself = !filters.is_empty() || inputs.landlock.is_some();
+        if restricts_itself && !process.no_new_privileges {
+            // seccomp(2) and landlock_restrict_self(2) ask for CAP_SYS_ADMIN here. execve(2), which follows, computes both sets anew from the
             // bounding, inheritable and ambient ones, so the program does not have it.
             let sys_admin = names::capability("CAP_SYS_ADMIN").map_or(0, |number| 1 << number);
             sets.effective |= sys_admin;

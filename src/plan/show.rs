@@ -9,7 +9,11 @@ use super::namespaces::flag_of;
 use super::{Attributes, Console, Filesystem, Join, MountIds, Plan, Source, Step, Terminal};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
+use crate::profile::Ruleset;
 use crate::spec::NamespaceType;
+
+/// The subject of the step that puts the process under Landlock rules.
+pub(super) const LANDLOCK: &str = "apply the Landlock rules of the profile";
 
 /// One line of a plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -181,6 +185,7 @@ impl Plan {
             }
             Step::Label { field, value, .. } => format!("process.{field}: set {}", quoted(value)),
             Step::NoNewPrivileges => "set no_new_privs".into(),
+            Step::Landlock => LANDLOCK.into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),
             Step::Seccomp { filter } => format!(
@@ -279,6 +284,10 @@ impl Plan {
                 set_words(*ambient, 63)
             ),
             Step::Limit { soft, hard, .. } => format!("{} to {}", number(*soft), number(*hard)),
+            Step::Landlock => self
+                .landlock
+                .as_ref()
+                .map_or_else(String::new, Ruleset::to_string),
             Step::Seccomp { filter } => {
                 format!("{} instructions", self.filters[*filter].program.len())
             }

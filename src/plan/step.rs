@@ -143,6 +143,8 @@ pub enum Step {
     },
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
+    /// The Landlock rules of the plan: from here on only what they allow can be opened.
+    Landlock,
     /// Read back what the kernel says of this process and compare.
     Verify(Box<Expectation>),
     /// Close every descriptor from here on but the sockets that report.
@@ -307,7 +309,7 @@ pub struct HookCall {
     pub environment: Vector,
     /// Seconds after which it is killed.
     pub timeout: Option<u64>,
-    /// What binds the program binds it too, no_new_privs and the seccomp filters: it is a program of the image.
+    /// What binds the program binds it too, no_new_privs, Landlock rules and seccomp filters: it is a program of the image.
     pub confinement: Option<HookConfinement>,
     /// The state document up to the process id, and after it; only the child knows its id in its own namespace.
     pub state: (String, String),

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::facts::Facts;
 use super::format::{OnConflict, Profile};
+use super::ruleset::Ruleset;
 use crate::error::{Error, Result, is_steering, quote};
 use crate::spec::{Config, Seccomp};
 
@@ -25,12 +26,14 @@ pub struct Tightened {
     pub warnings: Vec<String>,
     /// The profile's filter, to be installed on top of the config's: the kernel takes the stricter answer of the two.
     pub filter: Option<Seccomp>,
+    /// The profile's Landlock rules, as far as this kernel can do them; a config has none.
+    pub landlock: Option<Ruleset>,
 }
 
 /// One value that the profile changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Where in the config that came in (RFC 6901).
+    /// Where in the config that came in (RFC 6901); empty for what a config has no place for, which is added beside it.
     pub pointer: String,
     /// The value there; none where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,6 +83,11 @@ impl Change {
         }
     }
 
+    /// Whether it is a change of the config, and not something beside it.
+    pub fn is_of_config(&self) -> bool {
+        !self.pointer.is_empty()
+    }
+
     /// Logs the change as one record: a sentence, and the parts of the change as fields, values as JSON.
     pub fn log(&self) {
         if log::max_level() < Level::Info {
@@ -122,9 +130,14 @@ impl fmt::Display for Change {
             added,
         } = self.difference();
         let list = self.pointer.strip_suffix("/-");
-        write!(f, "{}: ", field(list.unwrap_or(&self.pointer)))?;
+        match self.is_of_config() {
+            true => write!(f, "{}: ", field(list.unwrap_or(&self.pointer)))?,
+            false => f.write_str("beside the config: ")?,
+        }
         match (removed.is_empty(), added.is_empty()) {
-            (true, true) if list.is_some() => write!(f, "with {}", short(after.as_ref())),
+            (true, true) if list.is_some() || !self.is_of_config() => {
+                write!(f, "with {}", short(after.as_ref()))
+            }
             (true, true) => write!(f, "{} -> {}", short(before.as_ref()), short(after.as_ref())),
             (false, true) => write!(f, "without {}", short(Some(&removed))),
             (true, false) => write!(f, "with {}", short(Some(&added))),

@@ -2,6 +2,7 @@
 
 use super::filter;
 use super::format::*;
+use super::landlock::Landlock;
 use super::values::{Bound, Quantity};
 use crate::error::quote;
 use crate::spec::NamespaceType;
@@ -52,6 +53,7 @@ impl Profile {
                 ));
             }
         }
+        self.landlock.as_ref().map_or(Ok(()), Landlock::check)?;
         self.seccomp.as_ref().map_or(Ok(()), filter::check)
     }
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use crate::error::{Doing, Error, Result};
 use crate::names;
 use crate::spec::{Config, Rlimit};
-use crate::sys::attributes;
+use crate::sys::{attributes, landlock};
 
 /// What of the host a profile depends on; the default is a host that says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -21,6 +21,8 @@ pub struct Facts {
     pub rlimits: Vec<Rlimit>,
     /// Namespace paths of the config that lead to where this process is itself: the host, not another container.
     pub own_namespaces: Vec<String>,
+    /// The version of Landlock that the kernel has, 0 for none.
+    pub landlock_abi: u32,
 }
 
 impl Facts {
@@ -52,6 +54,7 @@ impl Facts {
     pub fn of_process() -> Result<Self> {
         Ok(Self {
             rlimits: rlimits()?,
+            landlock_abi: landlock::abi(),
             ..Self::default()
         })
     }
@@ -66,6 +69,7 @@ impl Facts {
             thermal_throttle: thermal_throttle(),
             rlimits: rlimits()?,
             own_namespaces: Vec::new(),
+            landlock_abi: landlock::abi(),
         })
     }
 }

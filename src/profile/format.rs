@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::landlock::Landlock;
 use super::values::{Bound, DeviceSet, RlimitBound};
 use crate::spec::NamespaceType;
 
@@ -46,6 +47,9 @@ pub struct Profile {
     /// Resource limits by name, `RLIMIT_CORE`.
     #[serde(default)]
     pub rlimits: BTreeMap<String, RlimitBound>,
+    /// What the process may do with files and ports, beside the config.
+    #[serde(default)]
+    pub landlock: Option<Landlock>,
     /// A system-call filter, stacked on the config's.
     #[serde(default)]
     pub seccomp: Option<SeccompRules>,

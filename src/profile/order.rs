@@ -1,12 +1,18 @@
 //! The order that tightening must keep: is a config at most as permissive as another?
 //! Written over all fields by destructuring, so that a new field of the config does not compile until it has a place here.
+//! What a config has no place for, Landlock rules, is compared of two profiles.
+
+use std::ffi::CStr;
 
 use super::mounts::{data, size};
+use super::{Hierarchy, Landlock, OnOldKernel};
+use crate::error::quote;
 use crate::names::mount::{MountOptions, parse};
 use crate::spec::{
     Capabilities, Config, Cpu, DeviceRule, Linux, Memory, Mount, Namespace, Pids, Process,
     Resources, Rlimit, Root, User,
 };
+use crate::sys::landlock::{NEWEST, REFER};
 
 type Checked = Result<(), String>;
 
@@ -40,6 +46,51 @@ pub fn at_most(a: &Config, b: &Config) -> Checked {
     both("root", root.as_ref(), b.root.as_ref(), at_most_root)?;
     at_most_mounts(mounts, &b.mounts)?;
     both("linux", linux.as_ref(), b.linux.as_ref(), at_most_linux)
+}
+
+/// Whether the Landlock rules of one profile are at most as permissive as those of another; an absent section is the same
+/// as an empty one.
+///
+/// # Errors
+/// What the first permits more.
+pub fn landlock_at_most(a: &Landlock, b: &Landlock) -> Checked {
+    let (new, old) = (a.ruleset(NEWEST), b.ruleset(NEWEST));
+    let gives_in = |rules: &Landlock| rules.on_old_kernel == OnOldKernel::BestEffort;
+    if b.minimum_abi() > 0 && gives_in(a) && !gives_in(b) {
+        return Err("landlock.on-old-kernel: was refuse".into());
+    }
+    // Every ruleset about files refuses REFER.
+    if old.files & !REFER & !new.files != 0 {
+        return Err("landlock: a restriction of files is gone".into());
+    }
+    for Hierarchy { path, rights } in &new.trees {
+        let above = old.trees.iter().filter(|tree| is_below(path, &tree.path));
+        let allowed = above.fold(0, |all, tree| all | tree.rights);
+        if rights & old.files & !allowed != 0 {
+            return Err(format!(
+                "landlock: allows more in {}",
+                quote(path.to_bytes())
+            ));
+        }
+    }
+    if old.ports & !new.ports != 0 {
+        return Err("landlock: a restriction of ports is gone".into());
+    }
+    for (port, rights) in &new.allowed_ports {
+        let same = old.allowed_ports.iter().find(|(other, _)| other == port);
+        if rights & old.ports & !same.map_or(0, |(_, rights)| *rights) != 0 {
+            return Err(format!("landlock: allows more with port {port}"));
+        }
+    }
+    if old.scopes & !new.scopes != 0 {
+        return Err("landlock.scope: has less".into());
+    }
+    Ok(())
+}
+
+fn is_below(path: &CStr, tree: &CStr) -> bool {
+    let rest = path.to_bytes().strip_prefix(tree.to_bytes());
+    tree == c"/" || rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'/')))
 }
 
 fn same<T: PartialEq>(field: &str, a: &T, b: &T) -> Checked {

@@ -21,6 +21,7 @@ fn host() -> Facts {
         thermal_throttle: Vec::new(),
         rlimits: vec![rlimit],
         own_namespaces: Vec::new(),
+        landlock_abi: 7,
     }
 }
 

@@ -34,11 +34,13 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         rules.devices(linux)?;
         rules.limits(linux)?;
     }
+    let landlock = rules.landlock()?;
     Ok(Tightened {
         config,
         changes: rules.changes,
         warnings: rules.warnings,
         filter: profile.seccomp.as_ref().map(filter::filter),
+        landlock,
     })
 }
 

@@ -7,6 +7,7 @@ pub mod attributes;
 pub mod bpf;
 pub mod clone;
 pub mod hook;
+pub mod landlock;
 pub mod mount;
 pub mod prctl;
 pub mod program;

@@ -22,7 +22,7 @@ pub(crate) struct Bundle {
     temp: TempDir,
     id: String,
     runtime: PathBuf,
-    profile: Option<&'static str>,
+    profile: Option<String>,
 }
 
 impl Bundle {
@@ -50,7 +50,7 @@ impl Bundle {
             id,
             temp,
             runtime: runtime(),
-            profile: Some("none"),
+            profile: Some("none".to_owned()),
         }
     }
 
@@ -62,8 +62,8 @@ impl Bundle {
     }
 
     /// Runs the containers under another profile; `None` leaves the choice to the runtime.
-    pub(crate) fn profile(mut self, profile: Option<&'static str>) -> Self {
-        self.profile = profile;
+    pub(crate) fn profile(mut self, profile: Option<&str>) -> Self {
+        self.profile = profile.map(str::to_owned);
         self
     }
 
@@ -305,7 +305,7 @@ impl Bundle {
     }
 
     fn profile_flag(&self) -> Vec<&str> {
-        match self.profile {
+        match &self.profile {
             Some(profile) if !is_foreign() => vec!["--profile", profile],
             _ => Vec::new(),
         }

@@ -5,11 +5,13 @@
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -80,6 +82,17 @@ static long getppid_filtered(void) { return syscall(SYS_getppid); }
 static long make_disk(void) { return syscall(SYS_mknod, "/disk", 0060600L, 0x800L); }
 static long open_disk(void) { return open("/disk", O_RDONLY); }
 
+/* The abstract socket that the environment names. */
+static long connect_abstract(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	const char *name = getenv("ABSTRACT");
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	strcpy(address.sun_path + 1, name);
+	return connect(fd, (struct sockaddr *)&address,
+		       offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name));
+}
+
 static void numbers(const char *name)
 {
 	if (!strcmp(name, "scheduler")) {
@@ -115,6 +128,7 @@ int main(int argc, char **argv)
 		{"socket-unix", socket_unix}, {"int80", int80_getpid}, {"x32", x32_getpid},
 		{"write-exe", write_exe}, {"write-init-exe", write_parent_exe},
 		{"getppid", getppid_filtered}, {"make-disk", make_disk}, {"open-disk", open_disk},
+		{"connect-abstract", connect_abstract},
 	};
 	for (int i = 1; i < argc; i++) {
 		for (unsigned j = 0; j < sizeof calls / sizeof *calls; j++)

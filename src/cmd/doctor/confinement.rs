@@ -1,5 +1,5 @@
-//! What confines: user namespaces and their sysctls, security modules, seccomp.
-//! Sources: user_namespaces(7), newuidmap(1), subuid(5), seccomp(2).
+//! What confines: user namespaces and their sysctls, security modules, seccomp, Landlock.
+//! Sources: user_namespaces(7), newuidmap(1), subuid(5), seccomp(2), landlock(7).
 
 use std::fs;
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::{Finding, Host};
 use crate::seccomp;
 use crate::sys::attempt::{Ending, UNSHARE_USER, alone};
+use crate::sys::landlock::{NEWEST, abi};
 
 /// Actions that the profiles use.
 const ACTIONS: [&str; 4] = [
@@ -124,6 +125,20 @@ pub(super) fn security_modules(host: &Host) -> Finding {
         }
     }
     Finding::ok(ID, found)
+}
+
+/// Which version of Landlock profiles can use. No built-in one does, so that lacking it is no failure.
+pub(super) fn landlock(_: &Host) -> Finding {
+    const ID: &str = "landlock";
+    match abi() {
+        0 => Finding::warn(
+            ID,
+            "not started",
+            "add landlock to the kernel's security modules (lsm=) for profiles that use it",
+        ),
+        abi @ NEWEST.. => Finding::ok(ID, format!("ABI {abi}")),
+        abi => Finding::ok(ID, format!("ABI {abi}, profiles can use up to {NEWEST}")),
+    }
 }
 
 /// Whether filters work, and with which actions.

@@ -95,6 +95,7 @@ const CHECKS: &[fn(&Host) -> Finding] = &[
     confinement::more_ids,
     confinement::security_modules,
     confinement::seccomp,
+    confinement::landlock,
     place::state_directory,
     place::binary,
     place::sealing,
