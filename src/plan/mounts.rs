@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::create::{Inputs, add_tree, c_string, field};
 use super::namespaces::{Namespaces, map_text};
-use super::{Attributes, Filesystem, Mount, Source, Step, Tree};
+use super::{Attributes, Filesystem, MapWriter, Mount, Source, Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
 use crate::spec::{self, Linux};
@@ -245,7 +245,10 @@ impl All<'_> {
                 "an idmapped mount needs uidMappings and gidMappings, its own or those of linux",
             );
         }
-        Ok(Some((map_text(uids, gids, false), recursive)))
+        Ok(Some((
+            map_text(uids, gids, [MapWriter::Privileged; 2]),
+            recursive,
+        )))
     }
 
     fn filesystem(
