@@ -44,6 +44,7 @@ mod odd_config;
 mod odd_surroundings;
 mod plan;
 mod profiles;
+mod rootless;
 mod runc_parity;
 mod schema;
 mod seccomp;
