@@ -120,6 +120,17 @@ fn a_user_with_ranges_has_the_ids_of_the_config_inside_and_its_own_outside() {
 }
 
 #[test]
+fn plan_says_that_the_programs_map_the_ids() {
+    let Some(bundle) = ready() else { return };
+    bundle.write();
+    let call = bundle.call(&["plan"]).arg(bundle.path()).user(USER, USER);
+    let output = call.directory(Path::new("/")).output();
+    let map = "0 54321 1, 1 200000 999";
+    let line = format!("map ids: users {map} by newuidmap, groups {map} by newgidmap");
+    assert!(output.ok().contains(&line), "{output:?}");
+}
+
+#[test]
 fn a_user_with_ranges_creates_enters_kills_and_deletes() {
     let Some(bundle) = ready() else { return };
     let bundle = bundle
@@ -239,10 +250,12 @@ fn newuidmap_gets_arguments_and_nothing_else() {
     let script = r#"pid=$1; shift; fds=$(cd /proc/$$/fd && echo *)
         echo "$(tr '\0' ' ' </proc/$$/environ)|$PWD|$*|$fds" >&2; kill -9 $$"#;
     let output = run_with(&bundle, script);
-    // The shell has its script open as 10 or 255.
-    let error = output.error().replace(" 255\"", " 10\"");
-    let expected =
-        r#"run "/usr/bin/newuidmap": killed by signal 9: "|/|0 54321 1 1 200000 999|0 1 2 10""#;
+    // The shell reads the list through 3, and its script through 10 or 255.
+    let error = output.error().replace("0 1 2 255 3", "0 1 10 2 3");
+    let expected = concat!(
+        r#"run "/usr/bin/newuidmap": killed by signal 9: "#,
+        r#""|/|0 54321 1 1 200000 999|0 1 10 2 3""#
+    );
     assert!(error.contains(expected), "{error}");
     bundle.assert_clean();
 }
