@@ -49,6 +49,7 @@ mod odd_config;
 mod odd_surroundings;
 mod plan;
 mod profiles;
+mod rootless;
 mod runc_parity;
 mod runc_scripts;
 mod schema;

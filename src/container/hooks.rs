@@ -177,7 +177,8 @@ impl Running {
     }
 }
 
-fn ended(status: ExitStatus) -> String {
+/// How a program ended, for an error.
+pub(super) fn ended(status: ExitStatus) -> String {
     match (status.code(), status.signal()) {
         (Some(code), _) => format!("exited with {code}"),
         (None, Some(signal)) => format!("killed by {}", names::signal_words(signal)),

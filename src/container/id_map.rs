@@ -1,4 +1,5 @@
 //! Id maps: of a new user namespace (user_namespaces(7)) and of a mount (mount_setattr(2), `MOUNT_ATTR_IDMAP`).
+//! Not here: the programs that write a map for a user without privileges (`map_program`).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -6,19 +7,27 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::child::reap;
+use super::map_program::{NEWGIDMAP, NEWUIDMAP};
 use crate::error::{Doing, Error, Result};
-use crate::plan::IdMapText;
+use crate::plan::{IdMapText, MapWriter};
 use crate::sys::clone::{Side, clone3};
 use crate::sys::mount::{self, Reach};
 use crate::sys::{prctl, program};
 
-/// Writes the maps of the user namespace of `pid`. One write each: the kernel takes a map only once and whole.
+/// Writes the maps of the user namespace of `pid`, a child that waits for them. One write each: the kernel takes a map only
+/// once and whole.
 pub(super) fn write(pid: i32, maps: &IdMapText) -> Result<()> {
-    if maps.deny_setgroups {
+    if maps.denies_setgroups() {
         write_file(pid, "setgroups", "deny", "linux.gidMappings")?;
     }
-    write_file(pid, "gid_map", &maps.gid, "linux.gidMappings")?;
-    write_file(pid, "uid_map", &maps.uid, "linux.uidMappings")
+    match maps.gid_by {
+        MapWriter::Program => NEWGIDMAP.map(pid, &maps.gid),
+        _ => write_file(pid, "gid_map", &maps.gid, "linux.gidMappings"),
+    }?;
+    match maps.uid_by {
+        MapWriter::Program => NEWUIDMAP.map(pid, &maps.uid),
+        _ => write_file(pid, "uid_map", &maps.uid, "linux.uidMappings"),
+    }
 }
 
 fn write_file(pid: i32, file: &str, text: &str, field: &str) -> Result<()> {

@@ -184,11 +184,11 @@ impl<'a> Child<'a> {
             .map_err(|fault| at(setup, fault))?;
         // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come that
         // has to wait for a runtime without privileges: they are written through files of /proc, which belong to root
-        // when the process is not dumpable.
+        // when the process is not dumpable, and newuidmap(1) serves only the owner of those.
         if plan
             .id_maps
             .as_ref()
-            .is_none_or(|maps| !maps.deny_setgroups)
+            .is_none_or(|maps| !maps.needs_dumpable())
         {
             prctl::clear_dumpable()
                 .in_call(Call::Prctl)

@@ -24,7 +24,7 @@ pub use explain::explain;
 pub use show::Line;
 pub use step::{
     Attributes, Console, Expectation, Filesystem, HookCall, HookConfinement, IdMapText, Join, Kind,
-    Mount, Node, Source, Step, Terminal,
+    MapWriter, Mount, Node, Source, Step, Terminal,
 };
 
 use std::ffi::CString;

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::create::{Inputs, add_tree, c_string, field};
 use super::namespaces::{Namespaces, map_text};
-use super::{Attributes, Filesystem, Mount, MountIds, Source, Step, Tree};
+use super::{Attributes, Filesystem, MapWriter, Mount, MountIds, Source, Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
 use crate::spec::{self, Linux};
@@ -256,7 +256,7 @@ impl All<'_> {
                 "an idmapped mount needs uidMappings and gidMappings, its own or those of linux",
             );
         }
-        let ids = MountIds::Mapped(map_text(uids, gids, false));
+        let ids = MountIds::Mapped(map_text(uids, gids, [MapWriter::Privileged; 2]));
         Ok(Some((ids, recursive)))
     }
 

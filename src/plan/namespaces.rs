@@ -2,7 +2,7 @@
 //! namespaces(7), setns(2) and user_namespaces(7) rule.
 
 use super::create::{Inputs, c_string};
-use super::{IdMapText, Join, Step};
+use super::{IdMapText, Join, MapWriter, Step};
 use crate::spec::{IdMapping, Linux, NamespaceType, TimeOffset};
 use crate::sys::clone::NEWTIME;
 
@@ -36,7 +36,7 @@ impl Namespaces {
 
     /// Whether setgroups(2) is given up.
     pub(super) fn denies_setgroups(&self) -> bool {
-        self.inherits_denial || self.maps.as_ref().is_some_and(|maps| maps.deny_setgroups)
+        self.inherits_denial || self.maps.as_ref().is_some_and(IdMapText::denies_setgroups)
     }
 
     /// Those of a running container, which are all there already.
@@ -133,8 +133,12 @@ fn time_offsets(linux: &Linux) -> Option<String> {
     (!linux.time_offsets.is_empty()).then(|| linux.time_offsets.iter().map(line).collect())
 }
 
-/// The id maps as text; without the right to set groups, setgroups(2) is given up for the group map.
-pub(super) fn map_text(uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: bool) -> IdMapText {
+/// The id maps as text, and who writes that of the users and that of the groups.
+pub(super) fn map_text(
+    uids: &[IdMapping],
+    gids: &[IdMapping],
+    [uid_by, gid_by]: [MapWriter; 2],
+) -> IdMapText {
     let lines = |maps: &[IdMapping]| {
         maps.iter()
             .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
@@ -143,13 +147,30 @@ pub(super) fn map_text(uids: &[IdMapping], gids: &[IdMapping], deny_setgroups: b
     IdMapText {
         uid: lines(uids),
         gid: lines(gids),
-        deny_setgroups,
+        uid_by,
+        gid_by,
     }
 }
 
 fn id_maps(inputs: &Inputs<'_>, linux: &Linux) -> IdMapText {
-    let may_set_groups = inputs.host.has_capability("CAP_SETGID");
-    map_text(&linux.uid_mappings, &linux.gid_mappings, !may_set_groups)
+    let host = inputs.host;
+    let (uids, gids) = (&linux.uid_mappings, &linux.gid_mappings);
+    let uid_by = writer(uids, host.uid, host.has_capability("CAP_SETUID"));
+    let gid_by = match writer(gids, host.gid, host.has_capability("CAP_SETGID")) {
+        // What is denied in our namespace stays denied below it, and newgidmap has nothing to give there.
+        MapWriter::Program if host.denies_setgroups => MapWriter::Owner,
+        by => by,
+    };
+    map_text(uids, gids, [uid_by, gid_by])
+}
+
+/// Without the capability the kernel takes one's own id alone, in a single line of size 1.
+fn writer(maps: &[IdMapping], own: u32, has_capability: bool) -> MapWriter {
+    match maps {
+        _ if has_capability => MapWriter::Privileged,
+        [map] if map.size == 1 && map.host_id == own => MapWriter::Owner,
+        _ => MapWriter::Program,
+    }
 }
 
 /// Root of the new namespace where there is one, else the user of the process.
@@ -161,4 +182,24 @@ pub(super) fn ids_to_take(inputs: &Inputs<'_>, linux: &Linux) -> (u32, u32) {
         or_user(maps_zero(&linux.uid_mappings), user.map(|user| user.uid)),
         or_user(maps_zero(&linux.gid_mappings), user.map(|user| user.gid)),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_maps_what_the_kernel_gives_to_nobody_without_the_capability() {
+        let map = |host_id, size| IdMapping {
+            container_id: 0,
+            host_id,
+            size,
+        };
+        assert_eq!(writer(&[map(1000, 1)], 1000, false), MapWriter::Owner);
+        assert_eq!(writer(&[map(1000, 2)], 1000, false), MapWriter::Program);
+        assert_eq!(writer(&[map(1001, 1)], 1000, false), MapWriter::Program);
+        let two = [map(1000, 1), map(100_000, 10)];
+        assert_eq!(writer(&two, 1000, false), MapWriter::Program);
+        assert_eq!(writer(&two, 1000, true), MapWriter::Privileged);
+    }
 }

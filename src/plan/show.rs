@@ -6,7 +6,7 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
-use super::{Attributes, Console, Filesystem, Join, MountIds, Plan, Source, Step, Terminal};
+use super::{Attributes, Console, Filesystem, Join, MapWriter, MountIds, Plan, Source, Step, Terminal};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::profile::Ruleset;
@@ -129,9 +129,11 @@ impl Plan {
             lines.push(Line::parent(
                 "map ids",
                 format!(
-                    "users {}, groups {}",
+                    "users {}{}, groups {}{}",
                     one_line(&maps.uid),
-                    one_line(&maps.gid)
+                    by_program(maps.uid_by, "newuidmap"),
+                    one_line(&maps.gid),
+                    by_program(maps.gid_by, "newgidmap")
                 ),
             ));
         }
@@ -345,6 +347,13 @@ fn terminal_words(terminal: Terminal) -> String {
 
 fn quoted(text: &CStr) -> String {
     quote(text.to_bytes())
+}
+
+fn by_program(by: MapWriter, program: &str) -> String {
+    match by {
+        MapWriter::Program => format!(" by {program}"),
+        MapWriter::Privileged | MapWriter::Owner => String::new(),
+    }
 }
 
 fn one_line(lines: &str) -> String {

@@ -170,15 +170,40 @@ pub struct Join {
     pub slot: usize,
 }
 
-/// What is written to `uid_map`, `gid_map` and `setgroups`.
+/// What `uid_map` and `gid_map` will hold, and by whom they get it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdMapText {
     /// `inside outside size` lines.
     pub uid: String,
     /// `inside outside size` lines.
     pub gid: String,
-    /// Whether setgroups(2) is given up, which is the price of a group map without privileges (user_namespaces(7)).
-    pub deny_setgroups: bool,
+    /// Who writes `uid_map`.
+    pub uid_by: MapWriter,
+    /// Who writes `gid_map`.
+    pub gid_by: MapWriter,
+}
+
+impl IdMapText {
+    /// Whether setgroups(2) is given up, which is the price of a group map that its owner writes (user_namespaces(7)).
+    pub fn denies_setgroups(&self) -> bool {
+        self.gid_by == MapWriter::Owner
+    }
+
+    /// Whether the process has to be dumpable until its maps are written: if not, its files in /proc belong to root.
+    pub fn needs_dumpable(&self) -> bool {
+        self.gid_by != MapWriter::Privileged || self.uid_by == MapWriter::Program
+    }
+}
+
+/// Who may write an id map (user_namespaces(7), "Defining user and group ID mappings").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapWriter {
+    /// The runtime, by CAP_SETUID or CAP_SETGID in its user namespace.
+    Privileged,
+    /// The runtime, as the user that its own id belongs to; setgroups(2) has to be given up before.
+    Owner,
+    /// newuidmap(1) or newgidmap(1), which know what else /etc/subuid and /etc/subgid give this user.
+    Program,
 }
 
 /// A mount to make.

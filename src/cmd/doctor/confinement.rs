@@ -5,6 +5,7 @@ use std::fs;
 use std::time::Duration;
 
 use super::{Finding, Host};
+use crate::container::{NEWGIDMAP, NEWUIDMAP};
 use crate::seccomp;
 use crate::sys::attempt::{Ending, UNSHARE_USER, alone};
 use crate::sys::landlock::{NEWEST, abi};
@@ -73,9 +74,10 @@ pub(super) fn more_ids(host: &Host) -> Finding {
     if host.facts.uid == 0 {
         return Finding::ok(ID, "root maps any ids");
     }
-    let missing: Vec<&str> = ["newuidmap", "newgidmap"]
+    let missing: Vec<&str> = [NEWUIDMAP, NEWGIDMAP]
         .into_iter()
-        .filter(|program| super::place::program(program).is_none())
+        .filter(|program| program.path().is_none())
+        .map(|program| program.name)
         .collect();
     if !missing.is_empty() {
         let found = format!("{} not found", missing.join(" and "));

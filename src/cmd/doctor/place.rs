@@ -102,7 +102,7 @@ pub(super) fn systemd(host: &Host) -> Finding {
 }
 
 /// A program of this name in $PATH or where administrators' programs are.
-pub(super) fn program(name: &str) -> Option<PathBuf> {
+fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
