@@ -43,6 +43,7 @@ mod lifecycle;
 mod odd_config;
 mod odd_surroundings;
 mod plan;
+mod profile_verbs;
 mod profiles;
 mod runc_parity;
 mod schema;
