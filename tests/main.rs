@@ -48,6 +48,7 @@ mod limits;
 mod odd_config;
 mod odd_surroundings;
 mod plan;
+mod profile_verbs;
 mod profiles;
 mod rootless;
 mod runc_parity;

@@ -15,7 +15,7 @@ const GROUPS: &[(&str, &[&str])] = &[
         ],
     ),
     ("Images", &["unpack", "verify", "image"]),
-    ("Configuration", &["spec", "plan", "features"]),
+    ("Configuration", &["spec", "plan", "profile", "features"]),
     ("This host", &["doctor", "install"]),
 ];
 

@@ -75,6 +75,8 @@ pub enum Verb {
     Exec(Box<cmd::exec::Exec>),
     /// Print what create and start would do, step by step
     Plan(cmd::plan::Plan),
+    /// List, show, check, compare and convert profiles
+    Profile(cmd::profile::Profiles),
     /// Turn an image into a bundle
     Unpack(cmd::unpack::Unpack),
     /// List and remove the images whose layers are kept
@@ -106,6 +108,7 @@ impl Verb {
             Self::Launch(_) => Promise::Sandbox,
             Self::Run(_) => Promise::Program,
             Self::Exec(_) => Promise::Entry,
+            Self::Profile(_) => Promise::Comparison,
             _ => Promise::Plain,
         }
     }
@@ -147,6 +150,7 @@ impl Verb {
             Self::Exec(args) => cmd::exec::run(global, args),
             Self::Launch(args) => cmd::launch::run(global, args),
             Self::Plan(args) => cmd::plan::run(global, args),
+            Self::Profile(args) => cmd::profile::run(global, args),
             Self::Inside(args) => cmd::inside::run(global, args),
         }
     }
@@ -217,6 +221,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match verb.and_then(|verb| verb.to_str()) {
         Some("launch") => ExitCode::NotLaunched,
         Some("exec") => ExitCode::NotEntered,
+        Some("profile") => ExitCode::NotCompared,
         _ => ExitCode::Failed,
     }
 }

@@ -9,6 +9,8 @@ pub enum ExitCode {
     Done,
     /// 1: an OCI verb failed, or was used wrongly.
     Failed,
+    /// 2: `profile` itself failed, or was used wrongly; 1 is what `check` and `diff` have found.
+    NotCompared,
     /// 125: `launch` itself failed, or was used wrongly.
     NotLaunched,
     /// 255: `exec` itself failed, or was used wrongly.
@@ -26,6 +28,8 @@ pub enum ExitCode {
 pub enum Promise {
     /// 0 and 1, as clients of an OCI runtime expect.
     Plain,
+    /// 0 and 1 by what was found, 2 for a failure, as diff(1): `profile`.
+    Comparison,
     /// The program's own, 126 and 127, else 1: `run`.
     Program,
     /// The program's own, 126 and 127, else 255, as for other runtimes: `exec`.
@@ -40,6 +44,7 @@ impl ExitCode {
         match self {
             Self::Done => 0,
             Self::Failed => 1,
+            Self::NotCompared => 2,
             Self::NotLaunched => 125,
             Self::NotEntered => 255,
             Self::NotExecutable => 126,
@@ -52,6 +57,7 @@ impl ExitCode {
     pub fn of(error: &Error, promise: Promise) -> Self {
         match (promise, error.what_kind()) {
             (Promise::Plain, _) | (Promise::Program, Kind::Failed) => Self::Failed,
+            (Promise::Comparison, _) => Self::NotCompared,
             (Promise::Sandbox, Kind::Failed) => Self::NotLaunched,
             (Promise::Entry, Kind::Failed) => Self::NotEntered,
             (_, Kind::NotFound) => Self::NotFound,
@@ -69,6 +75,7 @@ mod tests {
         let number =
             |promise, kind| ExitCode::of(&Error::new("a", "b").kind(kind), promise).number();
         assert_eq!(number(Promise::Plain, Kind::NotFound), 1);
+        assert_eq!(number(Promise::Comparison, Kind::NotFound), 2);
         assert_eq!(number(Promise::Program, Kind::NotFound), 127);
         assert_eq!(number(Promise::Program, Kind::Failed), 1);
         assert_eq!(number(Promise::Sandbox, Kind::NotExecutable), 126);

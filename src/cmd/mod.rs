@@ -19,6 +19,7 @@ pub mod list;
 mod output;
 pub mod pause;
 pub mod plan;
+pub mod profile;
 pub mod ps;
 pub mod run;
 pub mod spec;

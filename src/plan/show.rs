@@ -6,7 +6,9 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
-use super::{Attributes, Console, Filesystem, Join, MapWriter, MountIds, Plan, Source, Step, Terminal};
+use super::{
+    Attributes, Console, Filesystem, Join, MapWriter, MountIds, Plan, Source, Step, Terminal,
+};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::profile::Ruleset;

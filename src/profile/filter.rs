@@ -147,7 +147,7 @@ fn action(action: Action) -> SeccompAction {
 }
 
 /// errno(3); these three have the same number on every architecture that stockade runs on.
-fn number(errno: ErrnoName) -> u32 {
+pub(super) fn number(errno: ErrnoName) -> u32 {
     match errno {
         ErrnoName::Eperm => 1,
         ErrnoName::Eacces => 13,

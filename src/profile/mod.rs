@@ -1,23 +1,32 @@
 //! Profiles: what a config is tightened to before anything is planned (docs/profiles.md).
 //! The types of the file are in `format`, its rules in `check`, the rules that cut a config in `tighten`, the proof
 //! obligation in `order`. What was done is told by `change` and `annotations`, what else to do by `advice`.
+//! For whoever writes profiles: `lint`, `compare`, `convert`, `write`; they see rules of system calls through `region`.
 
 mod advice;
 mod annotations;
 mod change;
 mod check;
 mod choose;
+mod compare;
+mod convert;
 mod facts;
 mod filter;
 mod format;
 mod landlock;
 mod limits;
+mod lint;
+mod lint_calls;
 mod mounts;
+mod near;
 pub mod order;
+mod place;
+mod region;
 mod ruleset;
 mod tighten;
 mod update;
 mod values;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -31,13 +40,17 @@ pub(crate) use advice::accepting;
 pub use annotations::{TIGHTENED, annotate};
 pub use change::{Change, Difference, Tightened};
 pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
+pub use compare::{Direction, FieldChange, compare, is_at_most};
+pub use convert::{from_oci, read_oci, to_oci};
 pub use facts::Facts;
 pub use format::*;
 pub use landlock::{Landlock, OnOldKernel, Scope};
+pub use lint::{Lint, Severity, lint};
 pub use ruleset::{Hierarchy, Ruleset};
 pub use tighten::tighten;
 pub use update::settle;
 pub use values::{Bound, DeviceSet, Quantity, RlimitBound};
+pub use write::to_toml;
 
 use crate::error::{Error, Result, quote};
 
@@ -124,7 +137,11 @@ pub(crate) fn from_toml<T: for<'de> Deserialize<'de>>(
         let start = cause.span().map_or(0, |span| span.start);
         let line = text[..start].matches('\n').count() + 1;
         let message = cause.message().replace('\n', ", ");
-        Error::new(&doing, format!("line {line}: {key}{message}"))
+        let error = Error::new(&doing, format!("line {line}: {key}{message}"));
+        match near::hint(&message) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
     };
     let deserializer =
         toml::Deserializer::parse(text).map_err(|cause| located(String::new(), &cause))?;

@@ -1,0 +1,300 @@
+//! `profile`: looking at profiles, comparing and converting them. Nothing is run and nothing is changed.
+//! What a finding or a difference is, is `profile`'s.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use serde_json::{Value, json};
+
+use super::list::ListFormat;
+use super::output::{columns, pretty};
+use super::plan::Format;
+use super::{ExitCode, Global, print};
+use crate::error::{Error, Result, escape, quote, quote_path};
+use crate::profile::{self, Lint, Profile, Severity, to_toml};
+use crate::seccomp;
+
+/// Arguments of `profile`.
+#[derive(Debug, Clone, Args)]
+pub struct Profiles {
+    /// What to do.
+    #[command(subcommand)]
+    pub act: Act,
+}
+
+/// What `profile` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Act {
+    /// List the built-in profiles, and the one that the configuration names
+    List(ProfileList),
+    /// Print a profile with every value that is in force
+    Show(ProfileShow),
+    /// Look for what is hardly meant: misspelt words, rules without effect, contradictions
+    Check(ProfileCheck),
+    /// Say what a second profile forbids or permits against a first
+    Diff(ProfileDiff),
+    /// Turn the system-call rules into another format, or another format into a profile
+    Convert(ProfileConvert),
+}
+
+/// Arguments of `profile list`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileList {
+    /// For people or for programs
+    #[arg(long, short, value_enum, default_value_t)]
+    pub format: ListFormat,
+}
+
+/// Arguments of `profile show`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileShow {
+    /// Profile: a name, or the path of a file
+    #[arg(value_name = "PROFILE")]
+    pub which: String,
+    /// As a file of a profile is written, or for programs
+    #[arg(long, value_enum, default_value_t)]
+    pub format: ShowFormat,
+}
+
+/// How `profile show` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ShowFormat {
+    /// The format of the file.
+    #[default]
+    Toml,
+    /// The same keys; what demands nothing is null.
+    Json,
+}
+
+/// Arguments of `profile check`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileCheck {
+    /// Profile: the path of a file, or a name
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<String>,
+    /// Exit with 1 if there is a finding of this severity or above
+    #[arg(long, value_enum, default_value = "medium", value_name = "SEVERITY")]
+    pub fail_on: Threshold,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// The value of `--fail-on`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Threshold {
+    /// Any finding.
+    Low,
+    /// What is hardly meant.
+    Medium,
+    /// What permits more than it says, or lets nothing run.
+    High,
+}
+
+/// Arguments of `profile diff`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileDiff {
+    /// The first profile: a name, or the path of a file
+    #[arg(value_name = "A")]
+    pub a: String,
+    /// The second, which is described
+    #[arg(value_name = "B")]
+    pub b: String,
+    /// For people or for programs
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Arguments of `profile convert`.
+#[derive(Debug, Clone, Args)]
+pub struct ProfileConvert {
+    /// Print a profile's rules in this format
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        required_unless_present = "from",
+        conflicts_with = "from"
+    )]
+    pub to: Option<Foreign>,
+    /// Print a file of this format as a profile
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub from: Option<Foreign>,
+    /// The name of the new profile, with --from
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "converted",
+        conflicts_with = "to"
+    )]
+    pub name: String,
+    /// What to convert: with --to a profile, by its name or path; with --from a file
+    #[arg(value_name = "PROFILE|FILE")]
+    pub source: String,
+}
+
+/// A format that is not ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Foreign {
+    /// The member linux.seccomp of a config.json
+    OciSeccomp,
+}
+
+/// Carries `profile` out.
+///
+/// # Errors
+/// A profile or a file that cannot be read, or means nothing in the other format.
+pub fn run(global: &Global, arguments: &Profiles) -> Result<ExitCode> {
+    match &arguments.act {
+        Act::List(list) => print_list(global, list.format),
+        Act::Show(show) => print_profile(show),
+        Act::Check(check) => print_findings(check),
+        Act::Diff(diff) => print_differences(diff),
+        Act::Convert(convert) => print_converted(convert),
+    }
+}
+
+/// The most permissive first; a file has no place among the others.
+fn print_list(global: &Global, format: ListFormat) -> Result<ExitCode> {
+    let configured = global.configuration()?.profile;
+    let mut all: Vec<(Profile, Option<usize>, String)> = Vec::new();
+    for (place, name) in Profile::names().into_iter().enumerate() {
+        all.push((Profile::load(name)?, Some(place), "built in".to_owned()));
+    }
+    if let Some(name) = configured.filter(|name| Profile::builtin(name).is_none()) {
+        all.push((Profile::load(&name)?, None, name));
+    }
+    if format == ListFormat::Json {
+        let rows = all.iter().map(|(profile, place, source)| {
+            json!({
+                "name": profile.name,
+                "strictness": place,
+                "source": source,
+                "description": profile.description,
+            })
+        });
+        let rows: Vec<Value> = rows.collect();
+        print(&pretty(&rows, "  ")?)?;
+        return Ok(ExitCode::Done);
+    }
+    let mut rows = vec![["NAME", "STRICTNESS", "SOURCE", "DESCRIPTION"].map(str::to_owned)];
+    rows.extend(all.iter().map(|(profile, place, source)| {
+        let place = place.map_or("-".to_owned(), |place| place.to_string());
+        [
+            escape(&profile.name),
+            place,
+            escape(source),
+            escape(&profile.description),
+        ]
+    }));
+    print(&columns(&rows))?;
+    Ok(ExitCode::Done)
+}
+
+fn print_profile(show: &ProfileShow) -> Result<ExitCode> {
+    let profile = Profile::load(&show.which)?;
+    match show.format {
+        ShowFormat::Toml => print(to_toml(&profile)?.trim_end())?,
+        ShowFormat::Json => print(&pretty(&profile, "  ")?)?,
+    }
+    Ok(ExitCode::Done)
+}
+
+fn print_findings(check: &ProfileCheck) -> Result<ExitCode> {
+    let mut found: Vec<(&str, Vec<Lint>)> = Vec::new();
+    for file in &check.files {
+        let text = match Profile::builtin_text(file) {
+            Some(text) => text.to_owned(),
+            None => read(file)?,
+        };
+        found.push((file, profile::lint(file, &text)?));
+    }
+    let least = match check.fail_on {
+        Threshold::Low => Severity::Low,
+        Threshold::Medium => Severity::Medium,
+        Threshold::High => Severity::High,
+    };
+    let all = || found.iter().flat_map(|(_, lints)| lints);
+    let grave = all().filter(|lint| lint.severity >= least).count();
+    match check.format {
+        Format::Text => {
+            for (file, lints) in &found {
+                for lint in lints {
+                    let line = lint.line.map_or(String::new(), |line| format!(":{line}"));
+                    print(&format!("{}{line}: {lint}", escape(file)))?;
+                }
+            }
+            let all = all().count();
+            print(&format!("findings: {all}, {least} or above: {grave}"))?;
+        }
+        Format::Json => {
+            let files = found
+                .iter()
+                .map(|(file, lints)| json!({ "file": file, "findings": lints }));
+            print(&pretty(&files.collect::<Vec<Value>>(), "  ")?)?;
+        }
+    }
+    Ok(if grave == 0 {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    })
+}
+
+fn print_differences(diff: &ProfileDiff) -> Result<ExitCode> {
+    let (a, b) = (Profile::load(&diff.a)?, Profile::load(&diff.b)?);
+    let changes = profile::compare(&a, &b)?;
+    let is_at_most = profile::is_at_most(&changes);
+    match diff.format {
+        Format::Text => {
+            for change in &changes {
+                print(&change.to_string())?;
+            }
+            let (a, b) = (quote(&a.name), quote(&b.name));
+            print(&if changes.is_empty() {
+                format!("{b} permits what {a} permits")
+            } else if is_at_most {
+                format!("{b} is at most as permissive as {a}")
+            } else {
+                format!("{b} permits more than {a} in places")
+            })?;
+        }
+        Format::Json => {
+            let document = json!({
+                "a": a.name,
+                "b": b.name,
+                "atMostAsPermissive": is_at_most,
+                "changes": changes,
+            });
+            print(&pretty(&document, "  ")?)?;
+        }
+    }
+    Ok(if changes.is_empty() {
+        ExitCode::Done
+    } else {
+        ExitCode::Failed
+    })
+}
+
+/// Both ways the filter must compile, so that nobody takes home one that no container starts with.
+fn print_converted(convert: &ProfileConvert) -> Result<ExitCode> {
+    if convert.to.is_some() {
+        let filter = profile::to_oci(&Profile::load(&convert.source)?)?;
+        seccomp::compile(&filter)?;
+        print(&pretty(&filter, "  ")?)?;
+        return Ok(ExitCode::Done);
+    }
+    let filter = profile::read_oci(&read(&convert.source)?)?;
+    seccomp::compile(&filter)?;
+    let rules = profile::from_oci(&filter)?;
+    let text = to_toml(&Profile::of_rules(&convert.name, rules)?)?;
+    print(text.trim_end())?;
+    Ok(ExitCode::Done)
+}
+
+fn read(file: &str) -> Result<String> {
+    let path: PathBuf = Path::new(file).to_owned();
+    fs::read_to_string(&path)
+        .map_err(|cause| Error::new(format!("read {}", quote_path(&path)), cause))
+}
