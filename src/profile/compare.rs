@@ -205,7 +205,16 @@ fn order(field: &str) -> Order {
         | "mounts.kernel.proc-only-pids"
         | "paths.mask-thermal-throttle"
         | "devices.deny-all" => Order::Words(&["false", "true"]),
-        "capabilities.allow" | "devices.allow" | "devices.nodes" => Order::Permits,
+        "landlock.on-old-kernel" => Order::Words(&["best-effort", "refuse"]),
+        "capabilities.allow"
+        | "devices.allow"
+        | "devices.nodes"
+        | "landlock.read"
+        | "landlock.write"
+        | "landlock.execute"
+        | "landlock.ioctl"
+        | "landlock.bind-tcp"
+        | "landlock.connect-tcp" => Order::Permits,
         "mounts.drop"
         | "mounts.kernel.readonly"
         | "mounts.bind.add"
@@ -213,6 +222,7 @@ fn order(field: &str) -> Order {
         | "mounts.kernel.add"
         | "paths.mask"
         | "paths.readonly"
+        | "landlock.scope"
         | "namespaces.require" => Order::Demands,
         _ if last == "on-conflict" => Order::Words(&["tighten", "refuse"]),
         _ if last == "default" || last == "maximum" => Order::Number(Ordering::AtMost),
@@ -470,6 +480,25 @@ mod tests {
             "root.readonly: looser: true -> false",
         ];
         assert_eq!(lines(a, b), expected);
+    }
+
+    #[test]
+    fn landlock_rules_are_compared_as_what_they_permit() {
+        let a = "[landlock]\nread = [\"/\", \"/a\"]\nbind-tcp = [80]\nscope = [\"signal\"]\n";
+        let b =
+            "[landlock]\nread = [\"/\"]\nexecute = [\"/bin\"]\non-old-kernel = \"best-effort\"\n";
+        let expected = [
+            "landlock.bind-tcp: looser: 80 -> anything",
+            "landlock.execute: stricter: anything -> /bin",
+            "landlock.on-old-kernel: looser: refuse -> best-effort",
+            "landlock.read: stricter: -/a",
+            "landlock.scope: looser: -signal",
+        ];
+        assert_eq!(lines(a, b), expected);
+        assert_eq!(
+            lines("", "[landlock]\nscope = []\n"),
+            ["landlock.on-old-kernel: stricter: anything -> refuse"]
+        );
     }
 
     #[test]

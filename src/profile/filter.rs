@@ -55,8 +55,16 @@ pub(super) fn check(rules: &SeccompRules) -> Result<(), String> {
             if arg.none_of.is_some() && arg.mask.is_some() {
                 return Err(format!("{key}.args[{at}]: none-of has no mask"));
             }
+            if rule.args[..at].iter().any(|other| other.index == arg.index) {
+                // As rules of a config either test would be enough (`seccomp`).
+                let index = arg.index;
+                return Err(format!("{key}.args[{at}].index: {index} is tested twice"));
+            }
             let mask = arg.mask.unwrap_or(INT);
             let values = arg.one_of.iter().chain(&arg.none_of).flatten();
+            if values.clone().next().is_none() {
+                return Err(format!("{key}.args[{at}]: without values it never matches"));
+            }
             if let Some(value) = values.into_iter().find(|value| **value & !mask != 0) {
                 return Err(format!(
                     "{key}.args[{at}]: {value:#x} has bits outside of {mask:#x}"
@@ -190,6 +198,25 @@ mod tests {
         for x in (0..0x10000).chain([INT, INT - 1, 0x8000_5412, 0x4000_0000]) {
             assert_eq!(covers(x), usize::from(!values.contains(&x)), "{x:#x}");
         }
+    }
+
+    #[test]
+    fn tests_that_would_not_mean_what_they_say_are_refused() {
+        let refused = |args: &str| {
+            let text = format!(
+                "default-action = \"errno\"\narchitectures = [\"native\"]\n[[rules]]\nnames = [\"clone\"]\n\
+                 action = \"allow\"\nreason = \"\"\nargs = [{args}]\n"
+            );
+            check(&toml::from_str(&text).unwrap()).unwrap_err()
+        };
+        assert_eq!(
+            refused("{ index = 0, mask = 1, one-of = [1] }, { index = 0, mask = 2, one-of = [2] }"),
+            "seccomp.rules[0].args[1].index: 0 is tested twice"
+        );
+        assert_eq!(
+            refused("{ index = 0, none-of = [] }"),
+            "seccomp.rules[0].args[0]: without values it never matches"
+        );
     }
 
     #[test]

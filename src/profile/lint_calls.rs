@@ -170,32 +170,10 @@ fn abis(filter: &Seccomp) -> Vec<Abi> {
     listed.collect()
 }
 
-/// Tests that match nothing or everything, or compare other bits than the kernel reads.
+/// Tests that match everything, or compare other bits than the kernel reads.
 fn tests_of(rule: &SeccompRule, at: usize, default: Action, lints: &mut Vec<Lint>) {
     for (i, arg) in rule.args.iter().enumerate() {
         let key = format!("seccomp.rules[{at}].args[{i}]");
-        let is_empty = |values: &Option<Vec<u64>>| values.as_ref().is_some_and(Vec::is_empty);
-        if is_empty(&arg.one_of) || is_empty(&arg.none_of) {
-            lints.push(Lint::new(
-                "dead-rule",
-                Severity::High,
-                &key,
-                "a test without values never matches",
-                "give it values, or leave it out",
-            ));
-        }
-        if rule.args[..i].iter().any(|other| other.index == arg.index) {
-            lints.push(Lint::new(
-                "argument-twice",
-                Severity::High,
-                &key,
-                format!(
-                    "argument {} is tested twice, and either test is then enough",
-                    arg.index
-                ),
-                "make one test of the two",
-            ));
-        }
         for name in &rule.names {
             if let Some(lint) = width(name, arg, &key, rule.action, default) {
                 lints.push(lint);
@@ -489,15 +467,6 @@ mod tests {
             one("{ index = 1, none-of = [0o4755] }", "\"chmod\""),
             [
                 "high: narrow-argument: seccomp.rules[1].args[0]: the kernel reads 16 bits of argument 1 of chmod, so none-of matches every value; write one-of with a mask",
-            ]
-        );
-        assert_eq!(
-            one(
-                "{ index = 0, mask = 1, one-of = [1] }, { index = 0, mask = 2, one-of = [2] }",
-                "\"socket\""
-            ),
-            [
-                "high: argument-twice: seccomp.rules[1].args[1]: argument 0 is tested twice, and either test is then enough; make one test of the two",
             ]
         );
     }
