@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child};
 use super::console::{Console, Presence, Streams, socket};
+use super::net_devices::NetDevices;
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
@@ -125,6 +126,7 @@ fn console(prepared: &Prepared, request: &Request, presence: Presence) -> Result
 /// A container while it is being made. Dropped before `finish`, it takes everything back.
 struct Making {
     child: Option<Child>,
+    net_devices: Option<NetDevices>,
     cgroup: Option<Cgroup>,
     entry: Option<Entry>,
     prepared: Prepared,
@@ -149,6 +151,7 @@ impl Making {
         }
         let mut making = Self {
             child: None,
+            net_devices: None,
             cgroup: None,
             entry: Some(entry),
             prepared,
@@ -164,7 +167,11 @@ impl Making {
         let child = Child::spawn(&making.prepared.plan, fds, release, request.preserve_fds)?;
         making.state.pid = child.pid;
         making.state.start_time = process::start_time(child.pid).unwrap_or(0);
-        making.child = Some(child);
+        let child = making.child.insert(child);
+        let devices = &making.prepared.plan.net_devices;
+        if !devices.is_empty() {
+            making.net_devices = Some(NetDevices::enter(devices, child.network_namespace()?)?);
+        }
         making.write_state()?;
         Ok(making)
     }
@@ -214,6 +221,8 @@ impl Making {
 
     /// Messages 5 and 6.
     fn start(&mut self) -> Result<()> {
+        // Whatever the program makes of a device, the host does not take it back.
+        self.leave_net_devices();
         self.explained(|making| {
             let state = &making.state;
             let deliver = |listener: BorrowedFd<'_>| deliver(state, state.pid, listener);
@@ -228,6 +237,12 @@ impl Making {
 
     fn hooks(&self) -> Hooks {
         self.state.config.hooks.clone().unwrap_or_default()
+    }
+
+    fn leave_net_devices(&mut self) {
+        if let Some(devices) = self.net_devices.take() {
+            devices.leave();
+        }
     }
 
     fn write_state(&self) -> Result<()> {
@@ -251,6 +266,7 @@ impl Making {
     /// The container stays.
     fn finish(mut self) -> Result<(Entry, State, OwnedFd)> {
         self.entry.as_mut().expect("kept until here").keep()?;
+        self.leave_net_devices();
         let entry = self.entry.take().expect("kept until here");
         let (_, pidfd) = self.child.take().expect("cloned by begin").release();
         Ok((entry, self.state.clone(), pidfd))
@@ -264,6 +280,7 @@ impl Drop for Making {
         };
         // The process first, then what it lived in.
         drop(self.child.take());
+        drop(self.net_devices.take());
         self.state.pid = 0;
         if !self.hooks_began {
             self.state.config.hooks = None;

@@ -17,6 +17,7 @@ mod keeper;
 mod kill;
 mod launch;
 mod list;
+mod net_devices;
 mod overlay;
 mod pause;
 mod prepare;

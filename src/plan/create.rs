@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
 use super::{
-    Console, Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment,
-    process,
+    Console, Filter, HookCall, HookConfinement, NetDevice, Plan, Step, Tree, cgroup, devices,
+    environment, process,
 };
 use crate::cgroup::{Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
@@ -135,6 +135,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
+        net_devices: net_devices(linux),
         joins_first: spaces.joins_first,
         joins: spaces.joins,
         setup,
@@ -322,24 +323,26 @@ pub(super) fn c_string(text: &str) -> CString {
     CString::new(text).expect("loading refuses NUL in strings")
 }
 
-/// Fields whose subject stockade does not have. Ignoring one would run a container that is not the one asked for.
+/// A field whose subject stockade does not have. Ignoring it would run a container that is not the one asked for.
 fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
-    let refused = [
-        (
-            !linux.net_devices.is_empty(),
-            "linux.netDevices",
-            "moving network devices is not supported yet",
-        ),
-        (
-            linux.intel_rdt.is_some(),
-            "linux.intelRdt",
+    match linux.intel_rdt {
+        Some(_) => Err(Error::new(
+            field(inputs, "linux.intelRdt"),
             "Intel RDT is not supported yet",
-        ),
-    ];
-    match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
-        Some((_, name, cause)) => Err(Error::new(field(inputs, name), cause)),
+        )),
         None => Ok(()),
     }
+}
+
+/// The devices that move, each with the name that it gets.
+fn net_devices(linux: &Linux) -> Vec<NetDevice> {
+    let devices = linux.net_devices.iter();
+    devices
+        .map(|(name, device)| NetDevice {
+            name: name.clone(),
+            new_name: device.new_name(name).to_owned(),
+        })
+        .collect()
 }
 
 fn sysctl(key: &str, value: &str) -> Step {

@@ -69,6 +69,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         id_maps: None,
         oom_score: None,
         raised_limits: Vec::new(),
+        net_devices: Vec::new(),
         joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
         joins: joins(process, joining, &raised, groups),
         setup,

@@ -128,6 +128,12 @@ impl Plan {
         if let Some(score) = self.oom_score {
             lines.push(Line::parent(format!("set oom_score_adj {score}"), ""));
         }
+        for device in &self.net_devices {
+            lines.push(Line::parent(
+                format!("move network device {}", quote(&device.name)),
+                format!("as {}", quote(&device.new_name)),
+            ));
+        }
         for (resource, _, hard) in &self.raised_limits {
             lines.push(Line::parent(
                 format!("raise the hard limit {}", limit_name(*resource)),

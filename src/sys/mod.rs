@@ -8,6 +8,7 @@ pub mod bpf;
 pub mod clone;
 pub mod hook;
 pub mod mount;
+pub mod netlink;
 pub mod prctl;
 pub mod program;
 pub mod seccomp;
