@@ -42,6 +42,7 @@ mod launch;
 mod layered;
 mod layers;
 mod lifecycle;
+mod net_devices;
 mod odd_config;
 mod odd_surroundings;
 mod plan;

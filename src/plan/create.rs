@@ -17,7 +17,7 @@ use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, Linux, Process, Seccomp};
+use crate::spec::{self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
@@ -135,7 +135,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         id_maps: spaces.maps,
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
-        net_devices: net_devices(linux),
+        net_devices: net_devices(inputs, linux)?,
         joins_first: spaces.joins_first,
         joins: spaces.joins,
         setup,
@@ -335,14 +335,21 @@ fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
 }
 
 /// The devices that move, each with the name that it gets.
-fn net_devices(linux: &Linux) -> Vec<NetDevice> {
+fn net_devices(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<NetDevice>> {
+    let mut namespaces = linux.namespaces.iter();
+    let is_separate = namespaces.any(|namespace| namespace.kind == NamespaceType::Network);
+    if !linux.net_devices.is_empty() && !is_separate {
+        return Err(Error::new(
+            field(inputs, "linux.netDevices"),
+            "needs a \"network\" namespace in linux.namespaces",
+        ));
+    }
     let devices = linux.net_devices.iter();
-    devices
-        .map(|(name, device)| NetDevice {
-            name: name.clone(),
-            new_name: device.new_name(name).to_owned(),
-        })
-        .collect()
+    let device = |(name, device): (&String, &spec::NetDevice)| NetDevice {
+        name: name.clone(),
+        new_name: device.new_name(name).to_owned(),
+    };
+    Ok(devices.map(device).collect())
 }
 
 fn sysctl(key: &str, value: &str) -> Step {

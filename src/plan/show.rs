@@ -6,7 +6,9 @@ use std::ffi::CStr;
 use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
-use super::{Attributes, Console, Filesystem, Join, MountIds, Plan, Source, Step, Terminal};
+use super::{
+    Attributes, Console, Filesystem, Join, MountIds, NetDevice, Plan, Source, Step, Terminal,
+};
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::spec::NamespaceType;
@@ -128,12 +130,7 @@ impl Plan {
         if let Some(score) = self.oom_score {
             lines.push(Line::parent(format!("set oom_score_adj {score}"), ""));
         }
-        for device in &self.net_devices {
-            lines.push(Line::parent(
-                format!("move network device {}", quote(&device.name)),
-                format!("as {}", quote(&device.new_name)),
-            ));
-        }
+        lines.extend(self.net_devices.iter().map(moved_device));
         for (resource, _, hard) in &self.raised_limits {
             lines.push(Line::parent(
                 format!("raise the hard limit {}", limit_name(*resource)),
@@ -438,6 +435,13 @@ pub(super) fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
     }
     // Free text of a config on its way to a terminal.
     words.into_iter().map(escape).collect()
+}
+
+fn moved_device(device: &NetDevice) -> Line {
+    Line::parent(
+        format!("move network device {}", quote(&device.name)),
+        format!("as {}", quote(&device.new_name)),
+    )
 }
 
 fn device_rule(rule: &crate::spec::DeviceRule) -> String {

@@ -193,13 +193,6 @@ fn sysctl(linux: &Linux, key: &str, value: &str, at: &At) -> Result<()> {
 
 /// Names by the kernel's rules (`dev_valid_name`, net/core/dev.c). Two devices of one name cannot be in one namespace.
 fn net_devices(linux: &Linux, at: &At) -> Result<()> {
-    if linux.net_devices.is_empty() {
-        return Ok(());
-    }
-    if namespace(linux, NamespaceType::Network).is_none() {
-        let cause = "needs a \"network\" namespace in linux.namespaces";
-        return Err(at.refuse("netDevices", cause));
-    }
     let mut taken = BTreeMap::new();
     for (name, device) in &linux.net_devices {
         let field = format!("netDevices[{}]", quote(name));
