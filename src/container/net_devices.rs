@@ -194,7 +194,7 @@ fn fault(field: &str, act: &str, errno: Errno) -> Error {
     let error = Error::new(format!("{field}: {act}"), errno);
     match errno {
         Errno::PERM => error.hint(
-            "moving a network device takes CAP_NET_ADMIN in the user namespaces of both network namespaces",
+            "moving a network device takes CAP_SYS_ADMIN and CAP_NET_ADMIN over both network namespaces",
         ),
         Errno::INVAL => error.hint("some devices cannot leave their network namespace, the loopback among them"),
         _ => error,
