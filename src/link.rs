@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! container/create                       init
-//! clone3; id maps                        (Cloned before them, when init had to fork once more)
+//! clone3; id maps, network devices       (Cloned before them, when init had to fork once more)
 //! 1 Proceed ──────────▶ wait; steps(setup)     cgroup, namespaces, mounts
 //!           ◀────────── (Terminal with the master end, where there is one)
 //! 2 Done    ◀────────── tell

@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use serde_json::{Value, json};
 
 use crate::cell::Cell;
-use crate::harness::{Bundle, eventually, skip};
+use crate::harness::{Bundle, eventually};
 
 /// The specification's word, the name in /proc/PID/ns, and the flag of unshare(1).
 const KINDS: [(&str, &str, &str); 8] = [
@@ -254,16 +254,6 @@ fn sysctls_that_would_be_the_hosts_are_refused() {
         )
         .set("/linux/sysctl", json!({"kernel.msgmax": "8192"}));
     cell.sh("true").refused(&["linux.sysctl"]);
-}
-
-#[test]
-fn network_devices_are_moved_or_refused() {
-    let mut cell = Cell::new().set("/linux/netDevices", json!({"none0": {"name": "eth0"}}));
-    let out = cell.sh("true");
-    if crate::harness::is_foreign() {
-        return skip("an oracle that does not know the field ignores it");
-    }
-    out.refused(&["linux.netDevices"]);
 }
 
 #[test]

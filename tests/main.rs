@@ -45,6 +45,7 @@ mod layered;
 mod layers;
 mod lifecycle;
 mod limits;
+mod net_devices;
 mod odd_config;
 mod odd_surroundings;
 mod plan;

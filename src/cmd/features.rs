@@ -61,7 +61,7 @@ fn linux() -> Value {
             "flags": words(names::MEMORY_POLICY_FLAGS),
         },
         "mountExtensions": { "idmap": { "enabled": true } },
-        "netDevices": { "enabled": false },
+        "netDevices": { "enabled": true },
     })
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Child {
     /// What it is about to do, for errors.
     doing: &'static str,
     is_ours: bool,
+    /// The network namespace that it joins by its path, if network devices go there.
+    network: Option<OwnedFd>,
 }
 
 /// The descriptors of the cgroup, as the plan needs them.
@@ -53,6 +55,7 @@ impl Child {
     ) -> Result<Self> {
         let (ours, mut fds) = descriptors(plan, cgroup.tasks, release)?;
         fds.keep = kept(&fds, preserve);
+        let network = joined_network(plan, &fds.namespaces)?;
         let flags = if plan.joins_first {
             0
         } else {
@@ -71,6 +74,7 @@ impl Child {
             plan: Rc::clone(plan),
             doing: "start the container",
             is_ours: true,
+            network,
         };
         if plan.joins_first {
             child.follow_fork()?;
@@ -94,6 +98,7 @@ impl Child {
             plan: Rc::clone(plan),
             doing: "enter the container",
             is_ours: true,
+            network: None,
         };
         if plan.is_moved {
             mover(pid)?;
@@ -143,6 +148,16 @@ impl Child {
             })?;
         }
         Ok(())
+    }
+
+    /// The network namespace that the container will be in: that which it joins only after message 1, or its own already.
+    pub(super) fn network_namespace(&mut self) -> Result<OwnedFd> {
+        if let Some(joined) = self.network.take() {
+            return Ok(joined);
+        }
+        let path = format!("/proc/{}/ns/net", self.pid);
+        openat(CWD, &path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .doing(|| format!("open {}", quote(&path)))
     }
 
     /// Messages 1 and 2, or 3 and 4; the master end of the process's terminal, if it came meanwhile.
@@ -418,6 +433,18 @@ fn open_namespaces(plan: &Plan) -> Result<Vec<OwnedFd>> {
         namespaces.push(fd);
     }
     Ok(namespaces)
+}
+
+fn joined_network(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Option<OwnedFd>> {
+    if plan.net_devices.is_empty() {
+        return Ok(None);
+    }
+    let joined = plan.joins.iter().find_map(|step| match step {
+        Step::Join(join) if join.kind == NamespaceType::Network => Some(&namespaces[join.slot]),
+        _ => None,
+    });
+    let copy = joined.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
+    copy.transpose().doing(|| "keep the network namespace")
 }
 
 fn open_trees(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Vec<OwnedFd>> {

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use super::child::{CgroupFds, Child};
 use super::console::{Console, Presence, Streams, socket};
+use super::net_devices::NetDevices;
 use super::prepare::Prepared;
 use super::signals::Patience;
 use super::{
@@ -125,6 +126,7 @@ fn console(prepared: &Prepared, request: &Request, presence: Presence) -> Result
 /// A container while it is being made. Dropped before `finish`, it takes everything back.
 struct Making {
     child: Option<Child>,
+    net_devices: Option<NetDevices>,
     cgroup: Option<Cgroup>,
     entry: Option<Entry>,
     prepared: Prepared,
@@ -149,6 +151,7 @@ impl Making {
         }
         let mut making = Self {
             child: None,
+            net_devices: None,
             cgroup: None,
             entry: Some(entry),
             prepared,
@@ -166,8 +169,17 @@ impl Making {
         making.state.start_time = process::start_time(child.pid).unwrap_or(0);
         making.child = Some(child);
         making.start_scope()?;
+        making.move_net_devices()?;
         making.write_state()?;
         Ok(making)
+    }
+
+    fn move_net_devices(&mut self) -> Result<()> {
+        let devices = &self.prepared.plan.net_devices;
+        if let (false, Some(child)) = (devices.is_empty(), &mut self.child) {
+            self.net_devices = Some(NetDevices::enter(devices, child.network_namespace()?)?);
+        }
+        Ok(())
     }
 
     /// systemd takes a scope only with a process in it, so that this comes after the clone; the child waits for message 1.
@@ -234,6 +246,8 @@ impl Making {
 
     /// Messages 5 and 6.
     fn start(&mut self) -> Result<()> {
+        // Whatever the program makes of a device, the host does not take it back.
+        self.leave_net_devices();
         self.explained(|making| {
             let state = &making.state;
             let deliver = |listener: BorrowedFd<'_>| deliver(state, state.pid, listener);
@@ -248,6 +262,12 @@ impl Making {
 
     fn hooks(&self) -> Hooks {
         self.state.config.hooks.clone().unwrap_or_default()
+    }
+
+    fn leave_net_devices(&mut self) {
+        if let Some(devices) = self.net_devices.take() {
+            devices.leave();
+        }
     }
 
     fn write_state(&self) -> Result<()> {
@@ -271,6 +291,7 @@ impl Making {
     /// The container stays.
     fn finish(mut self) -> Result<(Entry, State, OwnedFd)> {
         self.entry.as_mut().expect("kept until here").keep()?;
+        self.leave_net_devices();
         let entry = self.entry.take().expect("kept until here");
         let (_, pidfd) = self.child.take().expect("cloned by begin").release();
         Ok((entry, self.state.clone(), pidfd))
@@ -284,6 +305,7 @@ impl Drop for Making {
         };
         // The process first, then what it lived in.
         drop(self.child.take());
+        drop(self.net_devices.take());
         self.state.pid = 0;
         if !self.hooks_began {
             self.state.config.hooks = None;

@@ -18,6 +18,7 @@ mod kill;
 mod launch;
 mod list;
 mod map_program;
+mod net_devices;
 mod overlay;
 mod pause;
 mod prepare;

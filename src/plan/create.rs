@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::mounts::Mounts;
 use super::namespaces::Namespaces;
 use super::{
-    Console, Filter, HookCall, HookConfinement, Plan, Step, Tree, cgroup, devices, environment,
-    process,
+    Console, Filter, HookCall, HookConfinement, NetDevice, Plan, Step, Tree, cgroup, devices,
+    environment, process,
 };
 use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
@@ -18,7 +18,7 @@ use crate::host::Facts;
 use crate::names;
 use crate::profile::Ruleset;
 use crate::seccomp;
-use crate::spec::{Bundle, Config, Hook, Linux, Process, Seccomp};
+use crate::spec::{self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
@@ -141,6 +141,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         oom_score: process.oom_score_adj,
         raised_limits: process::raised(&limits, &inputs.limits),
         is_moved: false,
+        net_devices: net_devices(inputs, linux)?,
         joins_first: spaces.joins_first,
         joins: spaces.joins,
         setup,
@@ -331,24 +332,33 @@ pub(super) fn c_string(text: &str) -> CString {
     CString::new(text).expect("loading refuses NUL in strings")
 }
 
-/// Fields whose subject stockade does not have. Ignoring one would run a container that is not the one asked for.
+/// A field whose subject stockade does not have. Ignoring it would run a container that is not the one asked for.
 fn refuse_what_is_not_there(inputs: &Inputs<'_>, linux: &Linux) -> Result<()> {
-    let refused = [
-        (
-            !linux.net_devices.is_empty(),
-            "linux.netDevices",
-            "moving network devices is not supported yet",
-        ),
-        (
-            linux.intel_rdt.is_some(),
-            "linux.intelRdt",
+    match linux.intel_rdt {
+        Some(_) => Err(Error::new(
+            field(inputs, "linux.intelRdt"),
             "Intel RDT is not supported yet",
-        ),
-    ];
-    match refused.into_iter().find(|(is_asked_for, ..)| *is_asked_for) {
-        Some((_, name, cause)) => Err(Error::new(field(inputs, name), cause)),
+        )),
         None => Ok(()),
     }
+}
+
+/// The devices that move, each with the name that it gets.
+fn net_devices(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<NetDevice>> {
+    let mut namespaces = linux.namespaces.iter();
+    let is_separate = namespaces.any(|namespace| namespace.kind == NamespaceType::Network);
+    if !linux.net_devices.is_empty() && !is_separate {
+        return Err(Error::new(
+            field(inputs, "linux.netDevices"),
+            "needs a \"network\" namespace in linux.namespaces",
+        ));
+    }
+    let devices = linux.net_devices.iter();
+    let device = |(name, device): (&String, &spec::NetDevice)| NetDevice {
+        name: name.clone(),
+        new_name: device.new_name(name).to_owned(),
+    };
+    Ok(devices.map(device).collect())
 }
 
 fn sysctl(key: &str, value: &str) -> Step {

@@ -72,6 +72,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         oom_score: None,
         raised_limits: Vec::new(),
         is_moved: joining.is_moved,
+        net_devices: Vec::new(),
         joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
         joins: joins(process, joining, &raised, groups),
         setup,

@@ -33,6 +33,7 @@ use libc::sock_filter;
 
 use crate::cgroup::systemd::Property;
 use crate::cgroup::{Location, Write};
+use crate::error::quote;
 use crate::profile::Ruleset;
 use crate::spec::DeviceRule;
 use crate::sys::program::Vector;
@@ -52,6 +53,8 @@ pub struct Plan {
     pub raised_limits: Vec<(u32, u64, u64)>,
     /// Whether the child waits before its first step until systemd has moved it into its cgroup.
     pub is_moved: bool,
+    /// Network devices of the host that the parent moves into the container's network namespace.
+    pub net_devices: Vec<NetDevice>,
     /// Whether a process in between joins namespaces first, since only the children of a process enter a pid or
     /// time namespace (setns(2)), and since a new user namespace takes away the right to join the others.
     pub joins_first: bool,
@@ -97,6 +100,22 @@ pub struct Cgroup {
     pub devices: Vec<DeviceRule>,
     /// The user on the host that may divide the container's resources further (config-linux.md, "Cgroup ownership").
     pub owner: Option<u32>,
+}
+
+/// A network device to move.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetDevice {
+    /// In the runtime's network namespace.
+    pub name: String,
+    /// In the container's; a `%d` at its end stands for the first number that is free there.
+    pub new_name: String,
+}
+
+impl NetDevice {
+    /// The field of the config that asks for it.
+    pub fn field(&self) -> String {
+        format!("linux.netDevices[{}]", quote(&self.name))
+    }
 }
 
 /// A compiled seccomp filter.

@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
 use super::{
-    Attributes, Console, Filesystem, Join, MapWriter, MountIds, Plan, Source, Step, Terminal,
+    Attributes, Console, Filesystem, Join, MapWriter, MountIds, NetDevice, Plan, Source, Step,
+    Terminal,
 };
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
@@ -142,6 +143,7 @@ impl Plan {
         if let Some(score) = self.oom_score {
             lines.push(Line::parent(format!("set oom_score_adj {score}"), ""));
         }
+        lines.extend(self.net_devices.iter().map(moved_device));
         for (resource, _, hard) in &self.raised_limits {
             lines.push(Line::parent(
                 format!("raise the hard limit {}", limit_name(*resource)),
@@ -458,6 +460,13 @@ pub(super) fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
     }
     // Free text of a config on its way to a terminal.
     words.into_iter().map(escape).collect()
+}
+
+fn moved_device(device: &NetDevice) -> Line {
+    Line::parent(
+        format!("move network device {}", quote(&device.name)),
+        format!("as {}", quote(&device.new_name)),
+    )
 }
 
 fn device_rule(rule: &crate::spec::DeviceRule) -> String {

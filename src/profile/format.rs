@@ -143,6 +143,9 @@ pub struct Namespaces {
     /// For a missing one.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// What happens when `linux.netDevices` takes network devices from the host.
+    #[serde(default)]
+    pub net_devices: Verdict,
 }
 
 /// The root filesystem.

@@ -30,6 +30,7 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
     rules.mounts(&mut config)?;
     if let Some(linux) = &mut config.linux {
         rules.namespaces(linux)?;
+        rules.net_devices(linux)?;
         rules.paths(linux)?;
         rules.devices(linux)?;
         rules.limits(linux)?;
@@ -198,6 +199,16 @@ impl Rules<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    fn net_devices(&mut self, linux: &Linux) -> Result<()> {
+        if linux.net_devices.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<&String> = linux.net_devices.keys().collect();
+        let (rule, pointer) = ("namespaces.net-devices", "/linux/netDevices");
+        let verdict = self.profile.namespaces.net_devices;
+        self.judge(verdict, rule, pointer, &short(Some(&names)))
     }
 
     fn namespaces(&mut self, linux: &mut Linux) -> Result<()> {

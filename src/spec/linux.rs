@@ -167,6 +167,16 @@ pub struct NetDevice {
     pub name: Option<String>,
 }
 
+impl NetDevice {
+    /// Its name in the container; `name` is that on the host. Some writers put an empty text for none.
+    pub fn new_name<'a>(&'a self, name: &'a str) -> &'a str {
+        match self.name.as_deref() {
+            None | Some("") => name,
+            Some(new) => new,
+        }
+    }
+}
+
 /// Intel RDT class and schemata.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

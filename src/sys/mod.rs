@@ -9,6 +9,7 @@ pub mod clone;
 pub mod hook;
 pub mod landlock;
 pub mod mount;
+pub mod netlink;
 pub mod prctl;
 pub mod program;
 pub mod seccomp;

@@ -1,5 +1,7 @@
 //! `linux` (config-linux.md) without resources, seccomp and the rules of id maps.
 
+use std::collections::BTreeMap;
+
 use super::{At, count, mounts, not_one_of, resources, seccomp};
 use crate::error::{Result, quote};
 use crate::names;
@@ -15,6 +17,7 @@ pub(super) fn linux(linux: &Linux, at: &At) -> Result<()> {
     for (key, value) in &linux.sysctl {
         sysctl(linux, key, value, at)?;
     }
+    net_devices(linux, at)?;
     for (field, paths) in [
         ("maskedPaths", &linux.masked_paths),
         ("readonlyPaths", &linux.readonly_paths),
@@ -186,6 +189,37 @@ fn sysctl(linux: &Linux, key: &str, value: &str, at: &At) -> Result<()> {
         return Err(at.refuse(field, cause));
     }
     Ok(())
+}
+
+/// Names by the kernel's rules (`dev_valid_name`, net/core/dev.c). Two devices of one name cannot be in one namespace.
+fn net_devices(linux: &Linux, at: &At) -> Result<()> {
+    let mut taken = BTreeMap::new();
+    for (name, device) in &linux.net_devices {
+        let field = format!("netDevices[{}]", quote(name));
+        if !is_device_name(name) || name.contains('%') {
+            return Err(at.refuse(field, NOT_A_DEVICE_NAME));
+        }
+        let new_name = device.new_name(name);
+        let stem = new_name.strip_suffix("%d").unwrap_or(new_name);
+        if !is_device_name(new_name) || stem.contains('%') {
+            let cause = format!("{} {NOT_A_DEVICE_NAME}", quote(new_name));
+            return Err(at.refuse(format!("{field}.name"), cause));
+        }
+        let other = taken.insert(new_name, name);
+        if let (Some(other), true) = (other, stem == new_name) {
+            let cause = format!("{} is also that of {}", quote(new_name), quote(other));
+            return Err(at.refuse(format!("{field}.name"), cause));
+        }
+    }
+    Ok(())
+}
+
+const NOT_A_DEVICE_NAME: &str = "is not a name of 1 to 15 bytes without white space, \"/\", \":\" and \"%\" (but \"%d\" at the end of a new one)";
+
+fn is_device_name(name: &str) -> bool {
+    (1..libc::IFNAMSIZ).contains(&name.len())
+        && !matches!(name, "." | "..")
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || matches!(c, '/' | ':'))
 }
 
 fn cgroups_path(path: &str, at: &At) -> Result<()> {

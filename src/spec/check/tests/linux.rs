@@ -147,3 +147,22 @@ fn seccomp_rules_name_their_field() {
         refused(vec![("/linux/seccomp", value, &error)]);
     }
 }
+
+#[test]
+#[rustfmt::skip]
+fn network_devices_have_names_that_the_kernel_takes() {
+    let of = |name: &str, new: &str| ("/linux/netDevices", json!({name: {"name": new}}));
+    let rule = "is not a name of 1 to 15 bytes without white space, \"/\", \":\" and \"%\" (but \"%d\" at the end of a new one)";
+    let bad = ["..", ".", "a/b", "a:b", "a b", "a\tb", "sixteen-is-more-", "%d%d", "%s", "a%d0"];
+    for name in bad {
+        let error = with(&[of("v0", name)]).unwrap_err().to_string();
+        let name = crate::error::quote(name);
+        assert_eq!(error, format!("\"f\": linux.netDevices[\"v0\"].name: {name} {rule}"));
+    }
+    let error = with(&[of("v%d", "v0")]).unwrap_err().to_string();
+    assert_eq!(error, format!("\"f\": linux.netDevices[\"v%d\"]: {rule}"));
+    let twice = ("/linux/netDevices", json!({"a": {"name": "c"}, "b": {"name": "c"}}));
+    let error = with(&[twice]).unwrap_err().to_string();
+    assert_eq!(error, "\"f\": linux.netDevices[\"b\"].name: \"c\" is also that of \"a\"");
+    accepted(vec![of("v0", ""), of("v0", "fifteen-is-most"), of("v0", "eth%d")]);
+}
