@@ -21,8 +21,8 @@ use crate::init::{self, Release};
 use crate::plan::{self, Inputs, Joining, Options, Plan, RootOf};
 use crate::profile::{self, Change, Facts, Tightened};
 use crate::spec::{Bundle, Config, NamespaceType, Process};
+use crate::sys::Errno;
 use crate::sys::clone::{Side, clone3};
-use crate::sys::{Errno, prctl};
 
 /// What `exec` is asked for.
 #[derive(Debug, Clone)]
@@ -84,19 +84,15 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
     fds.container = Some(target.for_child()?);
     fds.keep = kept(&fds, request.preserve_fds);
-    if joining.is_in_pid_namespace {
-        // Inherited: the child is in reach of the container's processes from its first moment (CVE-2016-9962).
-        prctl::clear_dumpable().doing(|| "become undumpable")?;
-    }
     let cloned = clone_into(cgroup.as_ref(), &entrance, &target, request);
     let cloned = match cloned.map_err(|error| explain_clone(error, &state.id, &target))? {
         Side::Child => init::enter(&plan, &mut fds),
         Side::Parent(pid, pidfd) => (pid, pidfd),
     };
     drop(fds);
-    let child = Child::entering(&plan, cloned, link)?;
+    let mut child = Child::entering(&plan, cloned, link);
     let settled = settle(
-        &child,
+        &mut child,
         &plan,
         &state,
         &target,
@@ -127,13 +123,12 @@ fn announce(child: &Child, request: &Execution, socket: Option<OwnedFd>) -> Resu
     }
 }
 
-/// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.
+/// What the plan has to know of the container.
 fn joining(state: &State, target: &Target, has_v1_cgroups: bool) -> Result<Joining> {
     let namespaces = target.namespaces(&state.id, &state.config)?;
     let differs = |flag: i32| namespaces & flag != 0;
     Ok(Joining {
         namespaces,
-        is_in_pid_namespace: differs(libc::CLONE_NEWPID) && target.receives_children(&state.id)?,
         denies_setgroups: differs(libc::CLONE_NEWUSER) && target.denies_setgroups()?,
         has_v1_cgroups,
         root: root_of(&state.config),
@@ -306,23 +301,24 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 2 to 4, and a look at what only shows from outside.
+/// Messages 1 to 4, and a look at what only shows from outside.
 fn settle(
-    child: &Child,
+    child: &mut Child,
     plan: &Plan,
     state: &State,
     target: &Target,
-    signals: Option<&mut Forwarded>,
+    mut signals: Option<&mut Forwarded>,
     console: &mut Console,
 ) -> Result<()> {
-    if let Some(signals) = signals
-        && let First::End(number) = signals.wait_to_read(child.link())?
-    {
-        let cause = format!("signal {number} came before the program ran");
-        return Err(Error::new(doing(&state.id), cause));
+    hear(child, state, signals.as_deref_mut())?;
+    let followed = child.follow();
+    if followed.is_ok() && plan.joins_first {
+        hear(child, state, signals)?;
     }
+    let child = &*child;
     let deliver = |listener: std::os::fd::BorrowedFd<'_>| deliver(state, child.pid, listener);
-    let waited = take_terminal(child, console)
+    let waited = followed
+        .and_then(|()| take_terminal(child, console))
         .and_then(|()| child.wait_for_program(&target.root(), deliver));
     let started = process::start_time_of_child(child.pid).unwrap_or(0);
     // A container that ends takes the process along, at whatever step it is.
@@ -346,6 +342,17 @@ fn settle(
         return Err(is_over(error));
     }
     verify_filters(child.pid, plan.filters.len())
+}
+
+/// Waits until the process has something to say, or the caller wants an end.
+fn hear(child: &Child, state: &State, signals: Option<&mut Forwarded>) -> Result<()> {
+    if let Some(signals) = signals
+        && let First::End(number) = signals.wait_to_read(child.link())?
+    {
+        let cause = format!("signal {number} came before the program ran");
+        return Err(Error::new(doing(&state.id), cause));
+    }
+    Ok(())
 }
 
 /// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.

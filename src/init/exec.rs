@@ -21,6 +21,8 @@ impl Child<'_> {
             .map_err(|fault| at(0, fault))?;
         attributes::reset_signals();
         self.steps(&plan.joins, 0)?;
+        self.fds.proc = None;
+        self.fds.tasks.clear();
         if plan.joins_first {
             self.fork_on()?; // 1
         }
