@@ -205,6 +205,25 @@ fn working_directory_that_the_user_may_not_enter_is_entered_and_gives_no_right()
     assert_eq!(bundle.run().ok(), "/private\nrefused\nrefused\n");
 }
 
+/// A link is the image's, which must not choose where the runtime's rights lead.
+#[test]
+fn working_directory_behind_a_link_is_entered_with_the_users_rights_alone() {
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 42, "gid": 42}))
+        .set("/process/cwd", "/work")
+        .capabilities(&[])
+        .shell("pwd");
+    let private = bundle.rootfs().join("private");
+    fs::create_dir_all(private.join("open")).unwrap();
+    std::os::unix::fs::symlink("/private/open", bundle.rootfs().join("work")).unwrap();
+    assert_eq!(bundle.run().ok(), "/private/open\n");
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    bundle.run().fails(
+        1,
+        &["enter process.cwd \"/work\" as the user: openat2: permission denied"],
+    );
+}
+
 #[test]
 fn program_that_a_capability_lets_execute_is_executed() {
     let bundle = Bundle::new()
