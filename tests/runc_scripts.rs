@@ -239,6 +239,31 @@ fn program_that_a_capability_lets_execute_is_executed() {
     bundle.run().ok();
 }
 
+/// What no path leads to cannot be taken away, and the kernel counts it all the same.
+#[test]
+fn no_pivot_is_refused_where_a_proc_is_hidden_by_another_mount() {
+    let bundle = Bundle::new().args(&["true"]);
+    bundle.write();
+    let hidden = bundle.temp().join("hidden");
+    fs::create_dir(&hidden).unwrap();
+    let hidden = hidden.display().to_string();
+    let script =
+        "set -e; mount -t proc proc \"$1\"; mount -t tmpfs none \"$1\"; shift; exec \"$@\"";
+    let call = crate::harness::Call::new("unshare", &bundle.temp().join("calls"));
+    call.args(["-m", "sh", "-c", script, "sh", &hidden])
+        .arg(crate::harness::runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(["run", "--no-pivot", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output()
+        .refused(&[
+            "take \"",
+            "/hidden\" out of the container's reach: another mount hides it",
+        ]);
+}
+
 #[test]
 fn no_pivot_leaves_no_unmasked_proc_to_mount_from() {
     let inside = |script: &str| {
