@@ -96,3 +96,26 @@ fn links_of_an_image_lead_no_mount_into_a_shared_one() {
     );
     assert_eq!(said, "ran\n0\n");
 }
+
+/// Found by one path and by a link to it, the second mount would lie on the first, on the host too.
+#[test]
+fn links_of_an_image_make_no_shared_mount_lie_on_another() {
+    let mut cell = sharing(&["rbind", "rshared"]);
+    let second = cell.bundle.outside("second");
+    symlink("/data", cell.root("/link")).unwrap();
+    std::fs::create_dir(cell.root("/data")).unwrap();
+    let options = ["rbind", "rshared"];
+    cell = cell.mount(
+        json!({"destination": "/link", "type": "bind", "source": second, "options": options}),
+    );
+    let target = cell.target();
+    let target = target.display();
+    let prelude = format!(
+        "mount -t tmpfs none {target}; mount --make-shared {target}; mkdir {target}/new
+        \"$@\"; grep -c {target} /proc/self/mountinfo; exit 1"
+    );
+    let refused = cell.sh_after(&prelude, "echo ran");
+    refused.refused(&[
+        "\"/link\": another mount that is shared with the host is there, and the host would see this one on it",
+    ]);
+}

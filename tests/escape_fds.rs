@@ -87,6 +87,26 @@ fn cve_2019_5736_the_runtimes_binary_is_not_reachable_while_init_waits() {
     cell.bundle.delete_by_force().ok();
 }
 
+/// Whoever enters the container, or shares its pid namespace, and has CAP_SYS_PTRACE opens what it has open.
+#[test]
+fn cve_2016_9962_init_that_waits_has_nothing_of_the_host_open() {
+    let mut cell = Cell::new();
+    cell.bundle.config["process"]["args"] = json!(["/bin/true"]);
+    cell.bundle.create().ok();
+    let directory = format!("/proc/{}/fd", cell.bundle.pid());
+    let numbers = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap());
+    // The caller's streams are the test's.
+    let own = numbers.filter(|entry| {
+        !["0", "1", "2"]
+            .iter()
+            .any(|stream| entry.file_name() == **stream)
+    });
+    let targets = own.map(|entry| fs::read_link(entry.path()).unwrap());
+    let paths: Vec<_> = targets.filter(|target| target.is_absolute()).collect();
+    cell.bundle.delete_by_force().ok();
+    assert_eq!(paths, [std::path::Path::new("/")], "its own root alone");
+}
+
 #[test]
 fn cve_2019_5736_the_runtimes_binary_stays_read_only_when_nobody_executes_it() {
     if is_foreign() {

@@ -402,6 +402,31 @@ fn cve_2016_9962_a_process_on_its_way_in_cannot_be_looked_into() {
     assert_eq!(seen, "");
 }
 
+/// CAP_SYS_PTRACE looks into what is not dumpable, too.
+#[test]
+fn cve_2016_9962_a_tracer_sees_nothing_of_the_host_in_a_process_on_its_way_in() {
+    let watch = "touch /tmp/ready; while :; do for p in /proc/[0-9]*; do \
+        case $p in /proc/1) continue;; esac; \
+        [ -e $p/root/tmp/ready ] || [ ! -e $p/root/. ] || echo root >> /tmp/seen; \
+        ls -l $p/fd 2>/dev/null | grep -E '/proc$|cgroup' >> /tmp/seen; done; done";
+    let bundle = ["bounding", "effective", "permitted"].into_iter().fold(
+        Bundle::new().shell(watch),
+        |bundle, set| {
+            let tracer = json!(["CAP_SYS_PTRACE"]);
+            bundle.set(&format!("/process/capabilities/{set}"), tracer)
+        },
+    );
+    let inside = Inside::of(bundle);
+    eventually("the watcher runs", || {
+        inside.0.rootfs().join("tmp/ready").exists()
+    });
+    for _ in 0..30 {
+        inside.exec(&[], &["true"]).ok();
+    }
+    let seen = fs::read_to_string(inside.0.rootfs().join("tmp/seen")).unwrap_or_default();
+    assert_eq!(seen, "");
+}
+
 #[test]
 fn sub_cgroups_are_entered_and_others_are_not() {
     let inside = Inside::plain();

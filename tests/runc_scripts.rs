@@ -205,6 +205,25 @@ fn working_directory_that_the_user_may_not_enter_is_entered_and_gives_no_right()
     assert_eq!(bundle.run().ok(), "/private\nrefused\nrefused\n");
 }
 
+/// A link is the image's, which must not choose where the runtime's rights lead.
+#[test]
+fn working_directory_behind_a_link_is_entered_with_the_users_rights_alone() {
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 42, "gid": 42}))
+        .set("/process/cwd", "/work")
+        .capabilities(&[])
+        .shell("pwd");
+    let private = bundle.rootfs().join("private");
+    fs::create_dir_all(private.join("open")).unwrap();
+    std::os::unix::fs::symlink("/private/open", bundle.rootfs().join("work")).unwrap();
+    assert_eq!(bundle.run().ok(), "/private/open\n");
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o700)).unwrap();
+    bundle.run().fails(
+        1,
+        &["enter process.cwd \"/work\" as the user: openat2: permission denied"],
+    );
+}
+
 #[test]
 fn program_that_a_capability_lets_execute_is_executed() {
     let bundle = Bundle::new()
@@ -218,6 +237,31 @@ fn program_that_a_capability_lets_execute_is_executed() {
     bundle.run().fails(126, &["permission denied"]);
     let bundle = bundle.capabilities(&["CAP_DAC_OVERRIDE"]);
     bundle.run().ok();
+}
+
+/// What no path leads to cannot be taken away, and the kernel counts it all the same.
+#[test]
+fn no_pivot_is_refused_where_a_proc_is_hidden_by_another_mount() {
+    let bundle = Bundle::new().args(&["true"]);
+    bundle.write();
+    let hidden = bundle.temp().join("hidden");
+    fs::create_dir(&hidden).unwrap();
+    let hidden = hidden.display().to_string();
+    let script =
+        "set -e; mount -t proc proc \"$1\"; mount -t tmpfs none \"$1\"; shift; exec \"$@\"";
+    let call = crate::harness::Call::new("unshare", &bundle.temp().join("calls"));
+    call.args(["-m", "sh", "-c", script, "sh", &hidden])
+        .arg(crate::harness::runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(["run", "--no-pivot", "--bundle"])
+        .arg(bundle.path())
+        .arg(bundle.id())
+        .output()
+        .refused(&[
+            "take \"",
+            "/hidden\" out of the container's reach: another mount hides it",
+        ]);
 }
 
 #[test]

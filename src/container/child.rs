@@ -83,15 +83,9 @@ impl Child {
         Ok(child)
     }
 
-    /// Takes over a process that was cloned to enter a container, has it moved if it waits for that, and follows it where it
-    /// forks once more.
-    pub(super) fn entering(
-        plan: &Rc<Plan>,
-        (pid, pidfd): (i32, OwnedFd),
-        link: OwnedFd,
-        mover: impl FnOnce(i32) -> Result<()>,
-    ) -> Result<Self> {
-        let mut child = Self {
+    /// Takes over a process that was cloned to enter a container.
+    pub(super) fn entering(plan: &Rc<Plan>, (pid, pidfd): (i32, OwnedFd), link: OwnedFd) -> Self {
+        Self {
             pid,
             pidfd,
             link,
@@ -99,15 +93,25 @@ impl Child {
             doing: "enter the container",
             is_ours: true,
             network: None,
-        };
-        if plan.is_moved {
-            mover(pid)?;
-            child.send_proceed()?; // 0
         }
-        if plan.joins_first {
-            child.follow_fork()?;
+    }
+
+    /// Has the process moved into its cgroup, if it waits for that.
+    pub(super) fn moved(&mut self, mover: impl FnOnce(i32) -> Result<()>) -> Result<()> {
+        if self.plan.is_moved {
+            mover(self.pid)?;
+            self.send_proceed()?; // 0
         }
-        Ok(child)
+        Ok(())
+    }
+
+    /// Follows the process where it forks once more.
+    pub(super) fn follow(&mut self) -> Result<()> {
+        if self.plan.joins_first {
+            self.follow_fork()
+        } else {
+            Ok(())
+        }
     }
 
     /// The process in between ends; the one that it cloned is our child too (`CLONE_PARENT`).
@@ -361,7 +365,7 @@ pub(super) fn descriptors(
     let fds = Descriptors {
         link: theirs,
         release,
-        proc,
+        proc: Some(proc),
         tasks,
         trees: open_trees(plan, &namespaces)?,
         namespaces,
@@ -374,7 +378,8 @@ pub(super) fn descriptors(
 /// Sorted numbers of what the child keeps.
 pub(super) fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
     let mut keep: Vec<i32> = (3..3 + preserve as i32).collect();
-    keep.extend([fds.link.as_raw_fd(), fds.proc.as_raw_fd()]);
+    keep.push(fds.link.as_raw_fd());
+    keep.extend(fds.proc.as_ref().map(AsRawFd::as_raw_fd));
     if let Release::Connect(listener) = &fds.release {
         keep.push(listener.as_raw_fd());
     }

@@ -21,8 +21,8 @@ use crate::init::{self, Release};
 use crate::plan::{self, Inputs, Joining, Options, Plan, RootOf};
 use crate::profile::{self, Change, Facts, Tightened};
 use crate::spec::{Bundle, Config, NamespaceType, Process};
+use crate::sys::Errno;
 use crate::sys::clone::{Side, clone3};
-use crate::sys::{Errno, prctl};
 
 /// What `exec` is asked for.
 #[derive(Debug, Clone)]
@@ -84,10 +84,6 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
     fds.container = Some(target.for_child()?);
     fds.keep = kept(&fds, request.preserve_fds);
-    if joining.is_in_pid_namespace {
-        // Inherited: the child is in reach of the container's processes from its first moment (CVE-2016-9962).
-        prctl::clear_dumpable().doing(|| "become undumpable")?;
-    }
     if plan.is_moved {
         entrance.directory = None;
     }
@@ -97,12 +93,15 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
         Side::Parent(pid, pidfd) => (pid, pidfd),
     };
     drop(fds);
-    let child = Child::entering(&plan, cloned, link, |pid| match &cgroup {
+    let mut child = Child::entering(&plan, cloned, link);
+    let moved = child.moved(|pid| match &cgroup {
         Some(cgroup) => cgroup.move_in(pid, &request.cgroups, &target.cgroups()?),
         None => Ok(()),
-    })?;
+    });
     let signalled = signals.as_mut();
-    if let Err(error) = settle(&child, &plan, &state, &target, signalled, &mut console) {
+    let settled =
+        moved.and_then(|()| settle(&mut child, &plan, &state, &target, signalled, &mut console));
+    if let Err(error) = settled {
         child.give_up();
         return Err(error);
     }
@@ -126,7 +125,7 @@ fn announce(child: &Child, request: &Execution, socket: Option<OwnedFd>) -> Resu
     }
 }
 
-/// What the plan has to know of the container. From here on this process's next child may be born in its pid namespace.
+/// What the plan has to know of the container.
 fn joining(
     state: &State,
     target: &Target,
@@ -137,7 +136,6 @@ fn joining(
     let differs = |flag: i32| namespaces & flag != 0;
     Ok(Joining {
         namespaces,
-        is_in_pid_namespace: differs(libc::CLONE_NEWPID) && target.receives_children(&state.id)?,
         denies_setgroups: differs(libc::CLONE_NEWUSER) && target.denies_setgroups()?,
         has_v1_cgroups: !entrance.tasks.is_empty(),
         is_moved: cgroup.is_some_and(|cgroup| !cgroup.is_in_reach()),
@@ -313,23 +311,24 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 2 to 4, and a look at what only shows from outside.
+/// Messages 1 to 4, and a look at what only shows from outside.
 fn settle(
-    child: &Child,
+    child: &mut Child,
     plan: &Plan,
     state: &State,
     target: &Target,
-    signals: Option<&mut Forwarded>,
+    mut signals: Option<&mut Forwarded>,
     console: &mut Console,
 ) -> Result<()> {
-    if let Some(signals) = signals
-        && let First::End(number) = signals.wait_to_read(child.link())?
-    {
-        let cause = format!("signal {number} came before the program ran");
-        return Err(Error::new(doing(&state.id), cause));
+    hear(child, state, signals.as_deref_mut())?;
+    let followed = child.follow();
+    if followed.is_ok() && plan.joins_first {
+        hear(child, state, signals)?;
     }
+    let child = &*child;
     let deliver = |listener: std::os::fd::BorrowedFd<'_>| deliver(state, child.pid, listener);
-    let waited = take_terminal(child, console)
+    let waited = followed
+        .and_then(|()| take_terminal(child, console))
         .and_then(|()| child.wait_for_program(&target.root(), deliver));
     let started = process::start_time_of_child(child.pid).unwrap_or(0);
     // A container that ends takes the process along, at whatever step it is.
@@ -353,6 +352,17 @@ fn settle(
         return Err(is_over(error));
     }
     verify_filters(child.pid, plan.filters.len())
+}
+
+/// Waits until the process has something to say, or the caller wants an end.
+fn hear(child: &Child, state: &State, signals: Option<&mut Forwarded>) -> Result<()> {
+    if let Some(signals) = signals
+        && let First::End(number) = signals.wait_to_read(child.link())?
+    {
+        let cause = format!("signal {number} came before the program ran");
+        return Err(Error::new(doing(&state.id), cause));
+    }
+    Ok(())
 }
 
 /// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.

@@ -3,32 +3,53 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
+
 use crate::cgroup::unescape;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result, quote};
 use crate::spec::{Bundle, Config};
 
 /// The mount points, in the order of mounting. Those inside the container's root are not meant.
 ///
 /// # Errors
-/// /proc/self/mountinfo cannot be read.
+/// /proc/self/mountinfo cannot be read, or another mount hides one of them, so that no path leads to it.
 pub(super) fn read(bundle: &Bundle, config: &Config) -> Result<Vec<String>> {
     let file = "/proc/self/mountinfo";
     let text = std::fs::read_to_string(file).doing(|| format!("read \"{file}\""))?;
     let root = config.root.as_ref().map_or("", |root| root.path.as_str());
     let root = bundle.path.join(root);
     let root: PathBuf = root.canonicalize().unwrap_or(root);
-    Ok(of(&text, &root))
+    let mounts = of(&text, &root);
+    for (_, path) in &mounts {
+        // One of them on another is taken away before it.
+        let is_seen = top(path).is_some_and(|top| mounts.iter().any(|(id, _)| *id == top));
+        if !is_seen {
+            let doing = format!("take {} out of the container's reach", quote(path));
+            return Err(Error::new(doing, "another mount hides it")
+                .hint("unmount it, or leave out --no-pivot"));
+        }
+    }
+    Ok(mounts.into_iter().map(|(_, path)| path).collect())
 }
 
-/// proc_pid_mountinfo(5).
-fn of(mountinfo: &str, root: &Path) -> Vec<String> {
+/// The id of the mount that the path leads to.
+fn top(path: &str) -> Option<u64> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let found = statx(CWD, path, flags, StatxFlags::MNT_ID).ok()?;
+    Some(found.stx_mnt_id)
+}
+
+/// Ids and paths by proc_pid_mountinfo(5).
+fn of(mountinfo: &str, root: &Path) -> Vec<(u64, String)> {
     let whole = |line: &str| {
         let (before, after) = line.split_once(" - ")?;
         let kind = after.split(' ').next()?;
-        let mut fields = before.split(' ').skip(3);
+        let mut fields = before.split(' ');
+        let id = fields.next()?.parse().ok()?;
+        let mut fields = fields.skip(2);
         let (top, path) = (fields.next()?, unescape(fields.next()?));
         let is_whole = top == "/" && matches!(kind, "proc" | "sysfs");
-        (is_whole && !Path::new(&path).starts_with(root)).then_some(path)
+        (is_whole && !Path::new(&path).starts_with(root)).then_some((id, path))
     };
     mountinfo.lines().filter_map(whole).collect()
 }
@@ -48,6 +69,7 @@ mod tests {
 27 1 0:27 / /b/rootfs/proc rw - proc proc rw
 ";
         let found = of(mountinfo, Path::new("/b/rootfs"));
-        assert_eq!(found, ["/proc", "/sys", "/a b"]);
+        let expected = [(22, "/proc"), (23, "/sys"), (26, "/a b")];
+        assert_eq!(found, expected.map(|(id, path)| (id, path.to_owned())));
     }
 }

@@ -98,17 +98,6 @@ impl Target {
         self.read("cgroup")
     }
 
-    /// Lets this process's next child be born in its pid namespace; false where that takes the rights of another user
-    /// namespace.
-    pub(super) fn receives_children(&self, id: &str) -> Result<bool> {
-        match clone::join(self.pidfd.as_fd(), libc::CLONE_NEWPID) {
-            Ok(()) => Ok(true),
-            Err(Errno::PERM) => Ok(false),
-            Err(Errno::SRCH) => Err(gone(id)),
-            Err(errno) => Err(refused(id, "join its pid namespace", errno)),
-        }
-    }
-
     pub(super) fn is_alive(&self) -> Result<bool> {
         Ok(!process::wait(&self.pidfd, 0)?)
     }

@@ -24,6 +24,8 @@ impl Child<'_> {
             self.wait_to_proceed(0)?; // 0
         }
         self.steps(&plan.joins, 0)?;
+        self.fds.proc = None;
+        self.fds.tasks.clear();
         if plan.joins_first {
             self.fork_on()?; // 1
         }

@@ -9,6 +9,7 @@ mod mounts;
 mod nodes;
 mod process;
 mod root;
+mod shared_mounts;
 mod step;
 mod terminal;
 mod verify;
@@ -40,8 +41,9 @@ pub struct Descriptors {
     pub link: OwnedFd,
     /// How `start` arrives.
     pub release: Release,
-    /// The runtime's own /proc, out of the container's reach.
-    pub proc: OwnedFd,
+    /// The runtime's own /proc, as long as nobody of the container can come to it: CAP_SYS_PTRACE opens what a process has
+    /// open.
+    pub proc: Option<OwnedFd>,
     /// `tasks` files of the container's cgroups.
     pub tasks: Vec<OwnedFd>,
     /// Namespaces to join, by slot.
@@ -223,6 +225,7 @@ impl<'a> Child<'a> {
     /// Closes what only the making of the container needed, before a wait for `start` that may be long: what is not open
     /// cannot be taken over.
     fn put_down(&mut self) {
+        self.fds.proc = None;
         self.fds.tasks.clear();
         self.fds.namespaces.clear();
         self.fds.trees.clear();

@@ -137,7 +137,7 @@ impl<'a> Child<'a> {
     }
 
     /// A bind mount's target is of its source's type.
-    fn bind_target(&self, tree: BorrowedFd<'_>, destination: &CStr) -> Outcome<OwnedFd> {
+    pub(super) fn bind_target(&self, tree: BorrowedFd<'_>, destination: &CStr) -> Outcome<OwnedFd> {
         let missing = match root::file_type(tree)? {
             FileType::Directory => Missing::Directory,
             _ => Missing::File,
@@ -170,23 +170,6 @@ impl<'a> Child<'a> {
             copy::directory(target.as_fd(), tree.as_fd())?;
         }
         Ok((tree, target))
-    }
-
-    /// Finds the place of a mount that is to be shared with the host, and keeps it.
-    pub(super) fn shared_place(&mut self, slot: usize, tree: usize, path: &CStr) -> Outcome {
-        self.kept[slot] = Some(self.bind_target(self.fds.trees[tree].as_fd(), path)?);
-        Ok(())
-    }
-
-    /// Attaches the parent's clone, which is a peer of the host's mount. This process's own would be its slave.
-    pub(super) fn share(&mut self, slot: usize, tree: usize, attributes: &Attributes) -> Outcome {
-        let place = self.kept[slot]
-            .take()
-            .expect("a plan finds the place first");
-        let tree = self.fds.trees[tree].as_fd();
-        apply(tree, attributes)?;
-        attach(tree, place.as_fd()).in_call(Call::MoveMount)?;
-        propagate(tree, attributes)
     }
 
     /// Makes a kept mount read-only, now that everything in it is made.
@@ -330,7 +313,7 @@ fn inherit_mode(context: BorrowedFd<'_>, below: BorrowedFd<'_>) -> Outcome {
 }
 
 /// Applies attributes before the mount can be seen, and reads them back.
-fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
+pub(super) fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
     if attributes.mount != Change::default() {
         change(tree, attributes.mount, Reach::Mount).in_call(Call::MountSetattr)?;
     }
@@ -341,7 +324,7 @@ fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
 }
 
 /// Propagation is a matter of attached mounts.
-fn propagate(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
+pub(super) fn propagate(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
     for (propagation, recursive) in &attributes.propagation {
         let reach = if *recursive {
             Reach::Tree

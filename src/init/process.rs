@@ -116,16 +116,15 @@ impl Child<'_> {
         Ok(())
     }
 
-    /// As root, to whom a network filesystem may grant less than to the user.
+    /// As root, to whom a network filesystem may grant less than to the user. Where a link is in the way the user's own
+    /// rights decide: it may be the image's, and lead where the config does not.
     pub(super) fn workdir_first(&mut self, path: &CStr) -> Outcome {
-        match self.workdir(path) {
-            Err(Fault {
-                errno: libc::EACCES | libc::EPERM,
-                ..
-            }) => Ok(()),
-            other => {
-                self.is_in_workdir = other.is_ok();
-                other
+        match root::directory_without_links(self.root(), path) {
+            Err(Errno::ACCESS | Errno::PERM | Errno::LOOP) => Ok(()),
+            opened => {
+                enter(opened.in_call(Call::Openat2)?.as_fd())?;
+                self.is_in_workdir = true;
+                Ok(())
             }
         }
     }
@@ -137,14 +136,7 @@ impl Child<'_> {
         }
         let directory = root::open(self.root(), path, OFlags::PATH | OFlags::DIRECTORY)
             .in_call(Call::Openat2)?;
-        fchdir(&directory).in_call(Call::Chdir)?;
-        let mut buffer = [0u8; 4096];
-        let length = attributes::working_directory(&mut buffer).in_call(Call::Getcwd)?;
-        // getcwd(2) answers "(unreachable)…" for what is not below the root.
-        if length == 0 || buffer[0] != b'/' {
-            return Err(Fault::differs(Difference::OutsideRoot, 0));
-        }
-        Ok(())
+        enter(directory.as_fd())
     }
 
     /// Settles on the first candidate that can be executed; what is found but cannot be is the better answer than
@@ -184,6 +176,18 @@ impl Child<'_> {
             detail: self.candidate as u64,
         })
     }
+}
+
+/// Makes it the working directory, if it is in the root.
+fn enter(directory: BorrowedFd<'_>) -> Outcome {
+    fchdir(directory).in_call(Call::Chdir)?;
+    let mut buffer = [0u8; 4096];
+    let length = attributes::working_directory(&mut buffer).in_call(Call::Getcwd)?;
+    // getcwd(2) answers "(unreachable)…" for what is not below the root.
+    if length == 0 || buffer[0] != b'/' {
+        return Err(Fault::differs(Difference::OutsideRoot, 0));
+    }
+    Ok(())
 }
 
 fn is_writable(stream: BorrowedFd<'_>) -> Outcome<bool> {

@@ -10,7 +10,7 @@ use super::{Call, Child, In, Outcome};
 use crate::link::{self, Message};
 use crate::plan::Step;
 use crate::sys::mount::{Change, RDONLY, Reach, change};
-use crate::sys::{attributes, clone, prctl, seccomp};
+use crate::sys::{Errno, attributes, clone, prctl, seccomp};
 
 impl<'a> Child<'a> {
     pub(super) fn carry_out(&mut self, step: &'a Step) -> Outcome {
@@ -153,13 +153,14 @@ impl<'a> Child<'a> {
     pub(super) fn write_below_proc(&self, file: &std::ffi::CStr, value: &[u8]) -> Outcome {
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let fd =
-            openat2(&self.fds.proc, file, flags, Mode::empty(), resolve).in_call(Call::Open)?;
+        let proc = self.fds.proc.as_ref().ok_or(Errno::BADF);
+        let proc = proc.in_call(Call::Open)?;
+        let fd = openat2(proc, file, flags, Mode::empty(), resolve).in_call(Call::Open)?;
         let written = rustix::io::write(&fd, value).in_call(Call::Write)?;
         if written == value.len() {
             Ok(())
         } else {
-            Err(crate::sys::Errno::IO).in_call(Call::Write)
+            Err(Errno::IO).in_call(Call::Write)
         }
     }
 

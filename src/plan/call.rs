@@ -155,6 +155,8 @@ pub enum Difference {
     NoDevpts = -18,
     /// A link or directory where a terminal is to be mounted.
     NotFile = -19,
+    /// Two mounts that are shared with the host in one place.
+    SharedTwice = -20,
 }
 
 impl Difference {
@@ -195,6 +197,10 @@ impl Difference {
         (
             Self::NotFile,
             "\"/dev/console\" is neither a file nor a device",
+        ),
+        (
+            Self::SharedTwice,
+            "another mount that is shared with the host is there, and the host would see this one on it",
         ),
     ];
 

@@ -255,6 +255,8 @@ fn enter(
         }
     }
     steps.extend(super::mounts::root_propagation(inputs, linux)?);
+    // The last that takes the host's /proc, which must not be open when others of the container may come.
+    steps.extend(process::label(inputs, process)?);
     steps.extend(become_the_user(inputs, linux, process, spaces, privileges)?);
     Ok(steps)
 }
@@ -299,7 +301,6 @@ pub(super) fn start(
 ) -> Result<Vec<Step>> {
     let mut steps = hooks(inputs, "startContainer", "/");
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
-    steps.extend(process::label(inputs, process)?);
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
     }

@@ -12,8 +12,6 @@ use crate::spec::{Linux, Process};
 pub struct Joining {
     /// `CLONE_NEW*` of the namespaces that the container's first process does not share with the runtime.
     pub namespaces: i32,
-    /// Whether the parent has joined the pid namespace for its next child; else a process in between has to.
-    pub is_in_pid_namespace: bool,
     /// Whether its user namespace has given up setgroups(2) (user_namespaces(7)).
     pub denies_setgroups: bool,
     /// Whether there are v1 hierarchies to enter.
@@ -73,8 +71,8 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         raised_limits: Vec::new(),
         is_moved: joining.is_moved,
         net_devices: Vec::new(),
-        joins_first: joining.namespaces & libc::CLONE_NEWPID != 0 && !joining.is_in_pid_namespace,
-        joins: joins(process, joining, &raised, groups),
+        joins_first: joining.namespaces & libc::CLONE_NEWPID != 0,
+        joins: joins(inputs, process, joining, &raised, groups)?,
         setup,
         enter,
         start,
@@ -134,13 +132,15 @@ fn setup(
 
 /// With the rights and in the place of the runtime: what lies outside the container, then the way in. The process must be
 /// undumpable before it is where processes of the container could look at it (CVE-2016-9962), but a runtime without
-/// privileges can write its own oom_score_adj only until then.
+/// privileges can write its own oom_score_adj only until then. CAP_SYS_PTRACE looks all the same, so nothing of the host is
+/// left to see by then.
 fn joins(
+    inputs: &Inputs<'_>,
     process: &Process,
     joining: &Joining,
     raised: &[process::Limit],
     groups: CallersGroups,
-) -> Vec<Step> {
+) -> Result<Vec<Step>> {
     let mut steps = Vec::new();
     let score = process
         .oom_score_adj
@@ -165,16 +165,12 @@ fn joins(
     if groups == CallersGroups::Dropped {
         steps.push(Step::Groups(Vec::new()));
     }
-    let already = if joining.is_in_pid_namespace {
-        libc::CLONE_NEWPID
-    } else {
-        0
-    };
-    let namespaces = joining.namespaces & !already;
-    if namespaces != 0 {
+    steps.extend(process::label(inputs, process)?);
+    if joining.namespaces != 0 {
+        let namespaces = joining.namespaces;
         steps.push(Step::JoinContainer { namespaces });
     }
-    steps
+    Ok(steps)
 }
 
 /// A list such as `0-3,7`, as loading checked it; an empty one asks for nothing.

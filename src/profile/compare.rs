@@ -193,7 +193,9 @@ enum Ordering {
 fn order(field: &str) -> Order {
     let last = field.rsplit('.').next().unwrap_or_default();
     match field {
-        "identity.non-root" | "process.terminal" => Order::Words(&["allow", "warn", "refuse"]),
+        "identity.non-root" | "namespaces.net-devices" | "process.terminal" => {
+            Order::Words(&["allow", "warn", "refuse"])
+        }
         "identity.additional-groups" => Order::Words(&["keep", "drop", "refuse"]),
         "identity.minimum-uid" => Order::Number(Ordering::AtLeast),
         "mounts.propagation" => Order::Words(&["", "shared", "slave", "private"]),
