@@ -71,7 +71,7 @@ pub(super) struct Connection {
     serial: u32,
     /// What was read and not looked at yet.
     read: Vec<u8>,
-    deadline: Instant,
+    pub(super) deadline: Instant,
     /// systemd's name on the bus; none where the connection leads to it directly.
     peer: Option<String>,
     ends: Vec<End>,
@@ -216,7 +216,9 @@ impl Connection {
         self.send(&call.encode(serial))?;
         loop {
             let message = self.next()?;
-            if message.answers != serial {
+            // Serial numbers can be guessed; the sender is what the bus itself says.
+            let is_asked = call.destination.is_none_or(|asked| asked == message.sender);
+            if message.answers != serial || !is_asked {
                 continue;
             }
             match message.kind {
@@ -248,7 +250,14 @@ impl Connection {
     }
 
     /// The next message; ends of jobs are noted on the way.
-    fn next(&mut self) -> std::result::Result<Message, String> {
+    ///
+    /// # Errors
+    /// None comes before the deadline, or one that cannot be read.
+    pub(super) fn next(&mut self) -> std::result::Result<Message, String> {
+        // Who sends without a pause never lets a wait for more come to its end.
+        if Instant::now() > self.deadline {
+            return Err(late());
+        }
         let head: [u8; message::HEAD] = self
             .receive(message::HEAD)?
             .try_into()

@@ -2,7 +2,8 @@
 //! systemd itself is spoken to in tests/systemd.rs.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Stdio};
 
 use proptest::prelude::*;
@@ -333,6 +334,58 @@ fn the_end_of_a_job_is_heard_on_a_bus() {
     }
     assert_eq!(connection.end_of("/job/5").unwrap().result, "failed");
     assert_eq!(connection.end_of("/job/4").unwrap().result, "done");
+}
+
+/// A reply, or with kind 3 an error, to the first call of a connection.
+fn reply(kind: u8, sender: &str, text: &str) -> Vec<u8> {
+    let fields = vec![
+        (4, Theirs::from("x.y.Z")),
+        (5, Theirs::from(1u32)),
+        (7, Theirs::from(sender)),
+        (8, Theirs::from(Signature::try_from("s").unwrap())),
+    ];
+    written(kind, fields, &to_bytes(context(), &text).unwrap())
+}
+
+/// A server that takes one connection and sends this, whatever is asked.
+fn server(messages: Vec<u8>) -> (tempfile::TempDir, Address, std::thread::JoinHandle<()>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("bus");
+    let listener = UnixListener::bind(&path).unwrap();
+    let serving = std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        socket.write_all(b"OK 0\r\n").unwrap();
+        socket.write_all(&messages).unwrap();
+        // Until the other side has closed.
+        let _ = std::io::copy(&mut socket, &mut std::io::sink());
+    });
+    (directory, Address::Path(path), serving)
+}
+
+#[test]
+fn an_answer_of_another_sender_is_none() {
+    let messages = [
+        reply(2, ":1.66", "forged"),
+        reply(3, ":1.66", "forged"),
+        reply(2, "org.freedesktop.DBus", "true"),
+    ];
+    let (_directory, address, serving) = server(messages.concat());
+    let mut connection = Connection::open(&address, Server::Systemd).unwrap();
+    let answer = connection.call_bus("Hello", "", Writer::default()).unwrap();
+    assert_eq!(answer.body_of("s").unwrap().string(), Ok("true"));
+    drop(connection);
+    serving.join().unwrap();
+}
+
+#[test]
+fn a_server_that_never_pauses_holds_nobody_up() {
+    let (_directory, address, serving) = server(ended_job().repeat(8));
+    let mut connection = Connection::open(&address, Server::Systemd).unwrap();
+    assert_eq!(connection.next().unwrap().kind, Kind::Signal);
+    connection.deadline = std::time::Instant::now();
+    assert_eq!(connection.next().unwrap_err(), "no answer in 30 s");
+    drop(connection);
+    serving.join().unwrap();
 }
 
 #[test]
