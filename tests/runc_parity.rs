@@ -201,6 +201,8 @@ fn may_differ(kind: &str, line: &str) -> bool {
 /// A line without what only this machine decides.
 fn plain(line: &str) -> String {
     if let Some((mount, _)) = line.split_once(" - devtmpfs ") {
+        // Whether the host's /dev is nosuid or relatime stays so; the first word says whether it is read-only.
+        let mount = mount.split_once(',').map_or(mount, |(mount, _)| mount);
         return format!("{mount} - devtmpfs devtmpfs rw");
     }
     match line.strip_prefix("SigIgn:\t") {

@@ -375,7 +375,8 @@ fn what_fails_leaves_no_scope() {
         "/linux/cgroupsPath",
         format!("stockade-tests.slice:stockade:{}", bundle.id()),
     );
-    create(&other).refused(&["linux.cgroupsPath: ", " already holds 1 processes"]);
+    let cause = "linux.cgroupsPath: container's cgroup is not empty: 1 process(es) in ";
+    create(&other).refused(&[cause]);
     assert_eq!(bundle.status(), "running");
     let elsewhere = limited().set(
         "/linux/cgroupsPath",
