@@ -253,7 +253,7 @@ fn newuidmap_gets_arguments_and_nothing_else() {
     // The shell reads the list through 3, and its script through 10 or 255.
     let error = output.error().replace("0 1 2 255 3", "0 1 10 2 3");
     let expected = concat!(
-        r#"run "/usr/bin/newuidmap": killed by signal 9: "#,
+        r#"run "/usr/bin/newuidmap": killed by signal 9 (SIGKILL): "#,
         r#""|/|0 54321 1 1 200000 999|0 1 10 2 3""#
     );
     assert!(error.contains(expected), "{error}");

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
 use super::{
-    Attributes, Console, Filesystem, Join, MapWriter, MountIds, NetDevice, Plan, Source, Step,
-    Terminal,
+    Attributes, Cgroup, Console, Filesystem, Join, MapWriter, MountIds, NetDevice, Plan, Source,
+    Step, Terminal,
 };
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
@@ -90,33 +90,7 @@ impl Plan {
 
     fn parent_lines(&self) -> Vec<Line> {
         let mut lines = Vec::new();
-        if let Some(cgroup) = &self.cgroup {
-            lines.push(match &cgroup.location.unit {
-                Some(unit) => {
-                    let properties = cgroup.properties.iter().map(ToString::to_string);
-                    Line::parent(
-                        format!("start unit {}", quote(&unit.name)),
-                        properties.collect::<Vec<_>>().join(", "),
-                    )
-                }
-                None => Line::parent(format!("make cgroup {}", quote(&cgroup.name)), ""),
-            });
-            lines.extend(
-                cgroup
-                    .writes
-                    .iter()
-                    .map(|write| Line::parent(format!("limit {write}"), "")),
-            );
-            if !cgroup.devices.is_empty() {
-                let rules: Vec<String> = cgroup.devices.iter().map(device_rule).collect();
-                lines.push(Line::parent("allow devices", rules.join(", ")));
-            }
-            lines.extend(
-                cgroup
-                    .owner
-                    .map(|uid| Line::parent(format!("give the cgroup to user {uid}"), "")),
-            );
-        }
+        lines.extend(self.cgroup.iter().flat_map(cgroup_lines));
         for tree in &self.trees {
             let maps = match &tree.id_maps {
                 None => String::new(),
@@ -460,6 +434,29 @@ pub(super) fn parameter_words(filesystem: &Filesystem) -> Vec<String> {
     }
     // Free text of a config on its way to a terminal.
     words.into_iter().map(escape).collect()
+}
+
+/// What is done for the cgroup, in its order.
+fn cgroup_lines(cgroup: &Cgroup) -> Vec<Line> {
+    let mut lines = vec![match &cgroup.location.unit {
+        Some(unit) => {
+            let properties = cgroup.properties.iter().map(ToString::to_string);
+            Line::parent(
+                format!("start unit {}", quote(&unit.name)),
+                properties.collect::<Vec<_>>().join(", "),
+            )
+        }
+        None => Line::parent(format!("make cgroup {}", quote(&cgroup.name)), ""),
+    }];
+    let limit = |write| Line::parent(format!("limit {write}"), "");
+    lines.extend(cgroup.writes.iter().map(limit));
+    if !cgroup.devices.is_empty() {
+        let rules: Vec<String> = cgroup.devices.iter().map(device_rule).collect();
+        lines.push(Line::parent("allow devices", rules.join(", ")));
+    }
+    let give = |uid| Line::parent(format!("give the cgroup to user {uid}"), "");
+    lines.extend(cgroup.owner.map(give));
+    lines
 }
 
 fn moved_device(device: &NetDevice) -> Line {
