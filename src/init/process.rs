@@ -3,7 +3,7 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Uid};
 use rustix::mount::{MountFlags, MoveMountFlags, UnmountFlags, mount, move_mount, unmount};
 use rustix::process::{chdir, chroot, fchdir, pivot_root};
 
@@ -119,7 +119,8 @@ impl Child<'_> {
     /// As root, to whom a network filesystem may grant less than to the user. Where a link is in the way the user's own
     /// rights decide: it may be the image's, and lead where the config does not.
     pub(super) fn workdir_first(&mut self, path: &CStr) -> Outcome {
-        match root::directory_without_links(self.root(), path) {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match root::open_by(self.root(), path, flags, ResolveFlags::NO_SYMLINKS) {
             Err(Errno::ACCESS | Errno::PERM | Errno::LOOP) => Ok(()),
             opened => {
                 enter(opened.in_call(Call::Openat2)?.as_fd())?;

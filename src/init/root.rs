@@ -47,19 +47,6 @@ pub(super) fn open_by(
     Err(Errno::AGAIN)
 }
 
-/// Opens a directory that the path names without a symbolic link.
-pub(super) fn directory_without_links(root: BorrowedFd<'_>, path: &CStr) -> SysResult<OwnedFd> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    for _ in 0..MAX_RETRIES {
-        match openat2(root, path, flags, Mode::empty(), resolve) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            other => return other,
-        }
-    }
-    Err(Errno::AGAIN)
-}
-
 /// Opens `path` as a place (`O_PATH`).
 pub(super) fn place(root: BorrowedFd<'_>, path: &CStr) -> SysResult<OwnedFd> {
     open(root, path, OFlags::PATH)
