@@ -18,9 +18,9 @@
 //!
 //! ```text
 //! container/exec                         init/exec
-//! setns to the pid namespace; clone3
+//! clone3
 //! 0 Proceed ──────────▶ (moved by systemd)     joins
-//! 1         ◀────────── (Cloned, when it had to fork once more)
+//! 1         ◀────────── (Cloned, after a pid namespace: it has forked once more)
 //!                                        setup
 //! 2         ◀────────── (Terminal with the master end, where there is one)
 //! 3 Proceed ──────────▶ (after a terminal)     enter, start
