@@ -75,25 +75,15 @@ impl Log for Logger {
     fn log(&self, record: &Record<'_>) {
         let text = record.args().to_string();
         let level = word(record.level());
+        let whole = |format| line(format, level, &text, SystemTime::now(), &fields(record));
         // A log that cannot be written must not change what the program does.
         let _ = match &self.file {
-            Some(file) => {
-                let fields = fields(record);
-                let line = line(self.format, level, &text, SystemTime::now(), &fields);
-                (&mut &*file).write_all(line.as_bytes())
-            }
+            Some(file) => (&mut &*file).write_all(whole(self.format).as_bytes()),
             // `report` writes it.
             None if record.level() == Level::Error => Ok(()),
             // Details are for scripts rather than people, who look for the level.
             None if record.level() == Level::Debug => {
-                let line = line(
-                    LogFormat::Text,
-                    level,
-                    &text,
-                    SystemTime::now(),
-                    &fields(record),
-                );
-                std::io::stderr().write_all(line.as_bytes())
+                std::io::stderr().write_all(whole(LogFormat::Text).as_bytes())
             }
             None => writeln!(std::io::stderr(), "{level}: {text}"),
         };
