@@ -84,8 +84,11 @@ impl Creation {
             log::warn!("{warning}");
         }
         tell(global, &choice.profile.name, &prepared.tightened.changes);
-        for subject in prepared.plan.subjects() {
-            log::debug!("step: {subject}");
+        if global.debug {
+            let subjects = prepared.plan.subjects();
+            subjects
+                .iter()
+                .for_each(|subject| log::debug!("step: {subject}"));
         }
         for filter in &prepared.plan.filters {
             log::debug!("seccomp filter flags: {}", filter.flags);
