@@ -2,7 +2,7 @@
 //! What a finding or a difference is, is `profile`'s.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::list::ListFormat;
 use super::output::{columns, pretty};
 use super::plan::Format;
 use super::{ExitCode, Global, print};
-use crate::error::{Error, Result, escape, quote, quote_path};
+use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::profile::{self, Lint, Profile, Severity, to_toml};
 use crate::seccomp;
 
@@ -294,7 +294,5 @@ fn print_converted(convert: &ProfileConvert) -> Result<ExitCode> {
 }
 
 fn read(file: &str) -> Result<String> {
-    let path: PathBuf = Path::new(file).to_owned();
-    fs::read_to_string(&path)
-        .map_err(|cause| Error::new(format!("read {}", quote_path(&path)), cause))
+    fs::read_to_string(file).doing(|| format!("read {}", quote_path(Path::new(file))))
 }
