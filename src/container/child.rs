@@ -444,21 +444,25 @@ fn joined_network(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Option<OwnedFd>
     if plan.net_devices.is_empty() {
         return Ok(None);
     }
-    let joined = plan.joins.iter().find_map(|step| match step {
-        Step::Join(join) if join.kind == NamespaceType::Network => Some(&namespaces[join.slot]),
-        _ => None,
-    });
+    let joined = joined(plan, namespaces, NamespaceType::Network);
     let copy = joined.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 3));
     copy.transpose().doing(|| "keep the network namespace")
 }
 
-fn open_trees(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Vec<OwnedFd>> {
-    let mut joins = plan.joins.iter().filter_map(|step| match step {
-        Step::Join(join) => Some(join),
+/// The namespace of a kind that the container joins by its path.
+fn joined<'a>(
+    plan: &Plan,
+    namespaces: &'a [OwnedFd],
+    kind: NamespaceType,
+) -> Option<BorrowedFd<'a>> {
+    plan.joins.iter().find_map(|step| match step {
+        Step::Join(join) if join.kind == kind => Some(namespaces[join.slot].as_fd()),
         _ => None,
-    });
-    let user = joins.find(|join| join.kind == NamespaceType::User);
-    let user = user.map(|join| namespaces[join.slot].as_fd());
+    })
+}
+
+fn open_trees(plan: &Plan, namespaces: &[OwnedFd]) -> Result<Vec<OwnedFd>> {
+    let user = joined(plan, namespaces, NamespaceType::User);
     plan.trees
         .iter()
         .map(|tree| {
