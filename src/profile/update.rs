@@ -9,14 +9,6 @@ use super::{Bound, Limits};
 use crate::error::{Error, Result, quote};
 use crate::spec::{Cpu, Memory, Resources};
 
-/// The files of cgroup v2 that stand for a field.
-const FILES: [(&str, &str); 4] = [
-    ("memory.max", "/linux/resources/memory/limit"),
-    ("memory.swap.max", "/linux/resources/memory/swap"),
-    ("pids.max", "/linux/resources/pids/limit"),
-    ("cpu.max", "/linux/resources/cpu/quota"),
-];
-
 impl Limits {
     /// Puts a limit where `change` asks for none and the profile has a default without a maximum: what holds before, or the
     /// default where that is more. A container is never cut below what it may use already.
@@ -63,13 +55,13 @@ impl Limits {
         all: &Resources,
     ) -> Result<()> {
         for asked in asked(change, all) {
-            let (rule, bound) = match asked.of {
-                Of::Memory => ("limits.memory", &self.memory),
-                Of::Swap => ("limits.swap", &self.swap),
-                Of::Pids => ("limits.pids", &self.pids),
-                Of::CpuPercent => ("limits.cpu-percent", &self.cpu_percent),
-            };
-            let Some(maximum) = bound.maximum.map(|maximum| maximum.number(memory_total)) else {
+            let rule = asked.of.rule();
+            let Some(maximum) = asked
+                .of
+                .bound(self)
+                .maximum
+                .map(|maximum| maximum.number(memory_total))
+            else {
                 continue;
             };
             if asked.value.is_some_and(|value| value <= maximum) {
@@ -100,6 +92,49 @@ enum Of {
     CpuPercent,
 }
 
+impl Of {
+    const ALL: [Self; 4] = [Self::Memory, Self::Swap, Self::Pids, Self::CpuPercent];
+
+    /// The bound's name in a profile.
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Memory => "limits.memory",
+            Self::Swap => "limits.swap",
+            Self::Pids => "limits.pids",
+            Self::CpuPercent => "limits.cpu-percent",
+        }
+    }
+
+    fn bound(self, limits: &Limits) -> &Bound {
+        match self {
+            Self::Memory => &limits.memory,
+            Self::Swap => &limits.swap,
+            Self::Pids => &limits.pids,
+            Self::CpuPercent => &limits.cpu_percent,
+        }
+    }
+
+    /// The field of a config.
+    fn pointer(self) -> &'static str {
+        match self {
+            Self::Memory => "/linux/resources/memory/limit",
+            Self::Swap => "/linux/resources/memory/swap",
+            Self::Pids => "/linux/resources/pids/limit",
+            Self::CpuPercent => "/linux/resources/cpu/quota",
+        }
+    }
+
+    /// The file of cgroup v2 that stands for the field.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Memory => "memory.max",
+            Self::Swap => "memory.swap.max",
+            Self::Pids => "pids.max",
+            Self::CpuPercent => "cpu.max",
+        }
+    }
+}
+
 /// One field of a change in the unit of its bound; no value is no limit.
 struct Asked {
     of: Of,
@@ -121,8 +156,7 @@ fn asked(change: &Resources, all: &Resources) -> Vec<Asked> {
             ask(Of::Memory, "memory.limit", limit);
         }
         if given(new.limit) || given(new.swap) {
-            let beyond = swap.map(|swap| swap.saturating_sub(limit.unwrap_or(0)).max(0));
-            ask(Of::Swap, "memory.swap", beyond);
+            ask(Of::Swap, "memory.swap", beyond(limit, swap));
         }
     }
     if let Some(limit) = change.pids.as_ref().and_then(|pids| pids.limit) {
@@ -139,21 +173,19 @@ fn asked(change: &Resources, all: &Resources) -> Vec<Asked> {
         let percent = positive(all.quota).map(|quota| percent(quota, period));
         ask(Of::CpuPercent, "cpu.quota", percent);
     }
-    for (key, of) in [
-        ("memory.max", Of::Memory),
-        ("memory.swap.max", Of::Swap),
-        ("pids.max", Of::Pids),
-        ("cpu.max", Of::CpuPercent),
-    ] {
-        if let Some(value) = change.unified.get(key) {
-            ask(
-                of,
-                &format!("unified[{}]", quote(key)),
-                unified_number(key, value),
-            );
+    for of in Of::ALL {
+        let file = of.file();
+        if let Some(value) = change.unified.get(file) {
+            let field = format!("unified[{}]", quote(file));
+            ask(of, &field, unified_number(file, value));
         }
     }
     list
+}
+
+/// Swap alone, of what a config counts together with memory.
+fn beyond(limit: Option<i64>, swap: Option<i64>) -> Option<i64> {
+    swap.map(|swap| swap.saturating_sub(limit.unwrap_or(0)).max(0))
 }
 
 /// A change of limits on its way through [`Limits::keep_limits`].
@@ -166,30 +198,34 @@ struct Keeping<'a> {
 
 impl Keeping<'_> {
     /// What there is instead of no limit; a maximum has its own answer, which is to refuse.
-    fn default(&self, bound: &Bound) -> Option<i64> {
+    fn default(&self, of: Of) -> Option<i64> {
+        let bound = of.bound(self.limits);
         let default = bound.default.filter(|_| bound.maximum.is_none())?;
         Some(default.number(self.memory_total))
     }
 
-    fn record(&mut self, rule: &str, pointer: &str, before: Value, after: Option<i64>) {
+    fn record(&mut self, of: Of, pointer: &str, before: Value, after: Option<i64>) {
         self.changes.push(Change {
             pointer: pointer.into(),
             before: Some(before),
             after: after.map(Value::from),
-            rule: rule.into(),
+            rule: of.rule().into(),
             profile: self.profile.into(),
         });
     }
 
+    fn limit(&mut self, of: Of, before: i64, after: Option<i64>) {
+        self.record(of, of.pointer(), before.into(), after);
+    }
+
     fn memory(&mut self, new: &mut Memory, old: &Memory) {
-        let (old_limit, old_swap) = (positive(old.limit), positive(old.swap));
-        let beyond = old_swap.map(|swap| swap.saturating_sub(old_limit.unwrap_or(0)).max(0));
-        let swap_default = self.default(&self.limits.swap);
-        if let (Some(asked @ ..0), Some(default)) = (new.limit, self.default(&self.limits.memory)) {
+        let old_limit = positive(old.limit);
+        let beyond = beyond(old_limit, positive(old.swap));
+        let swap_default = self.default(Of::Swap);
+        if let (Some(asked @ ..0), Some(default)) = (new.limit, self.default(Of::Memory)) {
             let limit = old_limit.map_or(default, |old| old.max(default));
             new.limit = Some(limit);
-            let pointer = "/linux/resources/memory/limit";
-            self.record("limits.memory", pointer, asked.into(), new.limit);
+            self.limit(Of::Memory, asked, new.limit);
             // Memory is a part of what swap limits, and without a limit of the one there would be none of the other.
             if new.swap.is_none_or(|swap| swap == 0)
                 && let Some(beyond) = beyond
@@ -201,23 +237,19 @@ impl Keeping<'_> {
         let limit = positive(new.limit).or(old_limit);
         if let (Some(asked @ ..0), Some(default), Some(limit)) = (new.swap, swap_default, limit) {
             new.swap = Some(limit.saturating_add(beyond.unwrap_or(0).max(default)));
-            let pointer = "/linux/resources/memory/swap";
-            self.record("limits.swap", pointer, asked.into(), new.swap);
+            self.limit(Of::Swap, asked, new.swap);
         }
     }
 
     fn pids(&mut self, new: &mut i64, old: Option<i64>) {
-        if let (asked @ ..0, Some(default)) = (*new, self.default(&self.limits.pids)) {
+        if let (asked @ ..0, Some(default)) = (*new, self.default(Of::Pids)) {
             *new = old.unwrap_or(0).max(default);
-            let pointer = "/linux/resources/pids/limit";
-            self.record("limits.pids", pointer, asked.into(), Some(*new));
+            self.limit(Of::Pids, asked, Some(*new));
         }
     }
 
     fn cpu(&mut self, new: &mut Cpu, old: &Cpu) {
-        let (Some(asked @ ..0), Some(default)) =
-            (new.quota, self.default(&self.limits.cpu_percent))
-        else {
+        let (Some(asked @ ..0), Some(default)) = (new.quota, self.default(Of::CpuPercent)) else {
             return;
         };
         let given = |period: Option<u64>| period.filter(|period| *period > 0);
@@ -233,23 +265,17 @@ impl Keeping<'_> {
             }
         };
         new.quota = Some(quota);
-        let pointer = "/linux/resources/cpu/quota";
-        self.record("limits.cpu-percent", pointer, asked.into(), new.quota);
+        self.limit(Of::CpuPercent, asked, new.quota);
     }
 
     /// `max` is left out: what holds then is never none.
     fn unified(&mut self, change: &mut Resources) -> Result<()> {
-        let bounds = [
-            ("limits.memory", &self.limits.memory),
-            ("limits.swap", &self.limits.swap),
-            ("limits.pids", &self.limits.pids),
-            ("limits.cpu-percent", &self.limits.cpu_percent),
-        ];
-        for ((file, _), (rule, bound)) in FILES.into_iter().zip(bounds) {
+        for of in Of::ALL {
+            let (file, rule) = (of.file(), of.rule());
             let Some(text) = change.unified.get(file) else {
                 continue;
             };
-            if self.default(bound).is_none() || unified_number(file, text).is_some() {
+            if self.default(of).is_none() || unified_number(file, text).is_some() {
                 continue;
             }
             if text.split_whitespace().next() != Some("max") || text.trim().contains('\n') {
@@ -263,7 +289,7 @@ impl Keeping<'_> {
             let asked = value(text);
             change.unified.remove(file);
             let pointer = format!("/linux/resources/unified/{file}");
-            self.record(rule, &pointer, asked, None);
+            self.record(of, &pointer, asked, None);
         }
         Ok(())
     }
@@ -279,9 +305,9 @@ pub fn settle(changes: &mut Vec<Change>, asked: &Resources, after: &Resources, n
     };
     // As for the kernel's files, a 0 is not given; but of tasks it is the strictest limit.
     let is_given = |pointer: &str| {
-        let by_file = FILES
+        let by_file = Of::ALL
             .iter()
-            .any(|(file, field)| *field == pointer && asked.unified.contains_key(*file));
+            .any(|of| of.pointer() == pointer && asked.unified.contains_key(of.file()));
         let found = at(&given, pointer);
         by_file || found.is_some_and(|found| found != 0 || pointer.contains("/pids/"))
     };
