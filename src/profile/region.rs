@@ -91,15 +91,15 @@ pub(super) fn parts(filter: &Seccomp, name: &str) -> Vec<Part> {
         .map(|(at, rule)| Part {
             at,
             answer: (rule.action, rule.errno_ret),
-            cubes: cubes(&rule.args, call),
+            cubes: cube(&rule.args, call).into_iter().collect(),
             is_always: rule.args.is_empty(),
         })
         .collect()
 }
 
-/// One set, or where an argument is tested twice one for each test, any of which is then enough.
-fn cubes(args: &[SeccompArg], call: Option<Syscall>) -> Vec<Cube> {
-    let mut single = args.iter().filter_map(|arg| {
+/// The values that all tests of a rule take; none where it contradicts itself.
+fn cube(args: &[SeccompArg], call: Option<Syscall>) -> Option<Cube> {
+    let mut tests = args.iter().filter_map(|arg| {
         let index = arg.index as usize;
         let bits = call.map_or(u64::MAX, |call| call.argument_bits(index));
         let mask = arg.value & bits;
@@ -107,13 +107,7 @@ fn cubes(args: &[SeccompArg], call: Option<Syscall>) -> Vec<Cube> {
         *cube.0.get_mut(index)? = (mask, arg.value_two & mask);
         Some(cube)
     });
-    let is_twice =
-        |(at, arg): (usize, &SeccompArg)| args[..at].iter().any(|other| other.index == arg.index);
-    if args.iter().enumerate().any(is_twice) {
-        return single.collect();
-    }
-    let all = single.try_fold(Cube::ALL, Cube::and);
-    all.into_iter().collect()
+    tests.try_fold(Cube::ALL, Cube::and)
 }
 
 /// The answer to calls that no rule matches.
