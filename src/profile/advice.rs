@@ -52,7 +52,7 @@ pub(crate) fn accepting(profile: &Profile, config: &Config, host: &Facts) -> Opt
     let accepts = |name: &&&str| {
         Profile::builtin(name).is_some_and(|profile| tighten(config, &profile, host).is_ok())
     };
-    Profile::names().map(|name| name)[..looser]
+    Profile::names()[..looser]
         .iter()
         .rev()
         .find(accepts)
