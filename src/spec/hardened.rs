@@ -203,7 +203,7 @@ const READONLY: &[&str] = &[
     "/proc/sysrq-trigger",
 ];
 
-fn words(words: &[&str]) -> Vec<String> {
+pub(super) fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 

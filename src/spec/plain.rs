@@ -1,6 +1,7 @@
 //! The config.json that `stockade spec` writes under the profile `none`: what `runc spec` writes, field for field where
 //! a script may edit or read it. What the other profiles get is in `hardened`.
 
+use super::hardened::words;
 use super::*;
 
 /// A config for `rootfs` beside it, as permissive as other runtimes make it: a terminal, root with three capabilities,
@@ -57,9 +58,7 @@ fn bind_sys(mount: &mut Mount) {
 }
 
 fn capabilities() -> Vec<String> {
-    ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-        .map(str::to_owned)
-        .to_vec()
+    words(&["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"])
 }
 
 #[cfg(test)]
