@@ -202,7 +202,7 @@ fn configure(
     }
     let config = image::convert(base, &image.config, &ids, &overrides)?;
     let choice = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
-    let facts = Facts::read()?;
+    let facts = Facts::read()?.with_landlock(&choice.profile);
     let tightened = profile::tighten(&config, &choice.profile, &facts)
         .map_err(|refusal| choice.advise(refusal, &config, &facts))?;
     let file = bundle.join("config.json");

@@ -243,7 +243,7 @@ fn tighten(
         annotations: state.annotations.clone(),
         linux: None,
     };
-    let facts = Facts::of_process()?;
+    let facts = Facts::of_process()?.with_landlock(&confinement.profile);
     let tightened = profile::tighten(&asked, &confinement.profile, &facts)
         .map_err(|refusal| advise(refusal, &asked, confinement, &facts))?;
     tightened

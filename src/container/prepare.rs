@@ -1,5 +1,6 @@
 //! From a bundle to a plan: the profile, the host's facts, the cgroup's place. Nothing is made here.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -43,9 +44,10 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
     let layout = Layout::discover()?;
     let profile = &match options.cgroups {
         Driver::Files => as_far_as_possible(&choice.profile, &bundle.config, &host, &layout),
-        Driver::Systemd => choice.profile.clone(),
+        Driver::Systemd => Cow::Borrowed(&choice.profile),
     };
-    let facts = profile::Facts::read()?.with_joins(&bundle.config);
+    let facts = profile::Facts::read()?;
+    let facts = facts.with_joins(&bundle.config).with_landlock(profile);
     let mut tightened = profile::tighten(&bundle.config, profile, &facts)
         .map_err(|refusal| choice.advise(refusal, &bundle.config, &facts))?;
     profile::annotate(
@@ -86,22 +88,22 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         origin: choice.origin,
         plan: Rc::new(plan),
         confinement: Confinement {
-            profile: profile.clone(),
+            profile: Profile::clone(profile),
             keyring: options.keyring,
         },
     })
 }
 
 /// The profile; where no cgroup can be made, with its limits by process.
-fn as_far_as_possible(
-    profile: &Profile,
+fn as_far_as_possible<'a>(
+    profile: &'a Profile,
     config: &Config,
     host: &host::Facts,
     layout: &Layout,
-) -> Profile {
+) -> Cow<'a, Profile> {
     let has_limits = profile.limits != Limits::default();
     if !has_limits || !does_without_cgroup(config, host) || is_delegated(layout) {
-        return profile.clone();
+        return Cow::Borrowed(profile);
     }
     let bounds = [
         ("swap", &profile.limits.swap),
@@ -116,7 +118,7 @@ fn as_far_as_possible(
     log::warn!(
         "without root or a delegated cgroup, the profile's limits are per process (rlimits){lost}"
     );
-    profile.without_cgroup_limits()
+    Cow::Owned(profile.without_cgroup_limits())
 }
 
 /// Without privileges and without limits there may be no cgroup to make, and none is needed. Podman without root calls

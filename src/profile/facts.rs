@@ -5,6 +5,7 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
+use super::Profile;
 use crate::error::{Doing, Error, Result};
 use crate::names;
 use crate::spec::{Config, Rlimit};
@@ -21,7 +22,7 @@ pub struct Facts {
     pub rlimits: Vec<Rlimit>,
     /// Namespace paths of the config that lead to where this process is itself: the host, not another container.
     pub own_namespaces: Vec<String>,
-    /// The version of Landlock that the kernel has, 0 for none.
+    /// The version of Landlock that the kernel has, 0 for none, and where nobody has asked.
     pub landlock_abi: u32,
 }
 
@@ -47,6 +48,15 @@ impl Facts {
         self
     }
 
+    /// Asks the kernel for what a profile with Landlock rules depends on.
+    #[must_use]
+    pub fn with_landlock(mut self, profile: &Profile) -> Self {
+        if profile.landlock.is_some() {
+            self.landlock_abi = landlock::abi();
+        }
+        self
+    }
+
     /// What the rules for a process alone depend on.
     ///
     /// # Errors
@@ -54,7 +64,6 @@ impl Facts {
     pub fn of_process() -> Result<Self> {
         Ok(Self {
             rlimits: rlimits()?,
-            landlock_abi: landlock::abi(),
             ..Self::default()
         })
     }
@@ -69,7 +78,7 @@ impl Facts {
             thermal_throttle: thermal_throttle(),
             rlimits: rlimits()?,
             own_namespaces: Vec::new(),
-            landlock_abi: landlock::abi(),
+            landlock_abi: 0,
         })
     }
 }
