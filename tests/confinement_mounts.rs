@@ -178,6 +178,41 @@ fn tree(cell: &Cell, options: &str) -> (std::path::PathBuf, String) {
 }
 
 #[test]
+fn bind_mount_keeps_the_flags_of_the_host_but_those_that_an_option_takes_off() {
+    const HOST: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
+    let cases: [(&[&str], &[&str]); 4] = [
+        (&["rbind"], &HOST),
+        // Of runc this clears the other three.
+        (&["rbind", "ro"], &HOST),
+        (&["rbind", "exec"], &["ro", "nosuid", "nodev"]),
+        (&["rbind", "rw", "suid", "dev", "exec"], &[]),
+    ];
+    for (options, left) in cases {
+        let cell = Cell::new();
+        let (tree, prelude) = tree(&cell, &HOST.join(","));
+        let mut cell = cell.mount(json!({"destination": "/mnt/a", "type": "bind",
+            "source": tree, "options": options}));
+        let out = cell.sh_after(&prelude, "cat /proc/self/mountinfo");
+        let line = Line::of(out.ok(), "/mnt/a");
+        let found: Vec<_> = HOST.into_iter().filter(|flag| line.has(flag)).collect();
+        assert_eq!(found, left, "{options:?}");
+    }
+}
+
+#[test]
+fn bind_mount_in_a_user_namespace_is_refused_where_it_would_take_a_flag_of_the_host_off() {
+    let bundle = Bundle::new().no_mount("/sys").no_mount("/sys/fs/cgroup");
+    let cell = Cell::of(bundle.user_namespace());
+    let (tree, prelude) = tree(&cell, "noexec");
+    let mut cell = cell.mount(json!({"destination": "/mnt/a", "type": "bind",
+        "source": tree, "options": ["rbind", "exec"]}));
+    cell.sh_after(&prelude, "true").refused(&[
+        "on \"/mnt/a\": mount_setattr: operation not permitted (EPERM)",
+        "in a user namespace the flags that a mount came with are locked",
+    ]);
+}
+
+#[test]
 fn recursive_mount_options_reach_submounts() {
     let cases = [
         ("rro", "ro"),

@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, FOREVER, Pty, eventually, installed, skip, wait_for_exit};
+use crate::harness::{Bundle, FOREVER, Inside, Pty, eventually, installed, skip, wait_for_exit};
 use crate::terminal_socket::receive;
 
 /// A bundle whose processes have pids of the host.
@@ -428,4 +428,34 @@ fn debug_names_the_steps_on_standard_error_and_in_the_log() {
     let log = bundle.temp().join("log");
     assert_eq!(run(&["--log", log.to_str().unwrap()]).stderr, "");
     assert!(fs::read_to_string(log).unwrap().contains(step));
+}
+
+#[test]
+fn debug_names_the_steps_of_exec_and_its_cpus() {
+    let affinity = json!({"initial": "0-1", "final": "0"});
+    let bundle = Bundle::new()
+        .args(FOREVER)
+        .set("/process/execCPUAffinity", affinity);
+    let inside = Inside::of(bundle);
+    let said = inside.0.call(&["--debug", "exec", inside.0.id(), "true"]);
+    let said = said.output().stderr;
+    for step in [
+        "set process.execCPUAffinity.initial, affinity: 0x3",
+        "set process.execCPUAffinity.final, affinity: 0x1",
+        "verify what the kernel says",
+    ] {
+        let line = format!("level=debug msg=\"step: {step}\"\n");
+        assert!(said.contains(&line), "{said}");
+    }
+    assert_eq!(inside.exec(&[], &["true"]).stderr, "");
+}
+
+#[test]
+fn fields_that_are_null_are_as_if_they_were_not_there() {
+    let bundle = Bundle::new()
+        .args(&["echo", "here"])
+        .set("/hostname", Value::Null)
+        .set("/process/rlimits", Value::Null)
+        .set("/linux/timeOffsets", Value::Null);
+    assert_eq!(bundle.run().ok(), "here\n");
 }

@@ -85,13 +85,8 @@ impl Creation {
         }
         tell(global, &choice.profile.name, &prepared.tightened.changes);
         if global.debug {
-            let subjects = prepared.plan.subjects();
-            subjects
-                .iter()
-                .for_each(|subject| log::debug!("step: {subject}"));
-        }
-        for filter in &prepared.plan.filters {
-            log::debug!("seccomp filter flags: {}", filter.flags);
+            let lines = prepared.plan.debug_lines();
+            lines.iter().for_each(|line| log::debug!("{line}"));
         }
         let request = Request {
             id: self.id.clone(),

@@ -222,6 +222,10 @@ fn plan(
     plan.warnings
         .iter()
         .for_each(|warning| log::warn!("{warning}"));
+    if log::log_enabled!(log::Level::Debug) {
+        let lines = plan.debug_lines();
+        lines.iter().for_each(|line| log::debug!("{line}"));
+    }
     Ok(plan)
 }
 

@@ -5,6 +5,7 @@ mod call;
 mod cgroup;
 mod cgroup_mounts;
 mod create;
+mod debug;
 mod devices;
 mod environment;
 mod exec;

@@ -7,6 +7,7 @@ mod config;
 mod document;
 mod hardened;
 mod linux;
+mod null;
 mod plain;
 mod read;
 mod resources;

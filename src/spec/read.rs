@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::check::{self, At};
 use super::document::Document;
-use super::{Config, Process};
+use super::{Config, Process, null};
 use crate::error::{Error, Result, escape, quote};
 
 /// Reads and checks a config.json (config.md, config-linux.md) as a document; `file` is its name for messages.
@@ -17,7 +17,7 @@ use crate::error::{Error, Result, escape, quote};
 /// # Errors
 /// `"FILE": FIELD: cause` for the first thing that is wrong.
 pub fn parse(text: &[u8], file: &str) -> Result<(Config, Vec<String>)> {
-    let (raw, mut config) = typed::<Config>(text, file)?;
+    let (raw, mut config) = without_nulls::<Config>(text, file)?;
     let mut warnings = Vec::new();
     check::config(&mut config, &At::top(file), &mut warnings)?;
     check::raw(&raw, &At::top(file), &mut warnings)?;
@@ -30,7 +30,7 @@ pub fn parse(text: &[u8], file: &str) -> Result<(Config, Vec<String>)> {
 /// # Errors
 /// `"FILE": FIELD: cause` for the first thing that is wrong.
 pub fn parse_process(text: &[u8], file: &str) -> Result<(Value, Process, Vec<String>)> {
-    let (raw, mut process) = typed::<Process>(text, file)?;
+    let (raw, mut process) = without_nulls::<Process>(text, file)?;
     let mut warnings = Vec::new();
     check::process(&mut process, &At::top(file), &mut warnings)?;
     Ok((raw, process, warnings))
@@ -64,6 +64,25 @@ pub fn typed<T: DeserializeOwned + Serialize>(text: &[u8], file: &str) -> Result
     let text = utf8(text, file)?;
     let Document(raw) = deserialize(text, file)?;
     let typed: T = deserialize(text, file)?;
+    shaped(raw, typed, file)
+}
+
+/// A document of the OCI runtime as [`typed`] has it; a field that is null is not there.
+pub(super) fn without_nulls<T: DeserializeOwned + Serialize>(
+    text: &[u8],
+    file: &str,
+) -> Result<(Value, T)> {
+    let Document(mut raw) = deserialize(utf8(text, file)?, file)?;
+    if !null::drop_fields(&mut raw) {
+        // The text itself, for the places in it that errors name.
+        return typed(text, file);
+    }
+    let typed: T =
+        serde_path_to_error::deserialize(&raw).map_err(|e| wrong_at(e.path(), e.inner(), file))?;
+    shaped(raw, typed, file)
+}
+
+fn shaped<T: Serialize>(raw: Value, typed: T, file: &str) -> Result<(Value, T)> {
     let again = serde_json::to_value(&typed).expect("the specification's types are plain JSON");
     same_shape(&raw, &again, "", file)?;
     Ok((raw, typed))
@@ -86,15 +105,18 @@ fn utf8<'a>(text: &'a [u8], file: &str) -> Result<&'a str> {
 
 fn deserialize<'a, T: Deserialize<'a>>(text: &'a str, file: &str) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|e| {
-        let path = e.path().to_string();
-        // "." is the document, "?" a place that has no name yet, such as after a comma.
-        let field = path.trim_end_matches(['.', '?']);
-        At::top(file).refuse(printable(field), printable(&e.into_inner().to_string()))
-    })?;
+    let value = serde_path_to_error::deserialize(&mut deserializer)
+        .map_err(|e| wrong_at(e.path(), e.inner(), file))?;
     let end = deserializer.end();
     end.map_err(|e| Error::new(quote(file), e))?;
     Ok(value)
+}
+
+fn wrong_at(path: &serde_path_to_error::Path, cause: &serde_json::Error, file: &str) -> Error {
+    let path = path.to_string();
+    // "." is the document, "?" a place that has no name yet, such as after a comma.
+    let field = path.trim_end_matches(['.', '?']);
+    At::top(file).refuse(printable(field), printable(&cause.to_string()))
 }
 
 /// Text of a library that may repeat text of the document: made one short line without control characters.

@@ -1,8 +1,9 @@
 //! Resources that change others: what holds afterwards, and which fields must be applied together.
 //! As in what clients send, a 0 where 0 makes no sense means that the field is not given (see `cgroup::settings`).
 
+use super::read::without_nulls;
 use super::{
-    At, BlockIo, Cpu, Memory, NetworkClass, Resources, ThrottleDevice, WeightDevice, check, typed,
+    At, BlockIo, Cpu, Memory, NetworkClass, Resources, ThrottleDevice, WeightDevice, check,
 };
 use crate::error::Result;
 
@@ -11,7 +12,7 @@ use crate::error::Result;
 /// # Errors
 /// `"FILE": FIELD: cause` for the first thing that is wrong.
 pub fn parse_resources(text: &[u8], file: &str) -> Result<Resources> {
-    let (_, resources) = typed::<Resources>(text, file)?;
+    let (_, resources) = without_nulls::<Resources>(text, file)?;
     check::resources(&resources, &At::top(file))?;
     Ok(resources)
 }

@@ -11,7 +11,7 @@ fn error_of(text: &[u8]) -> String {
 #[test]
 #[rustfmt::skip]
 fn degenerate_text_gets_one_line_with_field_and_place() {
-    let table: [(&[u8], &str); 24] = [
+    let table: [(&[u8], &str); 25] = [
         (b"", r#""b/config.json": is empty"#),
         (b" \n", r#""b/config.json": is empty"#),
         (b"\xef\xbb\xbf{}", r#""b/config.json": begins with a byte order mark"#),
@@ -26,8 +26,9 @@ fn degenerate_text_gets_one_line_with_field_and_place() {
         (br#"{"ociVersion": "1.0.0", "ociVersion": "1.0.0"}"#, r#""b/config.json": key "ociVersion" is there twice at line 1 column 36"#),
         (br#"{"ociVersion": "1.0.0", "x": [{"a\u001b": 1, "a\u001b": 2}]}"#, r#""b/config.json": x[0]: key "a\u{1b}" is there twice at line 1 column 54"#),
         (br#"{"ociVersion": "1.0.0", "annotations": {"a": "1", "a": "2"}}"#, r#""b/config.json": annotations: key "a" is there twice at line 1 column 53"#),
-        (br#"{"ociVersion": "1.0.0", "hostname": null}"#, r#""b/config.json": hostname: invalid type: null, expected a string at line 1 column 40"#),
-        (br#"{"ociVersion": "1.0.0", "mounts": null}"#, r#""b/config.json": mounts: invalid type: null, expected a sequence at line 1 column 38"#),
+        (br#"{"ociVersion": null}"#, r#""b/config.json": missing field `ociVersion`"#),
+        (br#"{"ociVersion": "1.0.0", "mounts": [null]}"#, r#""b/config.json": mounts[0]: invalid type: null, expected struct Mount at line 1 column 39"#),
+        (br#"{"ociVersion": "1.0.0", "hostname": null, "annotations": {"a": null}}"#, r#""b/config.json": annotations.a: invalid type: null, expected a string"#),
         (br#"{"ociVersion": "1.0.0", "annotations": {"a": "x\u0000"}}"#, r#""b/config.json": annotations.a: "x\u{0}" contains NUL at line 1 column 54"#),
         (br#"{"ociVersion": "1.0.0", "annotations": {"a\u0000": "x"}}"#, r#""b/config.json": annotations: key "a\u{0}" contains NUL at line 1 column 49"#),
         (br#"{"ociVersion": "1.0.0", "root": ["rootfs"]}"#, r#""b/config.json": root: expected an object"#),
@@ -55,6 +56,17 @@ fn unknown_fields_and_other_platforms_are_tolerated() {
     let (config, warnings) = parse(text, "f").unwrap();
     assert_eq!(config.oci_version, "1.2.0-dev");
     assert_eq!(warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_field_that_is_null_is_absent() {
+    let with = br#"{"ociVersion": "1.0.0", "hostname": null, "mounts": null, "hooks": {"prestart": null},
+        "process": {"cwd": "/", "args": ["x"], "user": {"uid": null, "gid": 0, "additionalGids": null}},
+        "linux": {"timeOffsets": null, "resources": {"pids": {"limit": null}, "devices": [{"allow": false, "major": null}]}}}"#;
+    let without = br#"{"ociVersion": "1.0.0", "hooks": {},
+        "process": {"cwd": "/", "args": ["x"], "user": {"gid": 0}},
+        "linux": {"resources": {"pids": {}, "devices": [{"allow": false}]}}}"#;
+    assert_eq!(parse(with, "f").unwrap(), parse(without, "f").unwrap());
 }
 
 #[test]
