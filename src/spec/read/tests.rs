@@ -32,7 +32,7 @@ fn degenerate_text_gets_one_line_with_field_and_place() {
         (br#"{"ociVersion": "1.0.0", "annotations": {"a": "x\u0000"}}"#, r#""b/config.json": annotations.a: "x\u{0}" contains NUL at line 1 column 54"#),
         (br#"{"ociVersion": "1.0.0", "annotations": {"a\u0000": "x"}}"#, r#""b/config.json": annotations: key "a\u{0}" contains NUL at line 1 column 49"#),
         (br#"{"ociVersion": "1.0.0", "root": ["rootfs"]}"#, r#""b/config.json": root: expected an object"#),
-        (br#"{"ociVersion": "1.0.0", "linux": {"namespaces": [{"type": {"pid": null}}]}}"#, r#""b/config.json": linux.namespaces[0].type: expected a string"#),
+        (br#"{"ociVersion": "1.0.0", "linux": {"namespaces": [{"type": {"pid": null}}]}}"#, r#""b/config.json": linux.namespaces[0].type: invalid value: map, expected map with a single key"#),
         (br#"{"ociVersion": "1.0.0", "linux": {"namespaces": [{"type": "pid"}, {"type": "x\u001b"}]}}"#, r#""b/config.json": linux.namespaces[1].type: unknown variant `x\u{1b}`, expected one of `pid`, `network`, `mount`, `ipc`, `uts`, `user`, `cgroup`, `time` at line 1 column 84"#),
         (br#"{"ociVersion": "1.0.0", "process": {"cwd": "/", "args": ["x"], "user": {"uid": -1, "gid": 0}}}"#, r#""b/config.json": process.user.uid: invalid value: integer `-1`, expected u32 at line 1 column 81"#),
         (br#"{"ociVersion": "1.0.0", "process": {"cwd": "/", "args": ["x"], "user": {"uid": 4294967296, "gid": 0}}}"#, r#""b/config.json": process.user.uid: invalid value: integer `4294967296`, expected u32 at line 1 column 89"#),
@@ -62,10 +62,10 @@ fn unknown_fields_and_other_platforms_are_tolerated() {
 fn a_field_that_is_null_is_absent() {
     let with = br#"{"ociVersion": "1.0.0", "hostname": null, "mounts": null, "hooks": {"prestart": null},
         "process": {"cwd": "/", "args": ["x"], "user": {"uid": null, "gid": 0, "additionalGids": null}},
-        "linux": {"timeOffsets": null, "resources": {"pids": {"limit": null}, "devices": [{"allow": false, "major": null}]}}}"#;
+        "linux": {"timeOffsets": null, "resources": {"pids": {"limit": null}, "devices": [{"allow": false, "access": "rwm", "major": null}]}}}"#;
     let without = br#"{"ociVersion": "1.0.0", "hooks": {},
         "process": {"cwd": "/", "args": ["x"], "user": {"gid": 0}},
-        "linux": {"resources": {"pids": {}, "devices": [{"allow": false}]}}}"#;
+        "linux": {"resources": {"pids": {}, "devices": [{"allow": false, "access": "rwm"}]}}}"#;
     assert_eq!(parse(with, "f").unwrap(), parse(without, "f").unwrap());
 }
 
