@@ -72,13 +72,14 @@ pub(super) fn without_nulls<T: DeserializeOwned + Serialize>(
     text: &[u8],
     file: &str,
 ) -> Result<(Value, T)> {
-    let Document(mut raw) = deserialize(utf8(text, file)?, file)?;
-    if !null::drop_fields(&mut raw) {
-        // The text itself, for the places in it that errors name.
-        return typed(text, file);
-    }
-    let typed: T =
-        serde_path_to_error::deserialize(&raw).map_err(|e| wrong_at(e.path(), e.inner(), file))?;
+    let text = utf8(text, file)?;
+    let Document(mut raw) = deserialize(text, file)?;
+    let typed: T = if null::drop_fields(&mut raw) {
+        serde_path_to_error::deserialize(&raw).map_err(|e| wrong_at(e.path(), e.inner(), file))?
+    } else {
+        // From the text, for the places in it that errors name.
+        deserialize(text, file)?
+    };
     shaped(raw, typed, file)
 }
 
