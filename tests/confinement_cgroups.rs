@@ -458,8 +458,8 @@ fn processes_of_another_container_at_the_same_path_outlive_a_deletion() {
         return;
     }
     for verbs in [
-        [["kill", "--all"].as_slice(), &["delete"]],
-        [&["kill"], &["delete", "--force"]],
+        [["kill", "--all"].as_slice(), ["delete"].as_slice()],
+        [["kill"].as_slice(), ["delete", "--force"].as_slice()],
     ] {
         let (first, second) = of_one_path();
         end(&first);
