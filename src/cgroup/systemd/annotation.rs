@@ -12,8 +12,8 @@ use crate::error::{Error, Result, quote};
 const PREFIX: &str = "org.systemd.property.";
 const MICROSECONDS: u64 = 1_000_000;
 /// How long a scope may take to stop, in microseconds: systemd takes 0 and the greatest number for no limit at all, and
-/// waits for every scope when the host shuts down. The longest is systemd's own default (`DefaultTimeoutStopSec`).
-const PATIENCE: RangeInclusive<u64> = MICROSECONDS..=90 * MICROSECONDS;
+/// waits for every scope when the host shuts down. Up to a day, since clients pass on how long a pod may take to stop.
+const PATIENCE: RangeInclusive<u64> = MICROSECONDS..=86_400 * MICROSECONDS;
 
 /// What a property takes.
 #[derive(Debug, Clone, Copy)]
@@ -110,10 +110,10 @@ fn wanted(kind: Kind, in_seconds: Option<&str>) -> String {
         }
         Kind::Time => "a number of microseconds such as \"uint64 5000000\"".into(),
         Kind::Patience if in_seconds.is_some() => {
-            "a number of whole seconds from 1 to 90 such as \"uint64 5\"".into()
+            "a number of whole seconds from 1 to 86400 such as \"uint64 5\"".into()
         }
         Kind::Patience => {
-            "a number of microseconds from 1 s to 90 s such as \"uint64 5000000\"".into()
+            "a number of microseconds from 1 s to 1 day such as \"uint64 5000000\"".into()
         }
         Kind::Signal => "the number of a signal".into(),
         Kind::Kill => "9, the number of SIGKILL".into(),
@@ -186,9 +186,9 @@ mod tests {
         for (name, text, full_name, value) in [
             (
                 "TimeoutStopUSec",
-                "uint64 12345678",
+                "uint64 123456789",
                 "TimeoutStopUSec",
-                Value::Number(12_345_678),
+                Value::Number(123_456_789),
             ),
             (
                 "TimeoutStopSec",
@@ -218,9 +218,9 @@ mod tests {
             ),
             (
                 "TimeoutStopSec",
-                "90",
+                "86400",
                 "TimeoutStopUSec",
-                Value::Number(90_000_000),
+                Value::Number(86_400_000_000),
             ),
             ("SendSIGHUP", "true", "SendSIGHUP", Value::Bool(true)),
             (
@@ -249,7 +249,7 @@ mod tests {
         let text = |name, value| one(name, value).unwrap_err().to_string();
         assert_eq!(
             text("TimeoutStopUSec", "5"),
-            "annotations[\"org.systemd.property.TimeoutStopUSec\"]: \"5\" is not a number of microseconds from 1 s to 90 s such as \"uint64 5000000\""
+            "annotations[\"org.systemd.property.TimeoutStopUSec\"]: \"5\" is not a number of microseconds from 1 s to 1 day such as \"uint64 5000000\""
         );
         assert_eq!(
             text("CollectMode", "'inactive\n[Service]'"),
@@ -269,7 +269,7 @@ mod tests {
             ("ManagedOOMPreference", "'avoid'"),
             ("FinalKillSignal", "18"),
             ("TimeoutStopSec", "0"),
-            ("TimeoutStopSec", "91"),
+            ("TimeoutStopSec", "86401"),
             ("TimeoutStopUSec", "uint64 0"),
             ("TimeoutStopUSec", "uint64 18446744073709551615"),
             ("TimeoutStopUSec", ""),
