@@ -251,12 +251,12 @@ const EXCUSES: &[Excuse] = &[
     Excuse {
         lane: "stockade",
         claim: "a pod of the host's network sees its interfaces",
-        why: "the profile gives it a network of its own",
+        why: "the profile gives it a network of its own, and says so in the log",
     },
     Excuse {
         lane: "stockade-restricted",
         claim: "a pod of the host's network sees its interfaces",
-        why: "the profile gives it a network of its own",
+        why: "the profile gives it a network of its own, and says so in the log",
     },
     Excuse {
         lane: "stockade",

@@ -195,6 +195,21 @@ fn a_missing_newuidmap_is_named_with_what_to_install() {
 }
 
 #[test]
+fn a_newuidmap_that_hangs_is_killed_and_named() {
+    let Some(bundle) = ready() else { return };
+    let program = bundle.temp().join("hang");
+    fs::write(&program, "#!/bin/sh\necho asking >&2\nexec sleep 1000\n").unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let prelude = format!("mount --bind {} /usr/bin/newuidmap", program.display());
+    let output = run(&bundle, &prelude);
+    output.refused(&[
+        "error: linux.uidMappings: run \"/usr/bin/newuidmap\": still running after 30 s, killed: \"asking\"",
+        "try: it asks for users by nsswitch.conf(5)",
+    ]);
+    bundle.assert_clean();
+}
+
+#[test]
 fn without_privileges_by_no_new_privs_the_hint_says_so() {
     let Some(bundle) = ready() else { return };
     let mut words = words(&bundle, runtime(), &["--profile", "none"], "run");

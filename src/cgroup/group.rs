@@ -1,12 +1,13 @@
 //! A container's cgroup: made in every hierarchy with its limits and device rules, or opened again by its record.
 //! Its directories are made in `make`, its limits are written in `limits`; what happens to it later is in `life`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::filesystem::{self, error};
 use super::location::{Group, Location};
+use super::mark::{self, Directories, Mark};
 use super::settings::Write;
 use super::systemd::{self, Property};
 use super::{devices, make};
@@ -18,12 +19,23 @@ use crate::sys::{Errno, bpf};
 #[derive(Debug)]
 pub struct Cgroup {
     pub(super) location: Location,
-    /// As `location.groups`; none where the directory is gone.
+    /// As `location.groups`; none where the directory is gone, or is another one.
     pub(super) directories: Vec<Option<OwnedFd>>,
+    /// A directory at its place that is another one.
+    replaced: Option<PathBuf>,
+}
+
+/// What is at a place where a cgroup is to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// Whether there is any directory.
+    pub is_any: bool,
+    /// The state directories of the containers that it is claimed for.
+    pub claimants: BTreeSet<String>,
 }
 
 impl Cgroup {
-    /// Makes the cgroup in every hierarchy, writes the limits, and the device rules unless there are none; v2 without a
+    /// Makes the cgroup in every hierarchy, claims it where its mark says for whom, writes the limits, and the device rules unless there are none; v2 without a
     /// v1 devices hierarchy gets a program. On failure everything that was made is removed again.
     ///
     /// # Errors
@@ -33,11 +45,12 @@ impl Cgroup {
         let mut made = make::Made::default();
         let mut directories = Vec::new();
         for group in &location.groups {
-            directories.push(Some(make::make(
-                group,
-                &make::enabled_for(location, group, writes),
-                &mut made,
-            )?));
+            let enabled = make::enabled_for(location, group, writes);
+            let directory = make::make(group, &enabled, &mut made)?;
+            if let Mark::Claimed(claimant) = &location.mark {
+                make::claim(group, &directory, claimant, &mut made)?;
+            }
+            directories.push(Some(directory));
         }
         let mut location = location.clone();
         let is_leaf = |path: &PathBuf| {
@@ -52,25 +65,22 @@ impl Cgroup {
             .filter(|path| !is_leaf(path))
             .cloned()
             .collect();
-        let cgroup = Self {
-            location,
-            directories,
-        };
+        let cgroup = Self::marked(location, directories);
         cgroup.check_fit()?;
         cgroup.apply(writes)?;
         if !devices.is_empty() {
             cgroup.apply_devices(devices)?;
         }
-        made.directories.clear();
+        made.keep();
         Ok(cgroup)
     }
 
-    /// Starts the scope at this place with a process in it, a child of ours that has not begun. The scope has no limits but
-    /// those of its properties then.
+    /// Starts the scope at this place with a process in it, a child of ours that has not begun; the record with what tells
+    /// this scope from another one. It has no limits but those of its properties then.
     ///
     /// # Errors
     /// As [`systemd::properties`] says, systemd refuses; nothing is left of the scope.
-    pub fn start_scope(location: &Location, properties: &[Property], pid: i32) -> Result<()> {
+    pub fn start_scope(location: &Location, properties: &[Property], pid: i32) -> Result<Location> {
         systemd::start(location, properties, pid)
     }
 
@@ -94,10 +104,10 @@ impl Cgroup {
         if !made.directories.is_empty() {
             return Err(Error::new("limit the scope", "its process has ended"));
         }
-        let cgroup = Self {
-            location: location.clone(),
-            directories,
-        };
+        let cgroup = Self::marked(location.clone(), directories);
+        if cgroup.location.mark != location.mark {
+            return Err(Error::new("limit the scope", "it is another one by now"));
+        }
         cgroup.apply(writes)?;
         if !devices.is_empty() {
             cgroup.apply_devices(devices)?;
@@ -105,21 +115,100 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Refuses a place that belongs to someone else already; whether there is any of it. Nothing is made.
+    /// Refuses a place that belongs to someone else already; what there is of it otherwise. Nothing is made.
     ///
     /// # Errors
     /// When a cgroup that is there holds processes or is frozen.
-    pub fn check_free(location: &Location) -> Result<bool> {
-        let there = Self::open(location)?;
+    pub fn check_free(location: &Location) -> Result<Found> {
+        let there = Self::open_any(location)?;
         there.check_fit()?;
-        Ok(there.directories.iter().any(Option::is_some))
+        let directories = there.directories.iter().flatten();
+        let claimants: BTreeSet<String> = directories
+            .clone()
+            .filter_map(|directory| mark::claim(directory.as_fd()))
+            .collect();
+        Ok(Found {
+            is_any: directories.count() > 0,
+            claimants,
+        })
     }
 
-    /// Opens the cgroup of an existing container; directories that are gone count as empty.
+    /// Removes the directories at this place that are claimed, with all below. Those that nobody has claimed stay: whoever
+    /// made them may have limited them.
+    ///
+    /// # Errors
+    /// When a process is in one by now, or it cannot be removed.
+    pub fn remove_claimed(location: &Location) -> Result<()> {
+        let mut there = Self::open_any(location)?;
+        for directory in &mut there.directories {
+            directory.take_if(|directory| mark::claim(directory.as_fd()).is_none());
+        }
+        if there.removal_is_held_up()? {
+            return Err(Error::new(
+                "remove the cgroup that was left over",
+                Errno::BUSY,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Opens the cgroup of an existing container. Directories that are gone count as empty, and so do those that are not
+    /// the container's by its mark: nothing is done to another one that has come to be at the same place.
     ///
     /// # Errors
     /// When a directory exists and cannot be opened.
     pub fn open(location: &Location) -> Result<Self> {
+        let mut cgroup = Self::open_any(location)?;
+        let is_old = !location.mark.is_of_this_boot();
+        for (position, directory) in cgroup.directories.iter_mut().enumerate() {
+            let is_another = |directory: &mut OwnedFd| {
+                is_old || !location.mark.is_on(position, directory.as_fd())
+            };
+            if directory.take_if(is_another).is_some() {
+                cgroup.replaced = Some(location.groups[position].directory());
+            }
+        }
+        Ok(cgroup)
+    }
+
+    /// Takes the cgroup of a record without a mark for the container's, if it holds its first process or none at all; the
+    /// mark then.
+    ///
+    /// # Errors
+    /// As [`Self::open`] and [`Self::processes`].
+    pub fn recognise(location: &Location, pid: i32) -> Result<Mark> {
+        let there = Self::open_any(location)?;
+        let processes = there.processes()?;
+        if processes.is_empty() || processes.contains(&pid) {
+            return Ok(there.into_marked().location.mark);
+        }
+        Ok(Mark::Unknown)
+    }
+
+    /// Where another cgroup has come to be at the container's place.
+    pub fn replaced(&self) -> Option<&Path> {
+        self.replaced.as_deref()
+    }
+
+    /// What was opened at the place is the container's.
+    pub(super) fn into_marked(self) -> Self {
+        Self::marked(self.location, self.directories)
+    }
+
+    /// Puts the mark of these directories into the record.
+    fn marked(mut location: Location, directories: Vec<Option<OwnedFd>>) -> Self {
+        let all = directories.iter();
+        let all = all.map(|directory| directory.as_ref().map(AsFd::as_fd));
+        location.mark = Mark::Made(Directories::of(all));
+        Self {
+            location,
+            directories,
+            replaced: None,
+        }
+    }
+
+    /// Whatever is at the place.
+    pub(super) fn open_any(location: &Location) -> Result<Self> {
         let open = |group: &Group| match filesystem::directory(&group.directory()) {
             Ok(directory) => Ok(Some(directory)),
             Err(Errno::NOENT) => Ok(None),
@@ -131,6 +220,7 @@ impl Cgroup {
         Ok(Self {
             location: location.clone(),
             directories: location.groups.iter().map(open).collect::<Result<_>>()?,
+            replaced: None,
         })
     }
 

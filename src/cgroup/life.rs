@@ -124,7 +124,11 @@ impl Cgroup {
     /// # Errors
     /// When processes are still there after ten seconds, a directory cannot be removed, or systemd does not stop it.
     pub fn remove(&self) -> Result<()> {
-        if let Some(unit) = &self.location.unit {
+        let is_there = self.directories.iter().any(Option::is_some);
+        // By its name alone, only while its cgroup is there: after that the name may be another's.
+        if let Some(unit) = &self.location.unit
+            && (is_there || unit.invocation.is_some())
+        {
             systemd::stop(unit)?;
         }
         let deadline = Instant::now() + PATIENCE;
@@ -148,6 +152,10 @@ impl Cgroup {
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(10));
         }
+        // At the next boot, parents of these names are another's.
+        if !self.location.mark.is_of_this_boot() {
+            return Ok(());
+        }
         for parent in self.location.made.iter().rev() {
             match filesystem::remove(parent) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
@@ -158,7 +166,7 @@ impl Cgroup {
     }
 
     /// Removes what can be removed; true while processes hold a directory.
-    fn removal_is_held_up(&self) -> Result<bool> {
+    pub(super) fn removal_is_held_up(&self) -> Result<bool> {
         let mut is_held_up = false;
         for (group, directory) in self.location.groups.iter().zip(&self.directories) {
             let Some(directory) = directory else { continue };

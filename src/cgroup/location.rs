@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::layout::{Hierarchy, Layout, Mode};
+use super::mark::Mark;
 use super::systemd::Unit;
 use crate::error::{Error, Result, quote};
 
@@ -32,6 +33,9 @@ pub struct Location {
     /// The scope whose cgroup it is, where systemd makes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<Unit>,
+    /// Which cgroup there it is.
+    #[serde(default, skip_serializing_if = "Mark::is_unknown")]
+    pub mark: Mark,
 }
 
 /// A container's cgroup in one hierarchy.
@@ -91,6 +95,7 @@ pub fn location(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> Result
             .collect::<Result<_>>()?,
         made: Vec::new(),
         unit: None,
+        mark: Mark::Unknown,
     })
 }
 

@@ -6,18 +6,32 @@ use std::path::PathBuf;
 
 use super::filesystem::{self, error};
 use super::location::{Group, Location};
+use super::mark;
 use super::settings::Write;
 use crate::error::{Error, Result, quote, quote_path};
 use crate::sys::Errno;
 
-/// What was made so far; dropped before it is cleared, it removes that again, last first.
+/// What was made so far; dropped before it is kept, it removes that again, last first.
 #[derive(Default)]
 pub(super) struct Made {
     pub(super) directories: Vec<PathBuf>,
+    /// What was there and got a claim.
+    pub(super) claimed: Vec<OwnedFd>,
+}
+
+impl Made {
+    /// It stays.
+    pub(super) fn keep(&mut self) {
+        self.directories.clear();
+        self.claimed.clear();
+    }
 }
 
 impl Drop for Made {
     fn drop(&mut self) {
+        for directory in &self.claimed {
+            mark::clear_claim(directory.as_fd());
+        }
         for path in self.directories.iter().rev() {
             match filesystem::remove(path) {
                 // Busy: another container uses the parent by now.
@@ -76,6 +90,36 @@ pub(super) fn make(group: &Group, enabled: &Enabled<'_>, made: &mut Made) -> Res
         }
     }
     Err(error(doing(&group.path), Errno::NOENT))
+}
+
+/// Claims the cgroup for a container, so that no other one of any state directory takes it for free between this one's end
+/// and its deletion.
+pub(super) fn claim(
+    group: &Group,
+    directory: &OwnedFd,
+    claimant: &str,
+    made: &mut Made,
+) -> Result<()> {
+    let path = group.directory();
+    let is_new = made.directories.contains(&path);
+    match mark::set_claim(directory.as_fd(), claimant) {
+        Ok(()) if is_new => Ok(()),
+        Ok(()) => {
+            let copy = directory.try_clone();
+            let copy =
+                copy.map_err(|cause| Error::new(format!("open {}", quote_path(&path)), cause))?;
+            made.claimed.push(copy);
+            Ok(())
+        }
+        // Another one was quicker, and it is that one's to remove.
+        Err(Errno::EXIST) => {
+            made.directories.retain(|made| *made != path);
+            let cause = format!("another container has just taken {}", quote_path(&path));
+            Err(Error::new("linux.cgroupsPath", cause)
+                .hint("choose a linux.cgroupsPath of the container's own"))
+        }
+        Err(errno) => Err(error(format!("claim {}", quote_path(&path)), errno)),
+    }
 }
 
 fn make_path(

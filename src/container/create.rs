@@ -15,7 +15,7 @@ use super::{
     Entry, Phase, State, Status, Store, delete, group, hooks, owner, process, signals, start,
     timestamp,
 };
-use crate::cgroup::{Cgroup, Location};
+use crate::cgroup::{Cgroup, Location, Mark};
 use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::init::Release;
 use crate::seccomp::notify;
@@ -143,11 +143,11 @@ impl Making {
         request: &Request,
         release: Release,
     ) -> Result<Self> {
-        let state = first_state(&prepared, request);
+        let state = first_state(&prepared, request, &entry);
         let pidfd_socket =
             socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
-            check_cgroup(store, &request.id, &wanted.location)?;
+            check_cgroup(store, &entry, &wanted.location)?;
         }
         let mut making = Self {
             child: None,
@@ -188,9 +188,9 @@ impl Making {
         let Some(wanted) = wanted.filter(|wanted| wanted.location.unit.is_some()) else {
             return Ok(());
         };
-        Cgroup::start_scope(&wanted.location, &wanted.properties, self.state.pid)?;
-        self.state.cgroup = Some(wanted.location.clone());
-        let cgroup = Cgroup::limit_scope(&wanted.location, &wanted.writes, &wanted.devices)?;
+        let started = Cgroup::start_scope(&wanted.location, &wanted.properties, self.state.pid)?;
+        let started = self.state.cgroup.insert(started);
+        let cgroup = Cgroup::limit_scope(started, &wanted.writes, &wanted.devices)?;
         if let Some(owner) = wanted.owner {
             cgroup.give_to(owner)?;
         }
@@ -203,11 +203,12 @@ impl Making {
             return Ok(CgroupFds::default());
         };
         // A failure has taken back what was made; what is there then is not ours to remove.
-        self.state.cgroup = None;
+        let location = self.state.cgroup.take();
         if wanted.location.unit.is_some() {
             return Ok(CgroupFds::default());
         }
-        let cgroup = Cgroup::create(&wanted.location, &wanted.writes, &wanted.devices)?;
+        let location = location.as_ref().unwrap_or(&wanted.location);
+        let cgroup = Cgroup::create(location, &wanted.writes, &wanted.devices)?;
         let cgroup = self.cgroup.insert(cgroup);
         self.state.cgroup = Some(cgroup.location().clone());
         if let Some(owner) = wanted.owner {
@@ -316,28 +317,49 @@ impl Drop for Making {
     }
 }
 
-/// Whoever clears a container away kills what is in its cgroup, so that no two may name the same. The containers are asked
-/// only where there is such a cgroup already.
-fn check_cgroup(store: &Store, id: &str, location: &Location) -> Result<()> {
-    if !Cgroup::check_free(location)? {
+/// Whoever clears a container away kills what is in its cgroup, so that no two may name the same; those of another state
+/// directory are known by their claim on it. What has lost its container is taken away. An empty cgroup that no container
+/// has made is taken as it is, with the limits that somebody may have given it.
+fn check_cgroup(store: &Store, entry: &Entry, location: &Location) -> Result<()> {
+    let found = Cgroup::check_free(location)?;
+    if !found.is_any {
         return Ok(());
     }
-    let names_it = |entry: &Entry| {
-        let cgroup = entry.remains().and_then(|remains| remains.cgroup);
-        entry.id() != id && cgroup.is_some_and(|other| other.groups == location.groups)
-    };
-    match store.list()?.iter().find(|entry| names_it(entry)) {
-        None => Ok(()),
-        Some(other) => {
-            let cause = format!("it is the cgroup of container {}", quote(other.id()));
-            Err(Error::new("linux.cgroupsPath", cause)
-                .hint("choose another, or delete that container first"))
+    let is_anothers = |claimant: &&String| **claimant != claimant_of(entry);
+    for claimant in found.claimants.iter().filter(is_anothers) {
+        let path = Path::new(claimant);
+        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
+            return Err(taken(path));
         }
+    }
+    if !found.claimants.is_empty() {
+        return Cgroup::remove_claimed(location);
+    }
+    let names_it = |other: &Entry| {
+        let cgroup = other.remains().and_then(|remains| remains.cgroup);
+        other.id() != entry.id() && cgroup.is_some_and(|cgroup| cgroup.groups == location.groups)
+    };
+    match store.list()?.iter().find(|other| names_it(other)) {
+        None => Ok(()),
+        Some(other) => Err(taken(other.path())),
     }
 }
 
+/// By the state directory of the container that has the cgroup.
+fn taken(path: &Path) -> Error {
+    let id = path.file_name().unwrap_or_default().as_encoded_bytes();
+    let root = quote_path(path.parent().unwrap_or(path));
+    let cause = format!("it is the cgroup of container {}, --root {root}", quote(id));
+    Error::new("linux.cgroupsPath", cause).hint("choose another, or delete that container first")
+}
+
+/// How a container claims its cgroup: by the path of its state, which no other one has.
+fn claimant_of(entry: &Entry) -> String {
+    entry.path().to_string_lossy().into_owned()
+}
+
 /// What is known before anything is made.
-fn first_state(prepared: &Prepared, request: &Request) -> State {
+fn first_state(prepared: &Prepared, request: &Request, entry: &Entry) -> State {
     let config = &prepared.tightened.config;
     let root = config.root.as_ref().map_or("", |root| root.path.as_str());
     State {
@@ -352,11 +374,10 @@ fn first_state(prepared: &Prepared, request: &Request) -> State {
         owner: owner(rustix::process::geteuid().as_raw()),
         root: prepared.bundle.path.join(root),
         config: config.clone(),
-        cgroup: prepared
-            .plan
-            .cgroup
-            .as_ref()
-            .map(|cgroup| cgroup.location.clone()),
+        cgroup: prepared.plan.cgroup.as_ref().map(|cgroup| Location {
+            mark: Mark::Claimed(claimant_of(entry)),
+            ..cgroup.location.clone()
+        }),
         plan: prepared.plan.subjects(),
         filters: prepared.plan.filters.len(),
         profile: request.profile.clone(),

@@ -89,7 +89,7 @@ fn running(entry: &Entry) -> Result<(Cgroup, OwnedFd)> {
         return Err(not_running());
     }
     let process = process::open(state.pid, state.start_time)?.ok_or_else(not_running)?;
-    Ok((group::open(state.cgroup.as_ref(), &doing)?, process))
+    Ok((group::own(state.cgroup.as_ref(), &doing)?, process))
 }
 
 fn counted(entry: &Entry, cgroup: &Cgroup) -> Result<Event> {

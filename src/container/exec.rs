@@ -12,7 +12,7 @@ use super::entrant::{Entrant, Wanted};
 use super::prepare::own_limits;
 use super::signals::{First, Forwarded, Patience};
 use super::target::{Target, doing, gone};
-use super::{Attachment, Confinement, Entry, State, Status, process};
+use super::{Attachment, Confinement, Entry, State, Status, group, process};
 use crate::cgroup::{Cgroup, Entrance, Layout, Sub};
 use crate::error::{Doing, Error, Result, quote};
 use crate::host;
@@ -62,7 +62,9 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let mut state = entry.state()?;
     check_status(entry, &state, request.paused)?;
     let target = Target::open(&state)?;
-    let cgroup = state.cgroup.as_ref().map(Cgroup::open).transpose()?;
+    let cgroup = state.cgroup.as_ref();
+    let cgroup = cgroup.map(|cgroup| group::own(Some(cgroup), &doing(&state.id)));
+    let cgroup = cgroup.transpose()?;
     let mut entrance = match &cgroup {
         Some(cgroup) => cgroup.entrance(&request.cgroups)?,
         None if request.cgroups.is_empty() => Entrance::default(),

@@ -3,7 +3,22 @@
 
 use super::State;
 use crate::cgroup::{Cgroup, Location};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quote_path};
+
+/// Opens the cgroup for a verb that acts on a running container, and is nothing without one.
+pub(super) fn own(cgroup: Option<&Location>, doing: &str) -> Result<Cgroup> {
+    let cgroup = open(cgroup, doing)?;
+    match cgroup.replaced() {
+        None => Ok(cgroup),
+        Some(path) => {
+            let cause = format!(
+                "the container's cgroup is gone, and {} is another one",
+                quote_path(path)
+            );
+            Err(Error::new(doing, cause).hint("delete the container, which leaves that one alone"))
+        }
+    }
+}
 
 /// Opens the cgroup for a verb that is nothing without one.
 pub(super) fn open(cgroup: Option<&Location>, doing: &str) -> Result<Cgroup> {
@@ -23,14 +38,33 @@ pub(super) fn signal(cgroup: Option<&Location>, signal: i32) -> Result<bool> {
 }
 
 /// Kills every process in the cgroup and below (`cgroup.kill` on v2), waits for their end and removes the cgroup;
-/// one that is gone already is fine.
+/// one that is gone already is fine, and another one at its place is left alone.
 pub(super) fn remove(cgroup: Option<&Location>) -> Result<()> {
     let Some(location) = cgroup else {
         return Ok(());
     };
     let cgroup = Cgroup::open(location)?;
+    if let Some(path) = cgroup.replaced() {
+        log::warn!(
+            "the cgroup {} is not the container's, and is left alone",
+            quote_path(path)
+        );
+    }
     cgroup.kill()?;
     cgroup.remove()
+}
+
+/// Gives a record without a mark the one of what is there. Versions that kept no marks had the container's cgroup at its
+/// path as long as nobody else made one there, which nothing tells from here, except for the processes in it: where there
+/// are some, and not the container's first one, they may be another's, and are left alone.
+pub(super) fn recognise(cgroup: Option<&mut Location>, pid: i32) {
+    let Some(location) = cgroup.filter(|location| location.mark.is_unknown()) else {
+        return;
+    };
+    match Cgroup::recognise(location, pid) {
+        Ok(mark) => location.mark = mark,
+        Err(error) => log::debug!("{error}"),
+    }
 }
 
 /// Whether the cgroup is frozen, by `pause` or from outside.

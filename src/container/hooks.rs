@@ -106,6 +106,26 @@ fn blocking(end: &OwnedFd) -> std::io::Result<Stdio> {
     Ok(copy.into())
 }
 
+/// Runs another program of the host for at most so many seconds; how it ended, and the first line of what it wrote to
+/// standard error, for the end of an error. Without a status it was killed.
+pub(super) fn run_within(
+    command: &mut Command,
+    seconds: i64,
+) -> std::io::Result<(Option<ExitStatus>, String)> {
+    let (output, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    command.stdout(Stdio::null()).stderr(blocking(&end)?);
+    let child = crate::sys::hook::confine(command).spawn()?;
+    // The command holds an end, too, which nothing waits for.
+    drop(end);
+    let mut running = Running {
+        child,
+        output,
+        text: Vec::new(),
+    };
+    let status = running.wait(Some(seconds))?;
+    Ok((status, running.first_line()))
+}
+
 struct Running {
     child: Child,
     output: OwnedFd,

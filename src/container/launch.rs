@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
-use super::prepare::{is_delegated, prepare};
+use super::prepare::prepare;
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
-use crate::cgroup::{Driver, Layout};
+use crate::cgroup::Driver;
 use crate::error::{Doing, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::{Held, ImageStore};
@@ -233,7 +233,7 @@ fn launch_in(
         .is_some_and(|process| process.user.uid == 0);
     let bundle = bundle(scratch, &config)?;
     let mut choice = choice.clone();
-    choice.profile = profile_for(request, &choice.profile, privileged)?;
+    choice.profile = profile_for(request, &choice.profile);
     let options = Options {
         cpus: Cpus::Inherited,
         cgroups: request.cgroups,
@@ -266,22 +266,15 @@ fn launch_in(
     Ok(code)
 }
 
-/// The profile without what cannot be had here, and without what the caller has decided by a flag.
-fn profile_for(request: &Launch, profile: &Profile, privileged: bool) -> Result<Profile> {
+/// The profile without what the caller has decided by a flag.
+fn profile_for(request: &Launch, profile: &Profile) -> Profile {
     let mut profile = profile.clone();
-    let by_files = request.cgroups == Driver::Files;
-    if !privileged && !has_limits(request) && by_files && !is_delegated(&Layout::discover()?) {
-        profile = profile.without_cgroup_limits();
-        log::warn!(
-            "without root or a delegated cgroup, limits are per process (rlimits), and none is on CPU time"
-        );
-    }
     if request.network == Network::Host {
         // Asked for by whoever launches; a profile guards against what a config brings along.
         let required = &mut profile.namespaces.require;
         required.retain(|kind| *kind != NamespaceType::Network);
     }
-    Ok(profile)
+    profile
 }
 
 fn has_limits(request: &Launch) -> bool {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::hooks::ended;
+use super::hooks::{ended, run_within};
 use crate::error::{Doing, Error, Result, quote, quote_path};
 
 /// Where they are looked for. Not in PATH: what is found decides who the users of the container are on the host, and PATH
@@ -17,6 +17,9 @@ const PLACES: [&str; 6] = [
     "/usr/local/bin",
     "/run/wrappers/bin",
 ];
+
+/// How long one may take, in seconds. It may ask a directory service of the network for the user.
+const PATIENCE: i64 = 30;
 
 /// One of the two programs.
 #[derive(Debug, Clone, Copy)]
@@ -68,16 +71,18 @@ impl MapProgram {
         command.arg(pid.to_string()).args(lines.split_whitespace());
         // A privileged program gets nothing of ours that it does not need.
         command.env_clear().current_dir("/");
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::piped());
-        let output = crate::sys::hook::confine(&mut command)
-            .output()
-            .doing(doing)?;
-        if !output.status.success() {
-            let cause = ended(output.status) + &said(&output.stderr);
-            return Err(Error::new(doing(), cause).hint(self.what_helps()));
+        command.stdin(Stdio::null());
+        match run_within(&mut command, PATIENCE).doing(doing)? {
+            (Some(status), _) if status.success() => self.check(pid, lines),
+            (Some(status), said) => {
+                Err(Error::new(doing(), ended(status) + &said).hint(self.what_helps()))
+            }
+            (None, said) => {
+                let cause = format!("still running after {PATIENCE} s, killed{said}");
+                Err(Error::new(doing(), cause)
+                    .hint("it asks for users by nsswitch.conf(5): look for a service there that does not answer"))
+            }
         }
-        self.check(pid, lines)
     }
 
     fn what_helps(self) -> String {
@@ -104,11 +109,4 @@ impl MapProgram {
         let cause = format!("{} has left {}", self.name, quote(found.join(" ")));
         Err(Error::new(self.field, cause))
     }
-}
-
-/// The first line of what it said, for the end of an error.
-fn said(text: &[u8]) -> String {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let first = lines.find(|line| !line.is_empty());
-    first.map_or_else(String::new, |line| format!(": {}", quote(line)))
 }

@@ -31,7 +31,7 @@ pub fn resume(entry: &Entry) -> Result<()> {
     if state.status(entry) != Status::Paused {
         return Err(Error::new(doing, "container not paused"));
     }
-    let cgroup = group::open(state.cgroup.as_ref(), &doing)?;
+    let cgroup = group::own(state.cgroup.as_ref(), &doing)?;
     cgroup.thaw().map_err(|cause| Error::new(&doing, cause))?;
     if cgroup.is_frozen()? {
         return Err(
@@ -43,7 +43,7 @@ pub fn resume(entry: &Entry) -> Result<()> {
 }
 
 fn frozen(state: &State, doing: &str) -> Result<()> {
-    let cgroup: Cgroup = group::open(state.cgroup.as_ref(), doing)?;
+    let cgroup: Cgroup = group::own(state.cgroup.as_ref(), doing)?;
     cgroup.freeze().map_err(|cause| {
         let error = Error::new(doing, &cause);
         match cause.try_this() {

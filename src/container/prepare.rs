@@ -141,7 +141,7 @@ fn does_without_cgroup(config: &Config, host: &host::Facts) -> bool {
 
 /// Whether groups of ours, with limits, can be made where they belong without a path, and processes moved there: it takes
 /// the directory and its list of processes (cgroups(7), "Delegation containment"), and the controllers on the way down.
-pub(super) fn is_delegated(layout: &Layout) -> bool {
+fn is_delegated(layout: &Layout) -> bool {
     let is_writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     let Ok(location) = cgroup::location(layout, None, "new") else {
         return false;

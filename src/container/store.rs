@@ -19,7 +19,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
-use super::{State, id};
+use super::{State, group, id};
 use crate::cgroup::Location;
 use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::host::Facts;
@@ -303,14 +303,18 @@ impl Entry {
             }
             Err(errno) => return Err(Error::new(self.text("read"), errno)),
         };
-        serde_json::from_slice(&text).map_err(|cause| {
+        let mut state: State = serde_json::from_slice(&text).map_err(|cause| {
             Error::new(self.text("read"), format!("state.json is damaged: {cause}")).hint(hint)
-        })
+        })?;
+        group::recognise(state.cgroup.as_mut(), state.pid);
+        Ok(state)
     }
 
     /// What to clear away, from a file of its own; `None` when that is missing or damaged too.
     pub fn remains(&self) -> Option<Remains> {
-        serde_json::from_slice(&self.read(REMAINS).ok()?).ok()
+        let mut remains: Remains = serde_json::from_slice(&self.read(REMAINS).ok()?).ok()?;
+        group::recognise(remains.cgroup.as_mut(), remains.pid);
+        Some(remains)
     }
 
     /// Writes state.json as a whole or not at all. The caller holds the lock.

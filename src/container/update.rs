@@ -21,7 +21,7 @@ pub fn update(entry: &Entry, asked: &Resources) -> Result<()> {
     if !asked.devices.is_empty() {
         log::debug!("linux.resources.devices: rules of devices stay as they are");
     }
-    let cgroup = group::open(state.cgroup.as_ref(), &doing)?;
+    let cgroup = group::own(state.cgroup.as_ref(), &doing)?;
     let before = resources(&state);
     let memory_total = profile::Facts::read()?.memory_total;
     let (change, changes) =

@@ -5,8 +5,8 @@ use super::change::{Rules, Tightened, short};
 use super::facts::Facts;
 use super::filter;
 use super::format::{Groups, Profile, Verdict};
-use crate::error::Result;
-use crate::spec::{Config, Linux, Namespace, Process, Rlimit};
+use crate::error::{Result, quote};
+use crate::spec::{Config, Linux, Namespace, NamespaceType, Process, Rlimit};
 
 /// Tightens `config` by `profile`. What the config asks for within the profile's bounds stays as it is.
 ///
@@ -43,6 +43,16 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         filter: profile.seccomp.as_ref().map(filter::filter),
         landlock,
     })
+}
+
+/// A program in an empty network fails in words of its own, far from the reason: whoever asked for the host's must find it.
+fn no_host_network(profile: &str) -> String {
+    format!(
+        "linux.namespaces has no \"network\", which is the host's network; by namespaces.require of profile {} the container \
+         has one of its own instead, with nothing but loopback; for the host's, use profile \"none\" \
+         (--profile none, or the client's handler stockade-none)",
+        quote(profile)
+    )
 }
 
 impl Rules<'_> {
@@ -232,6 +242,9 @@ impl Rules<'_> {
                     Some(&added),
                 )?;
                 linux.namespaces.push(added);
+                if *kind == NamespaceType::Network {
+                    self.warnings.push(no_host_network(&self.profile.name));
+                }
                 continue;
             };
             // The host's own namespace by its path is the host's namespace all the same.

@@ -3,6 +3,7 @@
 //! CVE-2024-3154); limits are `linux.resources`' business.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use super::property::Property;
 use super::wire::Value;
@@ -10,6 +11,9 @@ use crate::error::{Error, Result, quote};
 
 const PREFIX: &str = "org.systemd.property.";
 const MICROSECONDS: u64 = 1_000_000;
+/// How long a scope may take to stop, in microseconds: systemd takes 0 and the greatest number for no limit at all, and
+/// waits for every scope when the host shuts down. Up to a day, since clients pass on how long a pod may take to stop.
+const PATIENCE: RangeInclusive<u64> = MICROSECONDS..=86_400 * MICROSECONDS;
 
 /// What a property takes.
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +21,11 @@ enum Kind {
     Bool,
     /// Microseconds; by the name with `Sec` for `USec`, whole seconds.
     Time,
+    /// The same, within [`PATIENCE`].
+    Patience,
     Signal,
+    /// Nothing but SIGKILL.
+    Kill,
     Word(&'static [&'static str]),
 }
 
@@ -29,23 +37,22 @@ const ALLOWED: [(&str, Kind); 17] = [
         Kind::Word(&["inactive", "inactive-or-failed"]),
     ),
     ("DefaultDependencies", Kind::Bool),
-    ("FinalKillSignal", Kind::Signal),
+    // What does not end a process for certain would hold up the host's shutdown.
+    ("FinalKillSignal", Kind::Kill),
     ("IOAccounting", Kind::Bool),
     ("IPAccounting", Kind::Bool),
     ("KillMode", Kind::Word(&["control-group", "mixed"])),
     ("KillSignal", Kind::Signal),
     ("ManagedOOMMemoryPressure", Kind::Word(&["auto", "kill"])),
-    (
-        "ManagedOOMPreference",
-        Kind::Word(&["none", "avoid", "omit"]),
-    ),
+    // To be spared when memory runs out is at the cost of all others on the host.
+    ("ManagedOOMPreference", Kind::Word(&["none"])),
     ("ManagedOOMSwap", Kind::Word(&["auto", "kill"])),
     ("MemoryAccounting", Kind::Bool),
     ("OOMPolicy", Kind::Word(&["continue", "stop", "kill"])),
     ("RuntimeMaxUSec", Kind::Time),
     ("SendSIGHUP", Kind::Bool),
     ("TasksAccounting", Kind::Bool),
-    ("TimeoutStopUSec", Kind::Time),
+    ("TimeoutStopUSec", Kind::Patience),
 ];
 
 /// The properties that annotations ask for.
@@ -77,13 +84,11 @@ fn property(name: &str, text: &str) -> Result<Property> {
     };
     let value = match kind {
         Kind::Bool => boolean(text),
-        Kind::Time if in_seconds.is_some() => seconds(text),
-        Kind::Time => text
-            .trim()
-            .strip_prefix("uint64 ")
-            .and_then(number)
-            .map(Value::Number),
+        Kind::Time => time(text, in_seconds),
+        Kind::Patience => time(text, in_seconds)
+            .filter(|value| matches!(value, Value::Number(time) if PATIENCE.contains(time))),
         Kind::Signal => signal(text),
+        Kind::Kill => signal(text).filter(|value| *value == Value::Int(libc::SIGKILL)),
         Kind::Word(words) => word(text, words),
     };
     let value = value.ok_or_else(|| {
@@ -104,7 +109,15 @@ fn wanted(kind: Kind, in_seconds: Option<&str>) -> String {
             "a number of whole seconds such as \"uint64 5\"".into()
         }
         Kind::Time => "a number of microseconds such as \"uint64 5000000\"".into(),
+        Kind::Patience if in_seconds.is_some() => {
+            "a number of whole seconds from 1 to 86400 such as \"uint64 5\"".into()
+        }
+        Kind::Patience => {
+            "a number of microseconds from 1 s to 1 day such as \"uint64 5000000\"".into()
+        }
         Kind::Signal => "the number of a signal".into(),
+        Kind::Kill => "9, the number of SIGKILL".into(),
+        Kind::Word(&[word]) => format!("'{word}' in quotes"),
         Kind::Word(words) => format!("one of '{}' in quotes", words.join("', '")),
     }
 }
@@ -115,6 +128,14 @@ fn boolean(text: &str) -> Option<Value> {
         "false" => Some(Value::Bool(false)),
         _ => None,
     }
+}
+
+fn time(text: &str, in_seconds: Option<&str>) -> Option<Value> {
+    if in_seconds.is_some() {
+        return seconds(text);
+    }
+    let digits = text.trim().strip_prefix("uint64 ")?;
+    number(digits).map(Value::Number)
 }
 
 fn seconds(text: &str) -> Option<Value> {
@@ -188,6 +209,19 @@ mod tests {
                 Value::Text("inactive-or-failed".into()),
             ),
             ("KillSignal", "int32 2", "KillSignal", Value::Int(2)),
+            ("FinalKillSignal", "9", "FinalKillSignal", Value::Int(9)),
+            (
+                "ManagedOOMPreference",
+                "'none'",
+                "ManagedOOMPreference",
+                Value::Text("none".into()),
+            ),
+            (
+                "TimeoutStopSec",
+                "86400",
+                "TimeoutStopUSec",
+                Value::Number(86_400_000_000),
+            ),
             ("SendSIGHUP", "true", "SendSIGHUP", Value::Bool(true)),
             (
                 "OOMPolicy",
@@ -215,7 +249,7 @@ mod tests {
         let text = |name, value| one(name, value).unwrap_err().to_string();
         assert_eq!(
             text("TimeoutStopUSec", "5"),
-            "annotations[\"org.systemd.property.TimeoutStopUSec\"]: \"5\" is not a number of microseconds such as \"uint64 5000000\""
+            "annotations[\"org.systemd.property.TimeoutStopUSec\"]: \"5\" is not a number of microseconds from 1 s to 1 day such as \"uint64 5000000\""
         );
         assert_eq!(
             text("CollectMode", "'inactive\n[Service]'"),
@@ -231,6 +265,13 @@ mod tests {
             ("SendSIGHUP", "1"),
             ("CollectMode", "inactive"),
             ("CollectMode", "'"),
+            ("ManagedOOMPreference", "'omit'"),
+            ("ManagedOOMPreference", "'avoid'"),
+            ("FinalKillSignal", "18"),
+            ("TimeoutStopSec", "0"),
+            ("TimeoutStopSec", "86401"),
+            ("TimeoutStopUSec", "uint64 0"),
+            ("TimeoutStopUSec", "uint64 18446744073709551615"),
             ("TimeoutStopUSec", ""),
         ] {
             assert!(text(name, value).contains(" is not "), "{name} {value}");

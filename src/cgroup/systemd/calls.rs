@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, access};
 
 use super::address::{self, Address};
-use super::connection::{Connection, Refusal, Server};
+use super::connection::{Connection, MANAGER, Refusal, Server};
 use super::message::Message;
 use super::property::Property;
-use super::unit::Whose;
+use super::unit::{Unit, Whose};
 use super::wire::{Simple, Value, Writer};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts as Host;
@@ -23,7 +23,14 @@ const BOOTED: &str = "/run/systemd/system";
 
 /// systemd's errors that are expected at times.
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
-const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// There is no such unit; the latter ones where it was asked for by its invocation or its process.
+const GONE: [&str; 4] = [
+    "org.freedesktop.systemd1.NoSuchUnit",
+    "org.freedesktop.systemd1.NoUnitForInvocationID",
+    "org.freedesktop.systemd1.NoUnitForPID",
+    "org.freedesktop.DBus.Error.UnknownObject",
+];
+const UNIT: &str = "org.freedesktop.systemd1.Unit";
 
 /// Whether systemd is what runs this host.
 pub fn is_running() -> bool {
@@ -136,34 +143,55 @@ impl Systemd {
         Ok(self.property("ControlGroup")?.trim_matches('/').to_owned())
     }
 
+    /// A property of the manager.
     fn property(&mut self, name: &str) -> Result<String> {
+        self.text_of((MANAGER, "org.freedesktop.systemd1.Manager"), name)
+    }
+
+    fn text_of(&mut self, of: (&str, &str), name: &str) -> Result<String> {
+        self.ask(of, name, |value| match value {
+            Simple::Text(text) => Some(text.to_owned()),
+            _ => None,
+        })
+    }
+
+    /// A property of an interface of an object; `read` is none for a type that was not expected.
+    fn ask<T>(
+        &mut self,
+        (path, interface): (&str, &str),
+        name: &str,
+        read: impl FnOnce(Simple<'_>) -> Option<T>,
+    ) -> Result<T> {
         let mut body = Writer::default();
-        body.string("org.freedesktop.systemd1.Manager");
+        body.string(interface);
         body.string(name);
-        let interface = "org.freedesktop.DBus.Properties";
-        let reply = self
-            .connection
-            .call_interface(interface, "Get", "ss", body)?;
-        let read = |reply: Message| match reply.body_of("v")?.variant()? {
-            Simple::Text(text) => Ok(text.to_owned()),
-            Simple::Number(_) => Err("a number instead of a text"),
-        };
+        let of = (path, "org.freedesktop.DBus.Properties");
+        let reply = self.connection.call_object(of, "Get", "ss", body)?;
         let failed = |cause: &dyn std::fmt::Display| {
             Error::new(format!("ask systemd for its {name}"), cause)
         };
-        read(reply.map_err(|refusal| failed(&refusal))?).map_err(|cause| failed(&cause))
+        let reply = reply.map_err(|refusal| failed(&refusal))?;
+        let value = reply.body_of("v").and_then(|mut body| body.variant());
+        let value = value.map_err(|cause| failed(&cause))?;
+        read(value).ok_or_else(|| failed(&"another type"))
     }
 
-    /// Makes a scope and waits until it is there. One of the same name that has failed is cleared away for it.
+    /// Makes a scope with a process in it and waits until it is there; its invocation then. One of the same name that has
+    /// failed and was a container's is cleared away for it.
     ///
     /// # Errors
-    /// A scope of this name is there already, or systemd refuses. Nothing is left of it then.
-    pub(crate) fn start(&mut self, name: &str, properties: &[Property]) -> Result<()> {
-        let doing = || format!("start unit {}", quote(name));
-        let started = match self.start_job(name, properties)? {
-            Err(refusal) if refusal.name == UNIT_EXISTS => {
-                self.reset(name)?;
-                self.start_job(name, properties)?
+    /// A scope of this name is there already, or systemd refuses. What there is of it then goes with the process, whose end
+    /// is the caller's: until the scope is known to be ours, none of this name is stopped.
+    pub(crate) fn start(
+        &mut self,
+        unit: &Unit,
+        properties: &[Property],
+        pid: i32,
+    ) -> Result<String> {
+        let doing = || format!("start unit {}", quote(&unit.name));
+        let started = match self.start_job(&unit.name, properties)? {
+            Err(refusal) if refusal.name == UNIT_EXISTS && self.forget_failed(unit)? => {
+                self.start_job(&unit.name, properties)?
             }
             other => other,
         };
@@ -176,11 +204,61 @@ impl Systemd {
                 _ => error,
             }
         })?;
-        self.wait(&reply, &doing()).inspect_err(|_| {
-            if let Err(error) = self.stop(name) {
-                log::warn!("{error}");
+        self.wait(&reply, &doing())?;
+        let path = self.path_by_name(&unit.name)?;
+        let path = path.ok_or_else(|| Error::new(doing(), "its process has ended"))?;
+        let invocation = self.invocation(&path)?;
+        // A scope does not become another one while a process is in it.
+        if self.path_by_process(pid)?.as_ref() == Some(&path) {
+            return Ok(invocation);
+        }
+        Err(Error::new(doing(), "the process is not in it"))
+    }
+
+    /// The path of a unit's object; none where there is no such unit.
+    fn path_by_name(&mut self, name: &str) -> Result<Option<String>> {
+        let mut body = Writer::default();
+        body.string(name);
+        let reply = self.connection.call("GetUnit", "s", body)?;
+        read_path(reply, &format!("find unit {}", quote(name)))
+    }
+
+    fn path_by_process(&mut self, pid: i32) -> Result<Option<String>> {
+        let mut body = Writer::default();
+        body.u32(pid.cast_unsigned());
+        let reply = self.connection.call("GetUnitByPID", "u", body)?;
+        read_path(reply, &format!("find the unit of process {pid}"))
+    }
+
+    /// The path of this very unit's object: by its invocation, where one is known, so that nothing that is asked there
+    /// reaches another unit of the same name.
+    fn path(&mut self, unit: &Unit) -> Result<Option<String>> {
+        match &unit.invocation {
+            Some(invocation) => Ok(Some(path_by_invocation(invocation))),
+            None => self.path_by_name(&unit.name),
+        }
+    }
+
+    fn invocation(&mut self, path: &str) -> Result<String> {
+        self.ask((path, UNIT), "InvocationID", |value| match value {
+            Simple::Bytes(bytes) if bytes.len() == 16 => {
+                Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
             }
+            _ => None,
         })
+    }
+
+    /// Forgets a unit of this name that has failed, if it was a container's; whether it was.
+    fn forget_failed(&mut self, unit: &Unit) -> Result<bool> {
+        let Some(path) = self.path_by_name(&unit.name)? else {
+            return Ok(true);
+        };
+        let is_ours = self.text_of((&path, UNIT), "Description")? == unit.description();
+        if !is_ours || self.text_of((&path, UNIT), "ActiveState")? != "failed" {
+            return Ok(false);
+        }
+        let path = path_by_invocation(&self.invocation(&path)?);
+        self.forget_failure(&path, unit).map(|()| true)
     }
 
     fn start_job(
@@ -203,36 +281,40 @@ impl Systemd {
     ///
     /// # Errors
     /// systemd refuses one of them; none is set then.
-    pub(crate) fn set(&mut self, name: &str, properties: &[Property]) -> Result<()> {
+    pub(crate) fn set(&mut self, unit: &Unit, properties: &[Property]) -> Result<()> {
         let mut body = Writer::default();
-        body.string(name);
         // At run time, not on disk.
         body.u32(1);
         put(&mut body, properties);
-        let set = self.connection.call("SetUnitProperties", "sba(sv)", body)?;
-        let doing = format!("change unit {}", quote(name));
+        let doing = format!("change unit {}", quote(&unit.name));
+        let path = self.path(unit)?;
+        let path = path.ok_or_else(|| Error::new(&doing, "there is no such unit"))?;
+        let of = (path.as_str(), UNIT);
+        let set = self
+            .connection
+            .call_object(of, "SetProperties", "ba(sv)", body)?;
         set.map(drop)
             .map_err(|refusal| self.refused(doing, &refusal))
     }
 
-    /// Moves a process into a unit's cgroup, or into the one at an absolute path below that.
+    /// Moves a process into a scope's cgroup, or into the one at an absolute path below that.
     ///
     /// # Errors
     /// systemd refuses.
-    pub(crate) fn attach(&mut self, name: &str, path: &str, pid: i32) -> Result<()> {
+    pub(crate) fn attach(&mut self, unit: &Unit, below: &str, pid: i32) -> Result<()> {
         let mut body = Writer::default();
-        body.string(name);
-        body.string(path);
+        body.string(below);
         body.array(4, |all| all.u32(pid.cast_unsigned()));
+        let doing = format!("move a process into unit {}", quote(&unit.name));
+        let path = self.path(unit)?;
+        let path = path.ok_or_else(|| Error::new(&doing, "there is no such unit"))?;
+        let of = (path.as_str(), "org.freedesktop.systemd1.Scope");
         let attached = self
             .connection
-            .call("AttachProcessesToUnit", "ssau", body)?;
-        attached.map(drop).map_err(|refusal| {
-            self.refused(
-                format!("move a process into unit {}", quote(name)),
-                &refusal,
-            )
-        })
+            .call_object(of, "AttachProcesses", "sau", body)?;
+        attached
+            .map(drop)
+            .map_err(|refusal| self.refused(doing, &refusal))
     }
 
     fn refused(&self, doing: String, refusal: &Refusal) -> Error {
@@ -243,26 +325,29 @@ impl Systemd {
     ///
     /// # Errors
     /// systemd refuses, or does not come to an end.
-    pub(crate) fn stop(&mut self, name: &str) -> Result<()> {
-        let doing = format!("stop unit {}", quote(name));
+    pub(crate) fn stop(&mut self, unit: &Unit) -> Result<()> {
+        let doing = format!("stop unit {}", quote(&unit.name));
+        let Some(path) = self.path(unit)? else {
+            return Ok(());
+        };
         let mut body = Writer::default();
-        body.string(name);
         body.string("replace");
-        match self.connection.call("StopUnit", "ss", body)? {
+        let of = (path.as_str(), UNIT);
+        match self.connection.call_object(of, "Stop", "s", body)? {
             Ok(reply) => self.wait(&reply, &doing)?,
-            Err(refusal) if refusal.name == NO_SUCH_UNIT => return Ok(()),
+            Err(refusal) if is_gone(&refusal) => return Ok(()),
             Err(refusal) => return Err(self.refused(doing, &refusal)),
         }
-        self.reset(name)
+        self.forget_failure(&path, unit)
     }
 
-    /// Forgets a unit that has failed. One that has not is left as it is.
-    fn reset(&mut self, name: &str) -> Result<()> {
-        let mut body = Writer::default();
-        body.string(name);
-        match self.connection.call("ResetFailedUnit", "s", body)? {
-            Err(refusal) if refusal.name != NO_SUCH_UNIT => {
-                let doing = format!("forget the failure of unit {}", quote(name));
+    /// Forgets that a unit has failed. One that has not is left as it is.
+    fn forget_failure(&mut self, path: &str, unit: &Unit) -> Result<()> {
+        let body = Writer::default();
+        let of = (path, UNIT);
+        match self.connection.call_object(of, "ResetFailed", "", body)? {
+            Err(refusal) if !is_gone(&refusal) => {
+                let doing = format!("forget the failure of unit {}", quote(&unit.name));
                 Err(Error::new(doing, refusal))
             }
             _ => Ok(()),
@@ -281,6 +366,33 @@ impl Systemd {
             )),
         }
     }
+}
+
+/// Whether it was refused for want of the unit.
+fn is_gone(refusal: &Refusal) -> bool {
+    GONE.contains(&refusal.name.as_str())
+}
+
+/// The path that a reply holds; none where the unit is gone.
+fn read_path(reply: std::result::Result<Message, Refusal>, doing: &str) -> Result<Option<String>> {
+    let reply = match reply {
+        Err(refusal) if is_gone(&refusal) => return Ok(None),
+        Err(refusal) => return Err(Error::new(doing, refusal)),
+        Ok(reply) => reply,
+    };
+    let path = reply.body_of("o").and_then(|mut body| body.string());
+    path.map(|path| Some(path.to_owned()))
+        .map_err(|cause| Error::new(doing, cause))
+}
+
+/// systemd knows a unit's object by its invocation, too. In a path's element, a digit in front is written by its code.
+fn path_by_invocation(invocation: &str) -> String {
+    let (first, rest) = invocation.split_at_checked(1).unwrap_or_default();
+    let escaped = match first.as_bytes() {
+        [digit] if digit.is_ascii_digit() => format!("_{digit:02x}"),
+        _ => first.to_owned(),
+    };
+    format!("{MANAGER}/unit/{escaped}{rest}")
 }
 
 fn put(body: &mut Writer, properties: &[Property]) {

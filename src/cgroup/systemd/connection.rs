@@ -24,6 +24,8 @@ const MOST_LINES: usize = 4;
 const MOST_ENDS: usize = 64;
 
 const SYSTEMD: &str = "org.freedesktop.systemd1";
+/// The path of systemd's manager object.
+pub(super) const MANAGER: &str = "/org/freedesktop/systemd1";
 const BUS: &str = "org.freedesktop.DBus";
 const JOBS: &str = "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',\
     interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
@@ -179,16 +181,17 @@ impl Connection {
         signature: &str,
         body: Writer,
     ) -> Result<std::result::Result<Message, Refusal>> {
-        self.call_interface("org.freedesktop.systemd1.Manager", member, signature, body)
+        let interface = "org.freedesktop.systemd1.Manager";
+        self.call_object((MANAGER, interface), member, signature, body)
     }
 
-    /// The same of another interface.
+    /// The same of another object or interface.
     ///
     /// # Errors
     /// As [`Self::call`].
-    pub(super) fn call_interface(
+    pub(super) fn call_object(
         &mut self,
-        interface: &str,
+        (path, interface): (&str, &str),
         member: &str,
         signature: &str,
         body: Writer,
@@ -196,7 +199,7 @@ impl Connection {
         let peer = self.peer.clone();
         let call = Call {
             destination: peer.as_deref(),
-            path: "/org/freedesktop/systemd1",
+            path,
             interface,
             member,
             signature,

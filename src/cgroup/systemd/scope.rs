@@ -12,6 +12,7 @@ use crate::cgroup::devices::allowed;
 use crate::cgroup::group::Cgroup;
 use crate::cgroup::layout::{Hierarchy, Layout, Mode};
 use crate::cgroup::location::{Group, Location};
+use crate::cgroup::mark::Mark;
 use crate::cgroup::settings::Write;
 use crate::error::{Error, Result, quote, quote_path};
 use crate::host::Facts as Host;
@@ -125,6 +126,7 @@ pub fn location(
         }],
         made: Vec::new(),
         unit: Some(unit),
+        mark: Mark::Unknown,
     })
 }
 
@@ -145,7 +147,7 @@ pub fn properties(
     let on = |name: &str| Property::new(name, Value::Bool(true));
     let text = |name: &str, text: &str| Property::new(name, Value::Text(text.to_owned()));
     let mut properties = vec![
-        text("Description", &format!("stockade container {}", unit.name)),
+        text("Description", &unit.description()),
         text("Slice", &unit.slice),
         on("Delegate"),
         Property::new("DefaultDependencies", Value::Bool(false)),
@@ -196,7 +198,7 @@ fn check_delegated(location: &Location, unit: &Unit, writes: &[Write]) -> Result
     })
 }
 
-/// Starts the scope with a process in it.
+/// Starts the scope with a process in it; the record with the marks of this very scope.
 ///
 /// # Errors
 /// systemd refuses, or the process is not where it should be then. Nothing is left of the scope.
@@ -204,19 +206,26 @@ pub(in crate::cgroup) fn start(
     location: &Location,
     properties: &[Property],
     pid: i32,
-) -> Result<()> {
-    let Some(unit) = &location.unit else {
-        return Ok(());
+) -> Result<Location> {
+    let mut location = location.clone();
+    let Some(unit) = &mut location.unit else {
+        return Ok(location);
     };
     let mut systemd = Systemd::connect(unit.whose)?;
     let mut all = properties.to_vec();
     all.push(processes(pid));
-    systemd.start(&unit.name, &all)?;
-    let is_there = Cgroup::open(location).and_then(|cgroup| cgroup.processes());
-    match is_there {
-        Ok(pids) if pids.contains(&pid) => Ok(()),
-        other => {
-            systemd.stop(&unit.name)?;
+    unit.invocation = Some(systemd.start(unit, &all, pid)?);
+    let unit = unit.clone();
+    // The process tells whose cgroup it is.
+    let opened = Cgroup::open_any(&location).map(Cgroup::into_marked);
+    let pids = opened
+        .as_ref()
+        .map_err(Error::clone)
+        .and_then(Cgroup::processes);
+    match (opened, pids) {
+        (Ok(cgroup), Ok(pids)) if pids.contains(&pid) => Ok(cgroup.location().clone()),
+        (_, other) => {
+            systemd.stop(&unit)?;
             let group = location
                 .groups
                 .first()
@@ -243,7 +252,7 @@ pub(in crate::cgroup) fn change(unit: &Unit, writes: &[Write]) -> Result<()> {
     if properties.is_empty() {
         return Ok(());
     }
-    Systemd::connect(unit.whose)?.set(&unit.name, &properties)
+    Systemd::connect(unit.whose)?.set(unit, &properties)
 }
 
 /// Moves a process into the scope's cgroup, or into one that it has below that.
@@ -256,7 +265,7 @@ pub(in crate::cgroup) fn move_in(unit: &Unit, path: &str, pid: i32) -> Result<()
     } else {
         format!("/{path}")
     };
-    Systemd::connect(unit.whose)?.attach(&unit.name, &path, pid)
+    Systemd::connect(unit.whose)?.attach(unit, &path, pid)
 }
 
 /// Stops the scope. Where its systemd is gone, as that of a user who has logged out is, there is nothing to stop.
@@ -265,7 +274,7 @@ pub(in crate::cgroup) fn move_in(unit: &Unit, path: &str, pid: i32) -> Result<()
 /// systemd refuses.
 pub(in crate::cgroup) fn stop(unit: &Unit) -> Result<()> {
     match Systemd::connect(unit.whose) {
-        Ok(mut systemd) => systemd.stop(&unit.name),
+        Ok(mut systemd) => systemd.stop(unit),
         Err(error) => {
             log::warn!("{error}; the scope goes once its cgroup is gone");
             Ok(())

@@ -30,6 +30,10 @@ pub struct Unit {
     pub whose: Whose,
     /// systemd's version when the unit was planned.
     pub version: u32,
+    /// What tells this scope from a later one of the same name (`InvocationID` of org.freedesktop.systemd1(5)), in
+    /// hexadecimal digits; none before its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocation: Option<String>,
 }
 
 impl Unit {
@@ -59,6 +63,7 @@ impl Unit {
                 slice: default.into(),
                 whose,
                 version,
+                invocation: None,
             });
         };
         let refuse = |cause: &str| Error::new(FIELD, format!("{} {cause}", quote(path)));
@@ -87,7 +92,13 @@ impl Unit {
             slice: slice.into(),
             whose,
             version,
+            invocation: None,
         })
+    }
+
+    /// What it says of itself; no annotation can change that.
+    pub(super) fn description(&self) -> String {
+        format!("stockade container {}", self.name)
     }
 
     /// Its cgroup, relative to that of its systemd.

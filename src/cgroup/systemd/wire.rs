@@ -189,6 +189,10 @@ impl<'a> Reader<'a> {
             "s" | "o" => Simple::Text(self.string()?),
             "g" => Simple::Text(self.signature()?),
             "u" | "i" | "b" | "h" => Simple::Number(self.u32()?),
+            "ay" => {
+                let length = self.u32()? as usize;
+                Simple::Bytes(self.take(length)?)
+            }
             "y" => Simple::Number(u32::from(self.byte()?)),
             _ => return Err("a type that was not asked for"),
         })
@@ -200,4 +204,5 @@ impl<'a> Reader<'a> {
 pub(super) enum Simple<'a> {
     Text(&'a str),
     Number(u32),
+    Bytes(&'a [u8]),
 }
