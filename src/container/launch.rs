@@ -432,7 +432,10 @@ fn config(
     root: &Path,
     host_ids: &HostIds,
 ) -> Result<Config> {
-    let ids = ids(request, image, root)?;
+    let mut ids = ids(request, image, root)?;
+    if matches!(host_ids, HostIds::Own(..)) {
+        ids.leave_out_groups();
+    }
     let mut config = spec::hardened_default(match host_ids {
         HostIds::All => None,
         HostIds::Own(uid, gid) => Some((*uid, *gid)),
