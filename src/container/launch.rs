@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
-use super::prepare::{is_delegated, prepare};
+use super::delegation::is_delegated;
+use super::prepare::prepare;
 use super::ranges::{Files, Map, Ranges};
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};

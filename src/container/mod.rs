@@ -5,6 +5,7 @@ mod child;
 mod confinement;
 mod console;
 mod create;
+mod delegation;
 mod delete;
 mod entrant;
 mod events;
@@ -37,6 +38,7 @@ mod update;
 
 pub use confinement::Confinement;
 pub use create::{Attachment, Request, create, run};
+pub use delegation::Place;
 pub use delete::{Unless, delete, destroy};
 pub use entrant::{Overrides, Wanted};
 pub use events::{Event, EventKind, stats, watch};
