@@ -11,6 +11,7 @@ use crate::names;
 const FLOOR: (u32, u32) = (5, 14);
 /// The inode of the initial user namespace (`PROC_USER_INIT_INO`, include/linux/proc_ns.h).
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+const USER_NAMESPACE: &str = "/proc/self/ns/user";
 /// The file system magic of selinuxfs (include/uapi/linux/magic.h).
 const SELINUX_MAGIC: i64 = 0xF97C_FF8C;
 
@@ -63,8 +64,8 @@ impl Facts {
                 .is_ok_and(|found| found.f_type == SELINUX_MAGIC),
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
-            user_namespace: fs::metadata("/proc/self/ns/user")
-                .doing(|| "read \"/proc/self/ns/user\"")?
+            user_namespace: fs::metadata(USER_NAMESPACE)
+                .doing(|| format!("read {}", quote(USER_NAMESPACE)))?
                 .ino()
                 != INITIAL_USER_NAMESPACE,
             denies_setgroups,
@@ -75,6 +76,11 @@ impl Facts {
     pub fn has_capability(&self, name: &str) -> bool {
         names::capability(name).is_some_and(|number| self.capabilities >> number & 1 == 1)
     }
+}
+
+/// Whether we are in a user namespace other than the initial one; without /proc nothing says so.
+pub fn is_in_user_namespace() -> bool {
+    fs::metadata(USER_NAMESPACE).is_ok_and(|found| found.ino() != INITIAL_USER_NAMESPACE)
 }
 
 fn read(path: &str) -> Result<String> {

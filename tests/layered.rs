@@ -54,6 +54,20 @@ impl Layer {
         self.entry(EntryType::Directory, path, mode, "", b"")
     }
 
+    /// An empty file of this user and of the group of the same number, which nobody else may read.
+    pub(crate) fn file_of(mut self, path: &str, id: u64) -> Self {
+        let mut header = tar::Header::new_ustar();
+        header.set_path(path).unwrap();
+        header.set_mode(0o600);
+        header.set_mtime(1_000_000_000);
+        header.set_uid(id);
+        header.set_gid(id);
+        header.set_size(0);
+        header.set_cksum();
+        self.0.append(&header, &b""[..]).unwrap();
+        self
+    }
+
     pub(crate) fn file(self, path: &str, body: &str) -> Self {
         self.entry(EntryType::Regular, path, 0o644, "", body.as_bytes())
     }

@@ -52,6 +52,7 @@ mod plan;
 mod profile_verbs;
 mod profiles;
 mod rootless;
+mod rootless_launch;
 mod runc_parity;
 mod runc_scripts;
 mod schema;

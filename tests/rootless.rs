@@ -1,5 +1,5 @@
 //! Containers of a user without privileges whom newuidmap(1) and newgidmap(1) give ranges of ids.
-//! Not here: `launch` with the user's own id alone (launch.rs), and Podman without root (clients_podman.rs).
+//! Not here: `launch` and `unpack` (rootless_launch.rs), and Podman without root (clients_podman.rs).
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::{Bundle, Call, Output, installed, is_foreign, runtime, skip};
 
 /// The id of a user that no machine has; its ranges are the thousand ids from 200000.
-const USER: u32 = 54321;
+pub(crate) const USER: u32 = 54321;
 
 /// In a mount namespace whose /etc knows the user and its ranges: `$1` is a directory for the files, `$2` what else to do
 /// before the rest is run as the user. The mounts keep the flags of the host's, so that set-user-ID still counts.
@@ -23,7 +23,7 @@ eval "$prelude"
 exec setpriv --reuid 54321 --regid 54321 --clear-groups "$@""#;
 
 /// A bundle of this user, whose namespace has its own id as 0 and the ranges above; none where that cannot be tried.
-fn ready() -> Option<Bundle> {
+pub(crate) fn ready() -> Option<Bundle> {
     if is_foreign() {
         skip("the error texts are stockade's");
         return None;
@@ -66,7 +66,7 @@ fn maps(size: u32) -> Value {
 }
 
 /// These words as the user, after a prelude of the shell.
-fn as_user(bundle: &Bundle, prelude: &str, words: Vec<PathBuf>) -> Call {
+pub(crate) fn as_user(bundle: &Bundle, prelude: &str, words: Vec<PathBuf>) -> Call {
     Call::new("unshare", &bundle.temp().join("calls"))
         .args(["--mount", "sh", "-c", AS_USER, "sh"])
         .arg(bundle.temp().join("etc"))

@@ -288,7 +288,7 @@ fn root_of_a_user_namespace_does_not_use_the_store_of_its_user() {
     fs::create_dir_all(store.join("of-user")).unwrap();
     fs::set_permissions(&store, fs::Permissions::from_mode(0o700)).unwrap();
     let out = sh(&bundle, &image, "true");
-    let expected = "it is of a user without root, in a user namespace";
+    let expected = "it is of a user's one id";
     out.fails(125, &["open image store", expected]);
     bundle.assert_clean();
 }

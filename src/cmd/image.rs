@@ -8,9 +8,9 @@ use clap::{Args, Subcommand};
 use super::list::ListFormat;
 use super::output::{columns, pretty};
 use super::{ExitCode, print};
-use crate::container::timestamp;
+use crate::container::{Ranges, timestamp};
 use crate::error::{Error, Result, escape};
-use crate::image::store::{ImageStore, Listed, Prune, Pruned, UnitKind, default_store};
+use crate::image::store::{ImageStore, Listed, Prune, Pruned, UnitKind, default_store, of_ranges};
 
 /// Where the image store is.
 #[derive(Debug, Clone, Args)]
@@ -37,8 +37,17 @@ impl StoreFlag {
         })
     }
 
-    fn open(&self) -> Result<ImageStore> {
-        ImageStore::open(&self.find()?)
+    /// The store, and that of a user without root whose layers keep their owners by a range of ids, if there is one: this
+    /// process then is in a user namespace with that range, where alone it can be read and cleared.
+    fn open(&self) -> Result<Vec<ImageStore>> {
+        let path = self.find()?;
+        let mut stores = vec![ImageStore::open(&path)?];
+        let ranged = of_ranges(&path);
+        if !rustix::process::geteuid().is_root() && ranged.exists() {
+            Ranges::of_caller()?.enter()?;
+            stores.push(ImageStore::open(&ranged)?);
+        }
+        Ok(stores)
     }
 }
 
@@ -103,18 +112,50 @@ pub struct ImagePrune {
 /// The store cannot be read; an image that does not exist or is in use.
 pub fn run(arguments: &Images) -> Result<ExitCode> {
     match &arguments.act {
-        Act::List(list) => print_list(&list.store.open()?.list()?, list)?,
-        Act::Rm(removal) => print_removed(&removal.store.open()?.remove(&removal.images)?)?,
+        Act::List(list) => {
+            let mut images = Vec::new();
+            for store in list.store.open()? {
+                images.extend(store.list()?);
+            }
+            print_list(&images, list)?;
+        }
+        Act::Rm(removal) => remove(&removal.store.open()?, &removal.images)?,
         Act::Prune(prune) => {
             let what = if prune.all {
                 Prune::AllImages
             } else {
                 Prune::Unreferenced
             };
-            print_removed(&prune.store.open()?.prune(what)?)?;
+            let stores = prune.store.open()?;
+            let pruned = stores.iter().map(|store| store.prune(what));
+            print_removed(&pruned.sum::<Result<Pruned>>()?)?;
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// From every store that has it; a word that none has is an error before anything is removed.
+fn remove(stores: &[ImageStore], words: &[String]) -> Result<()> {
+    let mut wanted = vec![Vec::new(); stores.len()];
+    for word in words {
+        let mut is_known = false;
+        for (store, wanted) in stores.iter().zip(&mut wanted) {
+            if store.has(word)? {
+                wanted.push(word.clone());
+                is_known = true;
+            }
+        }
+        // The first store says that there is none.
+        if !is_known {
+            wanted[0].push(word.clone());
+        }
+    }
+    let with_words = stores
+        .iter()
+        .zip(&wanted)
+        .filter(|(_, wanted)| !wanted.is_empty());
+    let removed = with_words.map(|(store, wanted)| store.remove(wanted));
+    print_removed(&removed.sum::<Result<Pruned>>()?)
 }
 
 fn print_list(images: &[Listed], arguments: &ImageList) -> Result<()> {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::image::StoreFlag;
 use super::plan::Format;
-use super::unpacking::Unpacking;
+use super::unpacking::{Map, Unpacking};
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
 use crate::configuration::{Configuration, key_authority};
@@ -62,6 +62,10 @@ pub struct Launch {
     /// Unpack the image for this launch alone and keep nothing
     #[arg(long, conflicts_with = "store")]
     pub no_store: bool,
+    /// Without root, which ids there are inside: one's own, or a range by /etc/subuid, which files of an image keep their
+    /// owners by [default: range for an image where there is one, else single]
+    #[arg(long, value_enum, value_name = "IDS")]
+    pub map: Option<Map>,
     /// Network: none, or the host's
     #[arg(long, value_enum, default_value_t)]
     pub network: Network,
@@ -155,6 +159,7 @@ impl Launch {
             binds: self.bind.clone(),
             workdir: self.workdir.clone(),
             user: self.user.clone(),
+            map: self.map.map_or(container::Map::Auto, Map::request),
             network: match self.network {
                 Network::None => container::Network::None,
                 Network::Host => container::Network::Host,

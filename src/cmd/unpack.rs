@@ -15,16 +15,16 @@ use rustix::fs::{Mode, OFlags, fstat};
 use super::image::StoreFlag;
 use super::output::pretty;
 use super::plan::Format;
-use super::unpacking::Unpacking;
+use super::unpacking::{Map, Unpacking};
 use super::{ExitCode, Global, print};
 use crate::configuration::{Configuration, key_authority};
-use crate::container::{self, Keeper};
+use crate::container::{self, Files, Keeper, Ranges};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::ImageStore;
 use crate::image::{self, Form, Image, Overrides, Platform, Progress, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
-use crate::spec;
+use crate::spec::{self, Config, IdMapping};
 use crate::terminal;
 
 /// Arguments of `unpack`.
@@ -42,6 +42,10 @@ pub struct Unpack {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Without root, whose the files are: all one's own, or, by a range of /etc/subuid, of the owners that the image names;
+    /// config.json maps the same ids [default: single]
+    #[arg(long, value_enum, value_name = "IDS")]
+    pub map: Option<Map>,
     /// Mount the image's layers from the store on rootfs instead of unpacking them; umount BUNDLE/rootfs ends it
     #[arg(long)]
     pub overlay: bool,
@@ -94,6 +98,15 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
                 .hint("`stockade launch` mounts where the host does not see it"),
         );
     }
+    let own = own_ids();
+    let ranges = match arguments.map {
+        Some(map) => map.request().ranges(Files::Unpacked)?,
+        None => None,
+    };
+    // Before any thread, and before anything is made.
+    if let Some(ranges) = &ranges {
+        ranges.enter()?;
+    }
     let partial = Partial::beside(&arguments.bundle)?;
     let limits = arguments.unpacking.limits(configuration.limits.clone());
     let unpacked = terminal::watch(arguments.unpacking.shown(), |progress| {
@@ -103,7 +116,8 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
             unpack(&partial.inside(), &image, &limits, progress)
         }
     })?;
-    configure(&partial.inside(), &image, global, &configuration)?;
+    let config = converted(&partial.inside(), &image, own, ranges.as_ref())?;
+    configure(&partial.inside(), &config, own, global, &configuration)?;
     fs::rename(&partial.path, &arguments.bundle).doing(|| format!("make the bundle {shown}"))?;
     drop(partial);
     for warning in &unpacked.warnings {
@@ -177,22 +191,34 @@ fn mount(
     })
 }
 
-/// Writes config.json.
-fn configure(
+/// The caller's user and group, which a config without root maps; none of root, whose config has no user namespace.
+fn own_ids() -> Option<(u32, u32)> {
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    (!uid.is_root()).then_some((uid.as_raw(), gid.as_raw()))
+}
+
+/// The image's configuration, as a config.json. The one id that there is without root is that of the image's user.
+fn converted(
     bundle: &Path,
     image: &Image,
-    global: &Global,
-    configuration: &Configuration,
-) -> Result<()> {
+    own: Option<(u32, u32)>,
+    ranges: Option<&Ranges>,
+) -> Result<Config> {
     let root = bundle.join("rootfs");
-    let ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
-    let effective = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    let mut base = spec::hardened_default((effective.0 != 0).then_some(effective));
+    let mut ids = Users::read(&root).ids(&image.config.config.user, |_| 0)?;
+    if own.is_some() && ranges.is_none() {
+        ids.leave_out_groups();
+    }
+    let mut base = spec::hardened_default(own);
     if let Some(root) = &mut base.root {
         root.readonly = false;
+    }
+    if let Some(linux) = &mut base.linux {
+        (linux.uid_mappings, linux.gid_mappings) = match (ranges, own) {
+            (Some(ranges), _) => ranges.outside(),
+            (None, Some((uid, gid))) => (only(ids.uid, uid), only(ids.gid, gid)),
+            (None, None) => Default::default(),
+        };
     }
     let mut overrides = Overrides::default();
     let execution = &image.config.config;
@@ -200,11 +226,36 @@ fn configure(
         // Nothing there says what to run; whoever takes the bundle up can.
         overrides.command = vec!["sh".into()];
     }
-    let config = image::convert(base, &image.config, &ids, &overrides)?;
-    let choice = global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
+    image::convert(base, &image.config, &ids, &overrides)
+}
+
+/// The map of one id.
+fn only(container_id: u32, host_id: u32) -> Vec<IdMapping> {
+    let size = 1;
+    vec![IdMapping {
+        container_id,
+        host_id,
+        size,
+    }]
+}
+
+/// Writes config.json, as the profile leaves it.
+fn configure(
+    bundle: &Path,
+    config: &Config,
+    own: Option<(u32, u32)>,
+    global: &Global,
+    configuration: &Configuration,
+) -> Result<()> {
+    let mut choice =
+        global.profile(configuration, &std::collections::BTreeMap::new(), Face::Oci)?;
+    if own.is_some() {
+        // What this user may not have a cgroup for would keep the bundle from running; `run` adds it where it can.
+        choice.profile = choice.profile.without_cgroup_limits();
+    }
     let facts = Facts::read()?.with_landlock(&choice.profile);
-    let tightened = profile::tighten(&config, &choice.profile, &facts)
-        .map_err(|refusal| choice.advise(refusal, &config, &facts))?;
+    let tightened = profile::tighten(config, &choice.profile, &facts)
+        .map_err(|refusal| choice.advise(refusal, config, &facts))?;
     let file = bundle.join("config.json");
     fs::File::create_new(file)
         .and_then(|mut file| file.write_all(spec::to_text(&tightened.config).as_bytes()))

@@ -1,7 +1,8 @@
-//! Flags of every verb that unpacks an image: what it may cost, and whether progress is shown.
+//! Flags of every verb that unpacks an image: what it may cost, whether progress is shown, whose the files are.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use crate::container;
 use crate::image::layer::Limits;
 use crate::terminal::Shown;
 
@@ -15,6 +16,24 @@ pub struct Unpacking {
     /// Show no progress and no summary
     #[arg(long, short)]
     pub quiet: bool,
+}
+
+/// The value of `--map`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Map {
+    /// One's own id alone: it is the program's, and that of every file.
+    Single,
+    /// One's own id as 0, and above it those of /etc/subuid and /etc/subgid.
+    Range,
+}
+
+impl Map {
+    pub(super) fn request(self) -> container::Map {
+        match self {
+            Self::Single => container::Map::Single,
+            Self::Range => container::Map::Range,
+        }
+    }
 }
 
 impl Unpacking {

@@ -55,7 +55,8 @@ pub(super) fn map_mount_as(
     })
 }
 
-fn user_namespace(maps: &IdMapText) -> Result<OwnedFd> {
+/// A new user namespace with these maps.
+pub(super) fn user_namespace(maps: &IdMapText) -> Result<OwnedFd> {
     let parent = rustix::process::getpid();
     let (pid, pidfd) =
         match clone3(libc::CLONE_NEWUSER as u64, None).doing(|| "clone a user namespace")? {

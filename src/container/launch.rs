@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 
 use super::Store;
 use super::create::{self, Attachment, Request};
+use super::delegation::is_delegated;
 use super::prepare::prepare;
+use super::ranges::{Files, Map, Ranges};
 use super::scratch::Scratch;
 use super::{destroy, keeper, overlay};
-use crate::cgroup::Driver;
+use crate::cgroup::{Driver, Layout, systemd};
 use crate::error::{Doing, Result, quote_path};
-use crate::image::layer::Limits;
-use crate::image::store::{Held, ImageStore};
+use crate::host;
+use crate::image::layer;
+use crate::image::store::{Held, ImageStore, of_ranges};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::{Cpus, Options};
-use crate::profile::{Change, Choice, Profile, Verdict};
+use crate::profile::{Change, Choice, Limits, Profile, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
@@ -37,7 +40,7 @@ pub struct Launch {
     /// What it was built for.
     pub platform: Platform,
     /// What unpacking it may cost.
-    pub limits: Limits,
+    pub limits: layer::Limits,
     /// Whether the unpacking shows how far it is.
     pub shown: Shown,
     /// The command; an image has its own, and so has the embedded default.
@@ -50,6 +53,8 @@ pub struct Launch {
     pub workdir: Option<String>,
     /// `USER` or `USER:GROUP` inside, by number or by name; an image has its own.
     pub user: Option<String>,
+    /// Which ids there are, for a user without root.
+    pub map: Map,
     /// Which network there is.
     pub network: Network,
     /// Bytes.
@@ -137,16 +142,55 @@ pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
             log::debug!("{line}");
         }
     }
-    let place = place(store, request, image.as_ref())?;
+    let ids = HostIds::enter(request, image.as_ref())?;
+    let place = place(store, request, image.as_ref(), &ids)?;
     let scratch = place.scratch()?;
     // If this process is killed, the keeper cleans up in its place.
     let keeper = keeper::start(store, &scratch, place.lease())?;
     let root = scratch.root(image.as_ref(), &place, request);
-    let outcome =
-        root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), choice));
+    let outcome = root.and_then(|root| {
+        launch_in(
+            &scratch,
+            &root,
+            store,
+            request,
+            (image.as_ref(), &ids),
+            choice,
+        )
+    });
     drop(scratch);
     keeper.dismiss();
     outcome
+}
+
+/// Which ids of the host there are to give.
+#[derive(Debug)]
+enum HostIds {
+    /// All: the caller is root.
+    All,
+    /// The caller's user and group.
+    Own(u32, u32),
+    /// A range, in whose user namespace this process is.
+    Range(Ranges),
+}
+
+impl HostIds {
+    /// Before any thread, and before anything is made.
+    fn enter(request: &Launch, image: Option<&Image>) -> Result<Self> {
+        let files = match image {
+            Some(image) if image.form != Form::Directory => Files::Unpacked,
+            _ => Files::Found,
+        };
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        match request.map.ranges(files)? {
+            Some(ranges) => ranges
+                .enter()
+                .map(|()| Self::Range(ranges))
+                .map_err(|error| error.hint_too("or give every file to this user by --map single")),
+            None if uid.is_root() => Ok(Self::All),
+            None => Ok(Self::Own(uid.as_raw(), gid.as_raw())),
+        }
+    }
 }
 
 /// Where the root filesystem comes from, and the scratch directory's place.
@@ -182,7 +226,7 @@ impl Place {
     }
 }
 
-fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place> {
+fn place(store: &Store, request: &Launch, image: Option<&Image>, ids: &HostIds) -> Result<Place> {
     let Some(image) = image.filter(|image| image.form != Form::Directory) else {
         return Ok(Place::State(store.path().to_owned()));
     };
@@ -191,8 +235,10 @@ fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place
     };
     // Before any thread, and before the store is opened: a process with threads makes no user namespace, and overlayfs
     // takes no directory that was opened in another mount namespace.
-    overlay::leave_host()?;
-    let images = ImageStore::open(path)?;
+    let images = match ids {
+        HostIds::Range(_) => ImageStore::open(&of_ranges(path)),
+        _ => overlay::leave_host().and_then(|()| ImageStore::open(path)),
+    }?;
     let limits = &request.limits;
     let parent = images.scratch();
     let found = images.find(image, limits)?;
@@ -219,11 +265,10 @@ fn launch_in(
     root: &Path,
     store: &Store,
     request: &Launch,
-    image: Option<&Image>,
+    (image, ids): (Option<&Image>, &HostIds),
     choice: &Choice,
 ) -> Result<i32> {
-    let privileged = rustix::process::geteuid().is_root();
-    let mut config = config(request, image, root, privileged)?;
+    let mut config = config(request, image, root, ids)?;
     if let Some(process) = &mut config.process {
         process.terminal = request.tty.is_wanted(&choice.profile);
     }
@@ -234,9 +279,10 @@ fn launch_in(
     let bundle = bundle(scratch, &config)?;
     let mut choice = choice.clone();
     choice.profile = profile_for(request, &choice.profile);
+    let cgroups = cgroups(request, &choice.profile, ids)?;
     let options = Options {
         cpus: Cpus::Inherited,
-        cgroups: request.cgroups,
+        cgroups,
         ..Options::default()
     };
     let prepared = prepare(bundle, scratch.id(), &choice, options).map_err(|error| {
@@ -264,6 +310,26 @@ fn launch_in(
     let _lock = entry.lock()?;
     destroy(&entry, &entry.state()?)?;
     Ok(code)
+}
+
+/// Who makes the cgroup. A user without root has its limits from its own systemd where no group can be made by files.
+fn cgroups(request: &Launch, profile: &Profile, ids: &HostIds) -> Result<Driver> {
+    let has_none = !has_limits(request) && profile.limits == Limits::default();
+    if request.cgroups == Driver::Systemd || matches!(ids, HostIds::All) || has_none {
+        return Ok(request.cgroups);
+    }
+    let layout = Layout::discover()?;
+    if is_delegated(&layout) {
+        return Ok(Driver::Files);
+    }
+    match systemd::delegation(&layout, &host::Facts::read()?) {
+        Ok(delegation) if delegation.has_all(&["cpu", "memory", "pids"]) => {
+            return Ok(Driver::Systemd);
+        }
+        Ok(delegation) => log::debug!("{} cannot limit all", delegation.whose.words()),
+        Err(error) => log::debug!("{error}"),
+    }
+    Ok(Driver::Files)
 }
 
 /// The profile without what the caller has decided by a flag.
@@ -358,21 +424,29 @@ fn config(
     request: &Launch,
     image: Option<&Image>,
     root: &Path,
-    privileged: bool,
+    host_ids: &HostIds,
 ) -> Result<Config> {
-    let ids = ids(request, image, root)?;
-    let own = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    let mut config = spec::hardened_default((!privileged).then_some(own));
+    let mut ids = ids(request, image, root)?;
+    if matches!(host_ids, HostIds::Own(..)) {
+        ids.leave_out_groups();
+    }
+    let mut config = spec::hardened_default(match host_ids {
+        HostIds::All => None,
+        HostIds::Own(uid, gid) => Some((*uid, *gid)),
+        HostIds::Range(_) => Some((0, 0)),
+    });
     if let Some(root_of) = &mut config.root {
         root_of.path = root.to_string_lossy().into_owned();
     }
     if let Some(linux) = &mut config.linux {
-        adapt_linux(linux, request, &ids);
+        map_ids(linux, host_ids, &ids);
+        adapt_linux(linux, request);
     }
-    adapt_mounts(&mut config.mounts, request, privileged);
+    adapt_mounts(
+        &mut config.mounts,
+        request,
+        matches!(host_ids, HostIds::All),
+    );
     let mut overrides = Overrides {
         command: request.command.clone(),
         environment: request.environment.clone(),
@@ -413,17 +487,27 @@ fn ids(request: &Launch, image: Option<&Image>, root: &Path) -> Result<Ids> {
     }
 }
 
-/// The caller's network and limits; of a user namespace, the one id that the program has.
-fn adapt_linux(linux: &mut Linux, request: &Launch, ids: &Ids) {
+/// Of the user namespace that there is without root: the one id that the program has, or all.
+fn map_ids(linux: &mut Linux, host_ids: &HostIds, ids: &Ids) {
+    match host_ids {
+        HostIds::All => {}
+        HostIds::Own(..) => {
+            for (maps, id) in [
+                (&mut linux.uid_mappings, ids.uid),
+                (&mut linux.gid_mappings, ids.gid),
+            ] {
+                maps.iter_mut().for_each(|map| map.container_id = id);
+            }
+        }
+        HostIds::Range(ranges) => (linux.uid_mappings, linux.gid_mappings) = ranges.inside(),
+    }
+}
+
+/// The caller's network and limits.
+fn adapt_linux(linux: &mut Linux, request: &Launch) {
     if request.network == Network::Host {
         let namespaces = &mut linux.namespaces;
         namespaces.retain(|namespace| namespace.kind != NamespaceType::Network);
-    }
-    for (maps, id) in [
-        (&mut linux.uid_mappings, ids.uid),
-        (&mut linux.gid_mappings, ids.gid),
-    ] {
-        maps.iter_mut().for_each(|map| map.container_id = id);
     }
     linux.resources = resources(request);
 }

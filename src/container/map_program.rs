@@ -57,6 +57,11 @@ impl MapProgram {
         paths.into_iter().find(|path| path.is_file())
     }
 
+    /// The file that says which ids it maps for whom.
+    pub fn grants(self) -> &'static str {
+        self.grants
+    }
+
     /// Has `lines` of `inside outside size` written for `pid`, and looks whether they were. `pid` is a child of ours that
     /// nobody has waited for: its number cannot be that of another process meanwhile.
     pub(super) fn map(self, pid: i32, lines: &str) -> Result<()> {

@@ -18,7 +18,7 @@ use rustix::mount::{MountFlags, UnmountFlags, unmount};
 
 use super::scratch::Scratch;
 use crate::error::{Doing, Error, Result};
-use crate::image::layer::Limits;
+use crate::image::layer::{Caller, Limits};
 use crate::image::store::{Held, ImageStore, Record, mount_source};
 use crate::image::{Image, Progress};
 use crate::sys::clone::unshare;
@@ -160,10 +160,9 @@ fn options(layers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, life: Life) -> C
     // No layer has a redirect or a copy without data, and none would be followed. `volatile` came with Linux 5.10,
     // `userxattr`, which is for mounts without root, with 5.11.
     let volatile = if life == Life::Short { ",volatile" } else { "" };
-    let user = if rustix::process::geteuid().is_root() {
-        ""
-    } else {
-        ",userxattr"
+    let user = match Caller::find() {
+        Caller::Root => "",
+        Caller::User | Caller::Mapped => ",userxattr",
     };
     let text = format!(
         "lowerdir={},upperdir={},workdir={},index=off,metacopy=off,redirect_dir=nofollow{volatile}{user}",

@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fs;
-use std::path::Path;
 use std::rc::Rc;
 
+use super::delegation::is_delegated;
 use super::{Confinement, system_mounts};
 use crate::cgroup::{self, Driver, Layout, Location};
 use crate::error::{Error, Result};
@@ -137,32 +136,6 @@ fn does_without_cgroup(config: &Config, host: &host::Facts) -> bool {
         without_devices != crate::spec::Resources::default()
     });
     linux.is_none_or(|linux| linux.cgroups_path.is_none()) && !has_limits
-}
-
-/// Whether groups of ours, with limits, can be made where they belong without a path, and processes moved there: it takes
-/// the directory and its list of processes (cgroups(7), "Delegation containment"), and the controllers on the way down.
-fn is_delegated(layout: &Layout) -> bool {
-    let is_writable = |path: &Path| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
-    let Ok(location) = cgroup::location(layout, None, "new") else {
-        return false;
-    };
-    let [group] = &location.groups[..] else {
-        return false;
-    };
-    let directory = group.directory();
-    let parents = directory.ancestors().skip(1);
-    let delegated: Vec<&Path> = parents
-        .take_while(|path| is_writable(&path.join("cgroup.subtree_control")))
-        .collect();
-    let (Some(parent), Some(top)) = (delegated.first(), delegated.last()) else {
-        return false;
-    };
-    let controllers = fs::read_to_string(top.join("cgroup.controllers")).unwrap_or_default();
-    let has = |name: &str| controllers.split_whitespace().any(|word| word == name);
-    group.v2
-        && is_writable(parent)
-        && is_writable(&parent.join("cgroup.procs"))
-        && ["cpu", "memory", "pids"].into_iter().all(has)
 }
 
 fn location(

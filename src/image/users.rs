@@ -25,6 +25,16 @@ pub struct Ids {
     pub groups: Vec<u32>,
 }
 
+impl Ids {
+    /// Leaves out the further groups: where one id is mapped there is no setgroups(2) (user_namespaces(7)).
+    pub fn leave_out_groups(&mut self) {
+        if !self.groups.is_empty() {
+            log::info!("groups {:?} are left out: one id is mapped", self.groups);
+            self.groups.clear();
+        }
+    }
+}
+
 /// The texts of a root filesystem's passwd and group files; empty where there is none.
 #[derive(Debug, Clone, Default)]
 pub struct Users {

@@ -185,12 +185,13 @@ impl<'a> Child<'a> {
             .in_call(Call::CloseRange)
             .map_err(|fault| at(setup, fault))?;
         // Before anything is joined whose processes could look at this one (CVE-2016-9962). With id maps still to come that
-        // has to wait for a runtime without privileges: they are written through files of /proc, which belong to root
-        // when the process is not dumpable, and newuidmap(1) serves only the owner of those.
+        // has to wait for a runtime without privileges: they are written through files of /proc, which belong to root of
+        // the namespace that the runtime was executed in when the process is not dumpable, and newuidmap(1) serves only
+        // the owner of those. A runtime that has entered a namespace since is not that root, whatever its capabilities.
         if plan
             .id_maps
             .as_ref()
-            .is_none_or(|maps| !maps.needs_dumpable())
+            .is_none_or(|maps| plan.joins_first && !maps.needs_dumpable())
         {
             prctl::clear_dumpable()
                 .in_call(Call::Prctl)

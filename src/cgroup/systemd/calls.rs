@@ -2,6 +2,7 @@
 //! How messages come and go is in `connection`.
 
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
@@ -41,7 +42,9 @@ impl Whose {
     /// Which systemd serves this process: the host's for root, a user's own for everybody else. Root of a user namespace is
     /// a user, unless systemd runs in there, too, and lets it in.
     pub(crate) fn of(host: &Host) -> Self {
-        let is_let_in = || access(PRIVATE, Access::WRITE_OK).is_ok();
+        // Whose socket it is, too: that of a systemd around the namespace may be writable to all and lets nobody in.
+        let is_ours = || std::fs::metadata(PRIVATE).is_ok_and(|found| found.uid() == 0);
+        let is_let_in = || is_ours() && access(PRIVATE, Access::WRITE_OK).is_ok();
         if host.uid == 0 && (!host.user_namespace || is_let_in()) {
             Self::System
         } else {

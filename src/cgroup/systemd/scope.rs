@@ -44,6 +44,12 @@ impl Delegation {
         usual.into_iter().filter(is_missing).collect()
     }
 
+    /// Whether it has all of these controllers.
+    pub fn has_all(&self, controllers: &[&str]) -> bool {
+        let has = |name: &&str| self.controllers.iter().any(|own| own == name);
+        controllers.iter().all(has)
+    }
+
     /// How to give it more.
     pub fn mend(&self) -> &'static str {
         match self.whose {

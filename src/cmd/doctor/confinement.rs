@@ -5,10 +5,11 @@ use std::fs;
 use std::time::Duration;
 
 use super::{Finding, Host};
-use crate::container::{NEWGIDMAP, NEWUIDMAP};
+use crate::container::{NEWGIDMAP, NEWUIDMAP, subordinate, user_name};
 use crate::seccomp;
 use crate::sys::attempt::{Ending, UNSHARE_USER, alone};
 use crate::sys::landlock::{NEWEST, abi};
+use crate::sys::prctl;
 
 /// Actions that the profiles use.
 const ACTIONS: [&str; 4] = [
@@ -83,32 +84,33 @@ pub(super) fn more_ids(host: &Host) -> Finding {
         let found = format!("{} not found", missing.join(" and "));
         return Finding::warn(ID, found, "apt-get install uidmap");
     }
-    let uid = host.facts.uid.to_string();
-    let name = user_name(&uid).unwrap_or_else(|| uid.clone());
-    let has_range = |path: &str| {
-        let text = fs::read_to_string(path).unwrap_or_default();
-        let owners = text.lines().filter_map(|line| line.split(':').next());
-        owners
-            .into_iter()
-            .any(|owner| owner == uid || owner == name)
-    };
-    if has_range("/etc/subuid") && has_range("/etc/subgid") {
-        return Finding::ok(
+    if prctl::no_new_privileges().is_ok_and(|is_set| is_set) {
+        let found = "no_new_privs is set: newuidmap and newgidmap have no privileges here";
+        return Finding::warn(
             ID,
-            "newuidmap, newgidmap and ranges of subordinate ids are there",
+            found,
+            "run it outside of the service or sandbox that sets it",
         );
     }
+    let uid = host.facts.uid;
+    let [users, groups] = [NEWUIDMAP, NEWGIDMAP].map(|program| subordinate(program, uid));
+    let files = [(&users, NEWUIDMAP), (&groups, NEWGIDMAP)];
+    let without = files.iter().filter(|(ranges, _)| ranges.is_empty());
+    let without: Vec<&str> = without.map(|(_, program)| program.grants()).collect();
+    if without.is_empty() {
+        let found = format!("users {}, groups {}", shown(&users), shown(&groups));
+        return Finding::ok(ID, format!("by newuidmap and newgidmap: {found}"));
+    }
+    let name = user_name(uid).unwrap_or_else(|| uid.to_string());
     let mend = format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}");
-    Finding::warn(ID, "no ranges in /etc/subuid and /etc/subgid", mend)
+    let found = format!("no range in {}", without.join(" and "));
+    Finding::warn(ID, found, mend)
 }
 
-fn user_name(uid: &str) -> Option<String> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let mut users = passwd
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>());
-    let own = users.find(|fields| fields.get(2) == Some(&uid))?;
-    own.first().map(|name| (*name).to_owned())
+/// `100000-165535, 200000-200009`.
+fn shown(ranges: &[(u32, u32)]) -> String {
+    let shown = |(first, count): &(u32, u32)| format!("{first}-{}", first + (count - 1));
+    ranges.iter().map(shown).collect::<Vec<_>>().join(", ")
 }
 
 /// Which security modules are in force.

@@ -3,13 +3,12 @@
 use std::fs;
 use std::path::PathBuf;
 
-use rustix::fs::{Access, CWD, Mode as FileMode, OFlags, ResolveFlags};
+use rustix::fs::{CWD, Mode as FileMode, OFlags, ResolveFlags};
 use rustix::mount::{FsOpenFlags, OpenTreeFlags};
 use rustix::process::PidfdFlags;
 
 use super::{Finding, Host};
 use crate::cgroup::Mode;
-use crate::error::quote_path;
 
 /// The controllers that limits need.
 const CONTROLLERS: [&str; 3] = ["memory", "cpu", "pids"];
@@ -74,29 +73,6 @@ pub(super) fn cgroups(host: &Host) -> Finding {
         found,
         "boot with cgroup_enable=memory, or let systemd delegate the controllers",
     )
-}
-
-/// May groups be made?
-pub(super) fn cgroup_directory(host: &Host) -> Finding {
-    const ID: &str = "cgroup-directory";
-    let layout = &host.layout;
-    let hierarchy = layout.holds("memory").or_else(|| layout.unified());
-    let own = hierarchy.and_then(|h| Some(h.mountpoint.join(h.own_below_mount()?)));
-    let Some(directory) = own else {
-        let mend = "mount the hierarchy from its root, or give the container a cgroup namespace";
-        return Finding::warn(ID, "our own cgroup is not visible", mend);
-    };
-    let shown = quote_path(&directory);
-    if rustix::fs::access(&directory, Access::WRITE_OK).is_ok() {
-        return Finding::ok(ID, format!("groups can be made in {shown}"));
-    }
-    if host.facts.uid == 0 {
-        let mend = "mount -o remount,rw /sys/fs/cgroup";
-        return Finding::fail(ID, format!("groups cannot be made in {shown}"), mend);
-    }
-    let found = format!("groups cannot be made in {shown}: limits by cgroup are refused");
-    let mend = "systemd-run --user --scope --property Delegate=yes stockade …";
-    Finding::warn(ID, found, mend)
 }
 
 /// What clients stack layers with.

@@ -1,7 +1,8 @@
 //! `doctor`: what of this host stands in the way of containers, and how to mend it.
-//! Not here: what is looked at (`kernel`, `confinement`, `place`). Nothing is changed, and no container is made.
+//! Not here: what is looked at (`kernel`, `groups`, `confinement`, `place`). Nothing is changed, and no container is made.
 
 mod confinement;
+mod groups;
 mod kernel;
 mod place;
 
@@ -89,7 +90,7 @@ struct Host {
 const CHECKS: &[fn(&Host) -> Finding] = &[
     kernel::calls,
     kernel::cgroups,
-    kernel::cgroup_directory,
+    groups::cgroup_directory,
     kernel::overlay,
     confinement::user_namespaces,
     confinement::more_ids,

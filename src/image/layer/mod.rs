@@ -14,6 +14,7 @@
 mod archive;
 mod attributes;
 mod budget;
+mod caller;
 mod cause;
 mod decompress;
 mod header;
@@ -35,6 +36,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::thread::{self, Scope};
 
 pub use budget::{Budget, Limits};
+pub use caller::Caller;
 pub use decompress::{WINDOW, decompress, decompress_within};
 
 use crate::error::{Error, Result, quote};
@@ -60,21 +62,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// For root: ids as they are in the archive, devices made. For anyone else: everything the caller's, and devices
-    /// skipped, since nobody else may make them. Privileges are dropped, whiteouts remove.
+    /// What this process can keep of a layer: see [`Caller`]. Privileges are dropped, whiteouts remove.
     pub fn for_caller(layer: impl Into<String>) -> Self {
-        let uid = rustix::process::geteuid();
-        let gid = rustix::process::getegid();
-        let (ids, nodes) = if uid.is_root() {
-            (Ids::Keep, Nodes::Make)
-        } else {
-            let (uid, gid) = (uid.as_raw(), gid.as_raw());
-            (Ids::Everything { uid, gid }, Nodes::Skip)
-        };
+        let caller = Caller::find();
         Self {
             layer: layer.into(),
-            ids,
-            nodes,
+            ids: caller.ids(),
+            nodes: caller.nodes(),
             privileges: Privileges::Drop,
             whiteouts: Whiteouts::Remove,
         }

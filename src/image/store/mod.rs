@@ -7,7 +7,8 @@
 //! images/sha256/HEX/   image.json: which of these make the image that this digest names
 //! incoming/            what is being unpacked, each directory locked by who does it
 //! scratch/             what running sandboxes write, each directory locked likewise
-//! of-root or of-user   whose whiteouts and owners the layers have
+//! ranges/              a store of its own, of a user without root: layers with the owners that they name
+//! of-…                 whose whiteouts and owners the layers have: `form`
 //! lock                 shared by who takes or adds, exclusive for who removes
 //! ```
 //! A name below `layers` and `stacks` is one that was checked when the content came. The directory belongs to one user
@@ -15,6 +16,7 @@
 //! ids that this user may give.
 
 mod fill;
+mod form;
 mod incoming;
 mod record;
 mod remove;
@@ -24,7 +26,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat, statat};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, fstat, mkdirat, openat};
 use rustix::io::Errno;
 
 use super::{Digest, Image};
@@ -52,6 +54,12 @@ pub fn default_store() -> Option<PathBuf> {
     let data = variable("XDG_DATA_HOME").map(PathBuf::from);
     let home = || variable("HOME").map(|home| Path::new(&home).join(".local/share"));
     data.or_else(home).map(|data| data.join("stockade"))
+}
+
+/// Where in a user's store that is whose files keep their owners, by a range of ids: a store of its own, since a user alone
+/// could not remove them.
+pub fn of_ranges(store: &Path) -> PathBuf {
+    store.join("ranges")
 }
 
 /// One image store.
@@ -129,23 +137,8 @@ impl ImageStore {
         ] {
             store.make_below(name).doing(doing)?;
         }
-        store.check_form().doing(doing)?;
+        store.check_form()?;
         Ok(store)
-    }
-
-    /// Root in a user namespace and the user who made that are the same owner to the kernel, but have other whiteouts,
-    /// which the other's mounts would not heed, so that what a layer hides would be there.
-    fn check_form(&self) -> std::result::Result<(), String> {
-        let (root, user) = (("of-root", "root's"), ("of-user", "of a user without root"));
-        let (own, other) = match rustix::process::geteuid().is_root() {
-            true => (root, user),
-            false => (user, root),
-        };
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        if statat(&self.directory, other.0, flags).is_ok() {
-            return Err(format!("it is {}, in a user namespace", other.1));
-        }
-        self.make_below(own.0).map_err(|errno| errno.to_string())
     }
 
     /// The store's path.

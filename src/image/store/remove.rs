@@ -2,6 +2,7 @@
 //! so that nobody takes or adds meanwhile; what runs holds a lock on its image.
 
 use std::collections::BTreeSet;
+use std::iter::Sum;
 use std::os::fd::AsFd;
 
 use rustix::fs::{FlockOperation, Mode, openat, renameat};
@@ -24,6 +25,18 @@ pub struct Pruned {
     pub bytes: u64,
     /// Directories that killed processes left.
     pub leftovers: usize,
+}
+
+impl Sum for Pruned {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |mut sum, next| {
+            sum.images.extend(next.images);
+            sum.units.extend(next.units);
+            sum.bytes += next.bytes;
+            sum.leftovers += next.leftovers;
+            sum
+        })
+    }
 }
 
 /// What [`ImageStore::prune`] removes beside what nobody refers to.
@@ -84,8 +97,16 @@ impl ImageStore {
         Ok(pruned)
     }
 
-    /// The image that a word names.
-    fn named(&self, word: &str) -> Result<Digest> {
+    /// Whether a word names an image here, or several.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn has(&self, word: &str) -> Result<bool> {
+        Ok(!self.all_named(word)?.is_empty())
+    }
+
+    /// The images that a word names.
+    fn all_named(&self, word: &str) -> Result<Vec<Digest>> {
         let hex = word.strip_prefix("sha256:").unwrap_or(word);
         let is_prefix = hex.len() >= SHORTEST_PREFIX && hex.bytes().all(|c| c.is_ascii_hexdigit());
         let mut found: Vec<Digest> = Vec::new();
@@ -96,6 +117,12 @@ impl ImageStore {
                 found.push(record.digest);
             }
         }
+        Ok(found)
+    }
+
+    /// The one image that a word names.
+    fn named(&self, word: &str) -> Result<Digest> {
+        let mut found = self.all_named(word)?;
         let doing = || format!("find image {}", quote(word));
         match found.len() {
             1 => Ok(found.remove(0)),

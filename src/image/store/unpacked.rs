@@ -4,7 +4,7 @@
 use super::incoming::Incoming;
 use super::record::UnitRecord;
 use crate::error::Result;
-use crate::image::layer::{Applied, Budget, Whiteouts};
+use crate::image::layer::{Applied, Budget, Caller, Whiteouts};
 use crate::image::{Image, Progress, unpack};
 
 /// What a layer in a directory of its own turned out to be.
@@ -22,11 +22,7 @@ pub(super) fn apart(
     budget: &Budget,
     progress: &Progress,
 ) -> Result<Vec<Alone>> {
-    let whiteouts = if rustix::process::geteuid().is_root() {
-        Whiteouts::Overlay
-    } else {
-        Whiteouts::OverlayUser
-    };
+    let whiteouts = Caller::find().whiteouts();
     let roots: Vec<_> = layers
         .iter()
         .map(|(index, incoming)| (*index, incoming.root()))
