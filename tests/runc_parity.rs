@@ -380,10 +380,12 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
             let is_momentary = MOMENTARY.iter().any(|word| name.contains(word));
             let text = fs::read_to_string(file.path());
             if let (false, Ok(text)) = (is_momentary, text) {
-                let text = if name == "devices.list" {
-                    devices(&text)
-                } else {
-                    text
+                let text = match name.as_str() {
+                    "devices.list" => devices(&text),
+                    // runc switches on whatever there is; of misc the specification has no limit.
+                    "cgroup.controllers" => text.replace(" misc", ""),
+                    _ if name.starts_with("misc.") => continue,
+                    _ => text,
                 };
                 let dir = dir
                     .to_str()
