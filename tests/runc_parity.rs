@@ -382,9 +382,14 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
             if let (false, Ok(text)) = (is_momentary, text) {
                 let text = match name.as_str() {
                     "devices.list" => devices(&text),
-                    // runc switches on whatever there is; of misc the specification has no limit.
-                    "cgroup.controllers" => text.replace(" misc", ""),
-                    _ if name.starts_with("misc.") => continue,
+                    // On v2 runc switches on whatever there is, also what the configuration has no limit for.
+                    "cgroup.controllers" => continue,
+                    _ if ["hugetlb.", "misc.", "rdma."]
+                        .iter()
+                        .any(|of| name.starts_with(of)) =>
+                    {
+                        continue;
+                    }
                     _ => text,
                 };
                 let dir = dir
