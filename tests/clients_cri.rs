@@ -8,6 +8,7 @@
 
 mod confinement;
 mod life;
+mod systemd;
 
 use std::fmt::Write;
 use std::fs;
@@ -25,24 +26,11 @@ const NETWORK: &str = "/usr/lib/cni";
 
 #[test]
 fn containerd_runs_pods_with_stockade_as_with_runc() {
-    let programs = [
-        "containerd",
-        "containerd-shim-runc-v2",
-        "ctr",
-        "unshare",
-        "ip",
-        "protoc",
-    ];
-    if !clients::are_installed(&programs) {
+    if !can_run() {
         return;
     }
-    if !clients::has_grpc() {
-        return harness::skip("python3-grpcio and python3-protobuf are not installed");
-    }
-    if !fs::exists(format!("{NETWORK}/bridge")).unwrap() {
-        return harness::skip("containernetworking-plugins is not installed");
-    }
-    let (place, handlers) = served();
+    let names = ["stockade-none", "stockade", "stockade-restricted"];
+    let (place, handlers) = served(Driver::Files, &names);
     let nodes: Vec<_> = handlers
         .iter()
         .map(|handler| (handler.name, Node::new(&place, handler.name)))
@@ -57,12 +45,44 @@ fn containerd_runs_pods_with_stockade_as_with_runc() {
     assert!(left.is_empty(), "left of pods: {left:#?}");
 }
 
+/// Is all there that the tests take? If not, says so.
+fn can_run() -> bool {
+    let programs = [
+        "containerd",
+        "containerd-shim-runc-v2",
+        "ctr",
+        "unshare",
+        "ip",
+        "protoc",
+    ];
+    if !clients::are_installed(&programs) {
+        return false;
+    }
+    if !clients::has_grpc() {
+        harness::skip("python3-grpcio and python3-protobuf are not installed");
+        return false;
+    }
+    if !fs::exists(format!("{NETWORK}/bridge")).unwrap() {
+        harness::skip("containernetworking-plugins is not installed");
+        return false;
+    }
+    true
+}
+
+/// Who makes the cgroups.
+#[derive(Clone, Copy)]
+enum Driver {
+    /// The runtime.
+    Files,
+    /// systemd, which the runtime asks.
+    Systemd,
+}
+
 /// A containerd of its own in a network namespace of its own, with a handler for each runtime and the images in it.
-fn served() -> (Arc<Place>, Vec<Lane>) {
+fn served(driver: Driver, names: &[&'static str]) -> (Arc<Place>, Vec<Lane>) {
     let mut place = Place::new("cri");
-    let names = ["stockade-none", "stockade", "stockade-restricted"];
-    let handlers = clients::lanes(&place, &names);
-    configure(&place, &handlers);
+    let handlers = clients::lanes(&place, names);
+    configure(&place, &handlers, driver);
     let script = "ip link set lo up && exec containerd --config \"$0\"";
     let daemon = place.call("unshare");
     let daemon = daemon.args(["--net", "sh", "-c", script, &place.text("config.toml")]);
@@ -96,7 +116,8 @@ fn knows_the_images(node: &Node) -> Verdict {
 /// Writes the configuration of containerd and that of the pods' network, which is a bridge without firewall rules.
 /// AppArmor stays off because a profile would be loaded into the host's kernel. The plugins keep what they did to a pod in
 /// /var/lib/cni until it is removed.
-fn configure(place: &Place, handlers: &[Lane]) {
+fn configure(place: &Place, handlers: &[Lane], driver: Driver) {
+    let through_systemd = matches!(driver, Driver::Systemd);
     let mut config = format!(
         r#"version = 2
 root = "{0}/root"
@@ -127,6 +148,7 @@ runtime_type = "io.containerd.runc.v2"
 pod_annotations = ["org.stockade.profile"]
 [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
 BinaryName = "{}"
+SystemdCgroup = {through_systemd}
 "#,
             runtime.display()
         )

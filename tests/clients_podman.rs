@@ -1,6 +1,8 @@
 //! Podman with stockade as a runtime below conmon; runc does the same beside it.
 //! Its containers have no network beyond their own loopback, so that the host's network stays as it is.
 
+mod systemd;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,16 +1,17 @@
 //! Limits as they are seen to hold: tasks, time and the speed of a disk.
 //! Not here: the files of control groups (`confinement_cgroups`), and the end of memory (`control_events`).
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::fs::{self, File};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::control::start;
 use crate::control_events::stats;
-use crate::harness::{Bundle, skip};
+use crate::harness::{Bundle, cgroups_named, skip};
+use crate::systemd;
 
 #[test]
 fn fork_bomb_stops_at_the_limit_of_tasks() {
@@ -82,27 +83,72 @@ fn disk_of(path: &Path) -> Option<[i64; 2]> {
     Some([major.parse().ok()?, minor.parse().ok()?])
 }
 
-#[test]
-fn writer_gets_no_more_of_a_disk_than_its_limit() {
+/// A container that writes 3 MiB to a disk that takes no more than 1 MiB a second of it, and the file and the limit as
+/// `io.max` has it; says why there can be none.
+fn slow_writer() -> Option<(Bundle, PathBuf, String)> {
     let mut bundle = Bundle::new();
     let Some([major, minor]) = disk_of(bundle.temp()) else {
-        return skip("the temporary directory is on no disk");
+        skip("the temporary directory is on no disk");
+        return None;
     };
     let directory = bundle.outside("disk");
+    let file = directory.join("x");
+    let is_direct = File::options()
+        .write(true)
+        .create(true)
+        .custom_flags(libc::O_DIRECT)
+        .open(&file)
+        .is_ok();
+    if !is_direct {
+        skip("the temporary directory takes no direct writes");
+        return None;
+    }
     bundle = bundle
         .bind(&directory, "/mnt", &["bind", "rw"])
         .set(
             "/linux/resources/blockIO",
             json!({"throttleWriteBpsDevice": [{"major": major, "minor": minor, "rate": 1 << 20}]}),
         )
-        .shell("dd if=/dev/zero of=/mnt/x bs=256k count=12 oflag=direct 2>&1");
-    let begin = Instant::now();
-    let output = bundle.run();
-    if output.stdout.contains("nvalid argument") {
-        return skip("the temporary directory takes no direct writes");
-    }
-    output.ok();
-    assert_eq!(fs::metadata(directory.join("x")).unwrap().len(), 3 << 20);
+        .shell("exec dd if=/dev/zero of=/mnt/x bs=256k count=12 oflag=direct");
+    let limit = format!("{major}:{minor} rbps=max wbps=1048576 riops=max wiops=max\n");
+    Some((bundle, file, limit))
+}
+
+/// It has written everything, and not sooner than the limit allows.
+#[track_caller]
+fn was_slow(file: &Path, begin: Instant) {
     let took = begin.elapsed();
+    assert_eq!(fs::metadata(file).unwrap().len(), 3 << 20);
     assert!(took > Duration::from_millis(2700), "{took:?}");
+}
+
+#[test]
+fn writer_gets_no_more_of_a_disk_than_its_limit() {
+    let Some((bundle, file, _)) = slow_writer() else {
+        return;
+    };
+    let begin = Instant::now();
+    bundle.run().ok();
+    was_slow(&file, begin);
+}
+
+#[test]
+fn writer_in_a_scope_gets_no_more_of_a_disk_than_its_limit_also_after_a_reload_of_systemd() {
+    if !systemd::is_there() {
+        return;
+    }
+    let Some((bundle, file, limit)) = slow_writer() else {
+        return;
+    };
+    systemd::through_systemd(&bundle, "create").output().ok();
+    let scope = cgroups_named(bundle.id()).remove(0);
+    let found = || fs::read_to_string(scope.join("io.max")).unwrap();
+    assert_eq!(found(), limit);
+    systemd::reload();
+    assert_eq!(found(), limit);
+    let begin = Instant::now();
+    bundle.start().ok();
+    bundle.becomes("stopped");
+    was_slow(&file, begin);
+    bundle.delete().ok();
 }

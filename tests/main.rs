@@ -57,6 +57,7 @@ mod runc_parity;
 mod runc_scripts;
 mod schema;
 mod seccomp;
+mod shapes;
 mod store;
 mod store_tree;
 mod systemd;

@@ -380,10 +380,17 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
             let is_momentary = MOMENTARY.iter().any(|word| name.contains(word));
             let text = fs::read_to_string(file.path());
             if let (false, Ok(text)) = (is_momentary, text) {
-                let text = if name == "devices.list" {
-                    devices(&text)
-                } else {
-                    text
+                let text = match name.as_str() {
+                    "devices.list" => devices(&text),
+                    // On v2 runc switches on whatever there is, also what the configuration has no limit for.
+                    "cgroup.controllers" => continue,
+                    _ if ["hugetlb.", "misc.", "rdma."]
+                        .iter()
+                        .any(|of| name.starts_with(of)) =>
+                    {
+                        continue;
+                    }
+                    _ => text,
                 };
                 let dir = dir
                     .to_str()

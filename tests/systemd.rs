@@ -11,7 +11,7 @@ use crate::harness::rootfs::give;
 use crate::harness::{Bundle, Call, Output, cgroups_named, is_foreign, skip};
 
 /// Whether there is a systemd to speak to; says why not.
-fn is_there() -> bool {
+pub(crate) fn is_there() -> bool {
     if is_foreign() {
         return false;
     }
@@ -59,7 +59,7 @@ fn create(bundle: &Bundle) -> Output {
     through_systemd(bundle, "create").output()
 }
 
-fn through_systemd(bundle: &Bundle, verb: &str) -> Call {
+pub(crate) fn through_systemd(bundle: &Bundle, verb: &str) -> Call {
     bundle.write();
     let path = bundle.path();
     bundle.call(&[
@@ -80,7 +80,7 @@ fn running(bundle: Bundle) -> Bundle {
 
 /// Properties of a unit as systemctl(1) shows them, in its order of names.
 #[track_caller]
-fn shown(unit: &str, names: &str) -> Vec<String> {
+pub(crate) fn shown(unit: &str, names: &str) -> Vec<String> {
     let output = Command::new("systemctl")
         .args(["show", unit, "--property", names])
         .output()
@@ -93,6 +93,13 @@ fn shown(unit: &str, names: &str) -> Vec<String> {
         .collect();
     lines.sort();
     lines
+}
+
+/// Makes systemd read its files and write its properties again.
+#[track_caller]
+pub(crate) fn reload() {
+    let reload = Command::new("systemctl").arg("daemon-reload").status();
+    assert!(reload.unwrap().success());
 }
 
 fn text(directory: &Path, file: &str) -> String {
@@ -182,11 +189,7 @@ fn limits_and_device_rules_survive_a_reload_of_systemd() {
     ]);
     let bundle = placed(limited()).set("/linux/devices", devices);
     create(&bundle).ok();
-    let reload = Command::new("systemctl")
-        .arg("daemon-reload")
-        .status()
-        .unwrap();
-    assert!(reload.success());
+    reload();
     let group = directory(&bundle);
     // systemd keeps whole percents.
     for (file, value) in LIMITS.iter().filter(|(file, _)| *file != "cpu.max") {
@@ -417,7 +420,7 @@ fn controllers_that_systemd_does_not_know_are_enabled_for_the_scope() {
 }
 
 /// A user who has a systemd of his own.
-fn user() -> Option<u32> {
+pub(crate) fn user() -> Option<u32> {
     let users = fs::read_dir("/run/user").ok()?.flatten();
     let mut found = users.filter(|user| user.path().join("systemd/private").exists());
     found.find_map(|user| {

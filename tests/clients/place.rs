@@ -87,7 +87,7 @@ impl Place {
     pub(crate) fn serve(&mut self, daemon: Call, mut answers: impl FnMut(&Self) -> Said) {
         self.daemon = Some(daemon.spawn());
         let mut last = None;
-        let came_up = becomes(PATIENCE, || {
+        let came_up = becomes(harness::patience(PATIENCE), || {
             let said = answers(self);
             let is_up = said.0.code == 0;
             last = Some(said);
@@ -100,7 +100,7 @@ impl Place {
     /// What is left of containers: cgroups that have this name, and mounts and processes below the directory `part`.
     pub(crate) fn left_of(&self, name: &str, part: &Path) -> Vec<String> {
         let mut left = Vec::new();
-        becomes(Duration::from_secs(5), || {
+        becomes(harness::patience(Duration::from_secs(5)), || {
             left = leftovers::found(name, part, &self.path().join("none"));
             left.retain(|line| !self.is_parent(line));
             left.is_empty()
@@ -124,7 +124,7 @@ impl Place {
     fn stop(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             daemon.signal(Signal::TERM);
-            harness::wait_for_exit(daemon.id(), PATIENCE);
+            harness::wait_for_exit(daemon.id(), harness::patience(PATIENCE));
         }
     }
 }
