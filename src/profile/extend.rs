@@ -274,9 +274,9 @@ mod tests {
             [
                 "limits.pids.default: stricter: 256 -> 9",
                 "mounts.bind.add: looser: -nodev -noexec",
+                "mounts.bind.device-nodes: looser: false -> true",
                 "paths.mask: different: -/proc/acpi +/proc/x",
                 "rlimits.RLIMIT_NPROC.maximum: stricter: anything -> 3",
-                "rlimits.RLIMIT_NPROC.on-conflict: different: anything -> tighten",
             ]
         );
         assert_eq!(
