@@ -12,6 +12,7 @@ use super::output::{columns, pretty};
 use super::plan::Format;
 use super::{ExitCode, Global, print};
 use crate::error::{Doing, Result, escape, quote, quote_path};
+use crate::names::{self, MARK};
 use crate::profile::{self, Lint, Profile, Severity, to_toml};
 use crate::seccomp;
 
@@ -30,6 +31,8 @@ pub enum Act {
     List(ProfileList),
     /// Print a profile with every value that is in force
     Show(ProfileShow),
+    /// List the groups of system calls that rules may name
+    Groups,
     /// Look for what is hardly meant: misspelt words, rules without effect, contradictions
     Check(ProfileCheck),
     /// Say what a second profile forbids or permits against a first
@@ -49,8 +52,8 @@ pub struct ProfileList {
 /// Arguments of `profile show`.
 #[derive(Debug, Clone, Args)]
 pub struct ProfileShow {
-    /// Profile: a name, or the path of a file
-    #[arg(value_name = "PROFILE")]
+    /// Profile: a name, or the path of a file; or a group of system calls, such as @file
+    #[arg(value_name = "PROFILE|@GROUP")]
     pub which: String,
     /// As a file of a profile is written, or for programs
     #[arg(long, value_enum, default_value_t)]
@@ -148,7 +151,9 @@ pub enum Foreign {
 pub fn run(global: &Global, arguments: &Profiles) -> Result<ExitCode> {
     match &arguments.act {
         Act::List(list) => print_list(global, list.format),
+        Act::Show(show) if show.which.starts_with(MARK) => print_group(show),
         Act::Show(show) => print_profile(show),
+        Act::Groups => print_groups(),
         Act::Check(check) => print_findings(check),
         Act::Diff(diff) => print_differences(diff),
         Act::Convert(convert) => print_converted(convert),
@@ -198,6 +203,27 @@ fn print_profile(show: &ProfileShow) -> Result<ExitCode> {
         ShowFormat::Toml => print(to_toml(&profile)?.trim_end())?,
         ShowFormat::Json => print(&pretty(&profile, "  ")?)?,
     }
+    Ok(ExitCode::Done)
+}
+
+fn print_group(show: &ProfileShow) -> Result<ExitCode> {
+    let doing = || format!("show group {}", quote(&show.which));
+    let group = profile::group(&show.which).doing(doing)?;
+    let calls: Vec<&str> = group.calls().collect();
+    match show.format {
+        ShowFormat::Toml => print(&calls.join("\n"))?,
+        ShowFormat::Json => print(&pretty(&calls, "  ")?)?,
+    }
+    Ok(ExitCode::Done)
+}
+
+fn print_groups() -> Result<ExitCode> {
+    let mut rows = vec![["GROUP", "CALLS", "DESCRIPTION"].map(str::to_owned)];
+    rows.extend(names::groups().map(|group| {
+        let calls = group.calls().count().to_string();
+        [group.name(), &calls, group.description()].map(str::to_owned)
+    }));
+    print(&columns(&rows))?;
     Ok(ExitCode::Done)
 }
 

@@ -6,6 +6,7 @@ pub mod mount;
 mod rlimit;
 mod schedule;
 mod signal;
+mod syscall_groups;
 mod syscall_table;
 pub mod syscalls;
 mod sysctl;
@@ -18,6 +19,7 @@ pub use schedule::{
     scheduler_flag, scheduler_policy,
 };
 pub use signal::{signal, signal_name, signal_words};
+pub use syscall_groups::{Group, MARK, group, groups};
 pub use sysctl::sysctl_file;
 
 /// The number of `word` in a table.

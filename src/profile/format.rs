@@ -309,14 +309,14 @@ pub struct Limits {
     pub cpu_percent: Bound,
 }
 
-/// A system-call filter.
+/// A system-call filter. A file may have groups of calls, and `allow` and `deny` on top of the rules: `groups` makes rules
+/// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", try_from = "super::groups::Written")]
 pub struct SeccompRules {
     /// For a call that no rule matches.
     pub default_action: Action,
     /// The error of the default action, and of rules that name none.
-    #[serde(default)]
     pub default_errno: ErrnoName,
     /// `native`, or names such as `SCMP_ARCH_X86_64`; a call of any other architecture kills the process.
     pub architectures: Vec<String>,

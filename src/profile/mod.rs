@@ -10,9 +10,11 @@ mod check;
 mod choose;
 mod compare;
 mod convert;
+mod extend;
 mod facts;
 mod filter;
 mod format;
+mod groups;
 mod landlock;
 mod limits;
 mod lint;
@@ -44,6 +46,7 @@ pub use compare::{Direction, FieldChange, compare, is_at_most};
 pub use convert::{from_oci, read_oci, to_oci};
 pub use facts::Facts;
 pub use format::*;
+pub use groups::group;
 pub use landlock::{Landlock, OnOldKernel, Scope};
 pub use lint::{Lint, Severity, lint};
 pub use ruleset::{Hierarchy, Ruleset};
@@ -89,9 +92,7 @@ impl Profile {
         }
         let doing = format!("load profile {}", quote(name_or_path));
         if !is_path(name_or_path) {
-            let names = Self::names().join(", ");
-            return Err(Error::new(doing, "no such profile")
-                .hint(format!("use one of {names}, or the path of a .toml file")));
+            return Err(unknown(doing, name_or_path));
         }
         let text = fs::read_to_string(name_or_path).map_err(|cause| Error::new(&doing, cause))?;
         let profile = parse(name_or_path, &text)?;
@@ -118,8 +119,21 @@ fn is_path(name_or_path: &str) -> bool {
             .is_some_and(|extension| extension == "toml")
 }
 
+/// That nothing is called `name`; a misspelt one is named.
+fn unknown(doing: String, name: &str) -> Error {
+    let names = Profile::names();
+    let error = Error::new(doing, "no such profile");
+    let list = names.join(", ");
+    let error = error.hint(format!("use one of {list}, or the path of a .toml file"));
+    match near::nearest(name, names) {
+        Some(found) => error.hint_too(format!("did you mean {}?", quote(found))),
+        None => error,
+    }
+}
+
+/// Reads a profile and all that it extends.
 fn parse(origin: &str, text: &str) -> Result<Profile> {
-    let profile: Profile = from_toml("load profile", origin, text)?;
+    let profile = extend::read(origin, text, &[])?;
     profile
         .check()
         .map_err(|cause| Error::new(format!("load profile {}", quote(origin)), cause))?;

@@ -1,0 +1,226 @@
+//! A section `seccomp` as a file has it: with groups of calls, and with `allow` and `deny` on top of the rules. It becomes
+//! rules that name each call, which is all that the rest of the program knows. Which calls a group has is in `names`.
+//!
+//! - `deny` comes before all else; a call in it fails with EPERM, whatever its arguments.
+//! - A call that `allow` names is made, whatever the rules say. A group in `allow` leaves alone what a rule tests the
+//!   arguments of: nobody who allows `@network-io` means AF_ALG.
+//! - A group in a rule is without the calls that another rule names.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::format::{Action, ErrnoName, SeccompRule, SeccompRules};
+use super::near::nearest;
+use crate::error::quote;
+use crate::names::{self, Group, MARK};
+
+/// The section as a file has it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct Written {
+    pub(super) default_action: Action,
+    #[serde(default)]
+    pub(super) default_errno: ErrnoName,
+    pub(super) architectures: Vec<String>,
+    #[serde(default)]
+    pub(super) rules: Vec<SeccompRule>,
+    #[serde(default)]
+    pub(super) allow: Vec<String>,
+    #[serde(default)]
+    pub(super) deny: Vec<String>,
+}
+
+/// Where a rule came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The rule at that place.
+    Rule(usize),
+    Allow,
+    Deny,
+}
+
+impl TryFrom<Written> for SeccompRules {
+    type Error = String;
+
+    fn try_from(written: Written) -> Result<Self, String> {
+        let rules = settle(&written)?.into_iter().map(|(_, rule)| rule);
+        Ok(Self {
+            default_action: written.default_action,
+            default_errno: written.default_errno,
+            architectures: written.architectures.clone(),
+            rules: rules.collect(),
+        })
+    }
+}
+
+/// Rules that name each call, with where they came from.
+///
+/// # Errors
+/// A group that does not exist, with its place.
+pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, String> {
+    let denied = calls(&written.deny, "deny")?;
+    let tested: BTreeSet<&str> = written
+        .rules
+        .iter()
+        .filter(|rule| !rule.args.is_empty())
+        .flat_map(|rule| literal(&rule.names))
+        .collect();
+    let mut allowed = calls(&written.allow, "allow")?;
+    let by_name: BTreeSet<&str> = literal(&written.allow).collect();
+    allowed.retain(|name| {
+        !denied.contains(name) && (by_name.contains(name) || !tested.contains(name))
+    });
+    let mut settled = Vec::new();
+    for (at, rule) in written.rules.iter().enumerate() {
+        let mut expanded = calls(&rule.names, &format!("rules[{at}].names"))?;
+        let own: BTreeSet<&str> = literal(&rule.names).collect();
+        let others = written.rules.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != at);
+        let named: BTreeSet<&str> = others.flat_map(|(_, rule)| literal(&rule.names)).collect();
+        expanded.retain(|name| {
+            let is_taken = denied.contains(name) || allowed.contains(name);
+            !is_taken && (own.contains(name) || !named.contains(name))
+        });
+        if !expanded.is_empty() || rule.names.is_empty() {
+            let names = expanded.into_iter().map(str::to_owned).collect();
+            let rule = SeccompRule {
+                names,
+                ..rule.clone()
+            };
+            settled.push((Origin::Rule(at), rule));
+        }
+    }
+    let lists = [
+        (
+            Origin::Allow,
+            allowed,
+            Action::Allow,
+            None,
+            "allowed on top of the rules",
+        ),
+        (
+            Origin::Deny,
+            denied,
+            Action::Errno,
+            Some(ErrnoName::Eperm),
+            "denied on top of the rules",
+        ),
+    ];
+    for (origin, names, action, errno, reason) in lists {
+        if !names.is_empty() {
+            let rule = SeccompRule {
+                names: names.into_iter().map(str::to_owned).collect(),
+                action,
+                errno,
+                args: Vec::new(),
+                reason: reason.to_owned(),
+            };
+            settled.push((origin, rule));
+        }
+    }
+    Ok(settled)
+}
+
+/// The names of a list that are no groups.
+fn literal(names: &[String]) -> impl Iterator<Item = &str> {
+    let names = names.iter().map(String::as_str);
+    names.filter(|name| !name.starts_with(MARK))
+}
+
+/// The calls of a list, each once, in its order; those of a group in the place of the group. `key` is for the error.
+pub(super) fn calls<'a>(names: &'a [String], key: &str) -> Result<Vec<&'a str>, String> {
+    let mut known: BTreeSet<&'a str> = BTreeSet::new();
+    let mut all: Vec<&'a str> = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        if !name.starts_with(MARK) {
+            if known.insert(name) {
+                all.push(name);
+            }
+            continue;
+        }
+        let group = group(name).map_err(|cause| format!("{key}[{at}]: {cause}"))?;
+        for call in group.calls() {
+            if known.insert(call) {
+                all.push(call);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// The group of that name.
+///
+/// # Errors
+/// That there is none, with the nearest name.
+pub fn group(name: &str) -> Result<Group, String> {
+    names::group(name).ok_or_else(|| {
+        let near = nearest(name, names::groups().map(Group::name));
+        let near = near.map_or(String::new(), |near| {
+            format!("; did you mean {}?", quote(near))
+        });
+        format!("no group of system calls is called {}{near}", quote(name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::profile::parse;
+
+    fn rules(section: &str) -> Result<Vec<String>, String> {
+        let head = "name = \"x\"\ndescription = \"\"\n[seccomp]\ndefault-action = \"errno\"\narchitectures = [\"native\"]\n";
+        let profile = parse("x", &format!("{head}{section}")).map_err(|error| error.to_string())?;
+        let rules = profile.seccomp.unwrap().rules;
+        let rules = rules.iter().map(|rule| {
+            format!(
+                "{:?} {} {}",
+                rule.action,
+                rule.args.len(),
+                rule.names.join(" ")
+            )
+        });
+        Ok(rules.collect())
+    }
+
+    #[test]
+    fn a_group_in_a_rule_is_its_calls_without_those_that_another_rule_names() {
+        let section = "[[seccomp.rules]]\nnames = [\"read\", \"@swap\", \"read\"]\naction = \"allow\"\nreason = \"\"\n\
+                       [[seccomp.rules]]\nnames = [\"swapon\"]\naction = \"log\"\nreason = \"\"\n";
+        assert_eq!(
+            rules(section).unwrap(),
+            ["Allow 0 read swapoff", "Log 0 swapon"]
+        );
+    }
+
+    #[test]
+    fn deny_beats_allow_and_both_beat_the_rules() {
+        let rule =
+            "[[seccomp.rules]]\nnames = [\"swapon\", \"mount\"]\naction = \"log\"\nreason = \"\"\n";
+        let section = format!("allow = [\"@swap\", \"mount\"]\ndeny = [\"swapon\"]\n{rule}");
+        assert_eq!(
+            rules(&section).unwrap(),
+            ["Allow 0 swapoff mount", "Errno 0 swapon"]
+        );
+    }
+
+    #[test]
+    fn a_group_that_is_allowed_leaves_tested_arguments_alone_and_a_name_does_not() {
+        let rule = "[[seccomp.rules]]\nnames = [\"unshare\"]\naction = \"allow\"\nreason = \"\"\nargs = [{ index = 0, one-of = [1] }]\n";
+        let with = |list: &str| rules(&format!("{list}\n{rule}")).unwrap();
+        assert_eq!(
+            with("allow = [\"@namespace\"]"),
+            ["Allow 1 unshare", "Allow 0 setns"]
+        );
+        assert_eq!(with("allow = [\"unshare\"]"), ["Allow 0 unshare"]);
+        assert_eq!(with("deny = [\"@namespace\"]"), ["Errno 0 setns unshare"]);
+    }
+
+    #[test]
+    fn an_unknown_group_is_an_error_with_its_place_and_the_nearest() {
+        let error = rules("allow = [\"read\", \"@mont\"]").unwrap_err();
+        assert_eq!(
+            error,
+            "load profile \"x\": line 3: seccomp: allow[1]: no group of system calls is called \"@mont\"; did you mean \"@mount\"?"
+        );
+    }
+}
