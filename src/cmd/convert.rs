@@ -183,10 +183,10 @@ fn compiled(text: &str) -> Result<spec::Seccomp> {
 fn only(convert: &ProfileConvert) -> Result<&str> {
     match &convert.source[..] {
         [one] => Ok(one),
-        [_, second, ..] => Err(
-            Error::new(quote(second), "there is more than one to convert")
-                .hint("write the flags of profile convert before it"),
-        ),
+        [_, second, ..] => Err(Error::new(
+            quote(second),
+            "there is more than one to convert",
+        )),
         [] => Err(Error::new("convert", "there is nothing to convert")),
     }
 }

@@ -338,7 +338,6 @@ fn engine_defaults() -> Profile {
     let mut profile = super::values::engine_profile();
     profile.paths.mask.extend(DOCKER_MASKED.map(str::to_owned));
     profile.paths.mask_thermal_throttle = true;
-    profile.mounts.propagation = Some(Propagation::Private);
     profile.namespaces.require.push(NamespaceType::Cgroup);
     profile
 }
@@ -733,4 +732,107 @@ fn tmpfs(reading: &mut Docker, value: &str) -> Result<()> {
         reading.losses.looser("--tmpfs", why);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn losses(text: &str) -> Vec<String> {
+        let converted = from_docker("x", text).unwrap();
+        converted.losses.iter().map(ToString::to_string).collect()
+    }
+
+    fn allowed(text: &str) -> Vec<String> {
+        let converted = from_docker("x", text).unwrap();
+        converted.result.capabilities.unwrap().allow
+    }
+
+    #[test]
+    fn capabilities_are_those_that_docker_gives() {
+        assert_eq!(allowed(""), ENGINE_CAPABILITIES);
+        assert_eq!(
+            allowed("--cap-add net_admin --cap-drop=ALL"),
+            ["CAP_NET_ADMIN"]
+        );
+        assert_eq!(allowed("--cap-drop CAP_MKNOD").len(), 13);
+        assert_eq!(allowed("--cap-add ALL --cap-drop SYS_ADMIN").len(), 40);
+    }
+
+    #[test]
+    fn a_whole_command_line_is_read_up_to_the_image() {
+        let text = "# comment\ndocker run -it --rm -u 1000 \\\n  --read-only --memory=1.5g -m512m 'image' --privileged\n";
+        let profile = from_docker("x", text).unwrap().result;
+        assert!(profile.root.readonly);
+        assert_eq!(profile.identity.minimum_uid, 1000);
+        assert_eq!(
+            profile.limits.memory.maximum,
+            Some(Quantity::Number(512 << 20))
+        );
+        assert_eq!(
+            profile.limits.swap.maximum,
+            Some(Quantity::Number(512 << 20))
+        );
+    }
+
+    #[test]
+    fn each_loss_says_its_direction() {
+        let default = "not carried over: --security-opt seccomp: stricter: Docker's own filter is not known here; that of profile \"baseline\" is in its place";
+        assert_eq!(losses("--name x"), [default]);
+        let off = "--security-opt seccomp=unconfined";
+        assert_eq!(losses(off), Vec::<String>::new());
+        assert_eq!(
+            losses(&format!("{off} --sysctl a=b --network none --cpus 0.501")),
+            [
+                "not carried over: --sysctl: different: a profile sets no sysctls",
+                "not carried over: --network: looser: a profile demands a network of the container's own, not an empty one",
+                "not carried over: --cpus: looser: rounded up to 51 percent of a CPU",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_flags_are_errors() {
+        let refused = |text: &str| from_docker("x", text).unwrap_err().to_string();
+        assert_eq!(
+            refused("--cap-dorp ALL"),
+            "\"--cap-dorp\": no flag of docker run"
+        );
+        assert_eq!(
+            refused("--cap-drop CHWON"),
+            "--cap-drop: \"CHWON\" is not a capability"
+        );
+        assert_eq!(refused("--memory"), "--memory: a value is missing");
+        assert_eq!(
+            refused("--read-only=maybe"),
+            "--read-only: \"maybe\" is not true or false"
+        );
+        assert_eq!(
+            refused("--user 'x"),
+            "read flags of docker: a quote is not closed"
+        );
+        assert_eq!(
+            refused("--privileged"),
+            "--privileged: a profile cannot give all that this takes from the confinement"
+        );
+    }
+
+    #[test]
+    fn flags_are_listed_once_in_order() {
+        assert!(TABLE.windows(2).all(|pair| pair[0].0 < pair[1].0));
+    }
+
+    #[test]
+    fn the_filter_that_stands_in_is_no_looser_than_docker_s() {
+        let text = include_str!("../../../tests/golden/docker-seccomp.json");
+        let docker = oci::from_oci(&oci::read_oci(text).unwrap()).unwrap();
+        let of = |rules| Profile::of_rules("x", rules).unwrap();
+        let changes = crate::profile::compare(&of(docker), &of(stand_in().unwrap())).unwrap();
+        let more: Vec<String> = changes
+            .iter()
+            .filter(|change| change.permits_more)
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(more, Vec::<String>::new());
+    }
 }

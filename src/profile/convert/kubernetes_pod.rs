@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result, quote};
 use crate::profile::compare::Direction::{Different, Looser};
-use crate::profile::format::{Capabilities, Groups, OnConflict, Profile, Verdict};
+use crate::profile::format::{Capabilities, Groups, OnConflict, Profile, Propagation, Verdict};
 use crate::profile::values::Quantity;
 use crate::spec::{NamespaceType, Seccomp};
 
@@ -113,6 +113,10 @@ pub fn from_kubernetes(
         &of(&spec["securityContext"]),
         &of(&container["securityContext"]),
     )?;
+    let mounts = container["volumeMounts"].as_array();
+    for mount in mounts.into_iter().flatten() {
+        volume_mount(&mut pod, mount);
+    }
     for (key, value) in of(&container["resources"]["limits"]) {
         let field = format!("resources.limits.{key}");
         known(&mut pod, LIMITS, &key, &field, &value)?;
@@ -208,6 +212,21 @@ fn chosen<'a>(spec: &'a Value, wanted: Option<&str>) -> Result<&'a Value> {
             Err(Error::new("spec.containers", cause).hint("choose one by --container NAME"))
         }
     }
+}
+
+/// A mount adds something; only what it takes away is lost.
+fn volume_mount(pod: &mut Pod<'_>, mount: &Value) {
+    if mount["readOnly"] == true {
+        let why = "a profile does not make single mounts read-only";
+        pod.losses.looser("volumeMounts.readOnly", why);
+    }
+    let widest = match mount["mountPropagation"].as_str() {
+        Some("Bidirectional") => Propagation::Shared,
+        Some("HostToContainer") => Propagation::Slave,
+        _ => Propagation::Private,
+    };
+    let propagation = &mut pod.profile.mounts.propagation;
+    *propagation = (*propagation).max(Some(widest));
 }
 
 fn switch(field: &str, value: &Value) -> Result<bool> {
@@ -423,4 +442,94 @@ fn cpu(pod: &mut Pod<'_>, field: &str, value: &Value) -> Result<()> {
         pod.losses.looser(field, why);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pod(context: &str) -> String {
+        format!("spec:\n  containers:\n  - name: app\n    securityContext: {context}\n")
+    }
+
+    fn losses(context: &str) -> Vec<String> {
+        let converted = from_kubernetes("x", &pod(context), None, None).unwrap();
+        converted.losses.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn members_become_keys() {
+        let context = "{runAsNonRoot: true, allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, \
+                       capabilities: {drop: [ALL], add: [CHOWN]}, procMount: Unmasked}";
+        let text = pod(context) + "    resources: {limits: {memory: 512Mi, cpu: 1500m}}\n";
+        let profile = from_kubernetes("x", &text, None, None).unwrap().result;
+        assert_eq!(profile.identity.non_root, Verdict::Refuse);
+        assert!(profile.process.no_new_privileges && profile.root.readonly);
+        assert_eq!(profile.capabilities.unwrap().allow, ["CAP_CHOWN"]);
+        assert_eq!(profile.paths, super::super::nothing().paths);
+        assert_eq!(
+            profile.limits.memory.maximum,
+            Some(Quantity::Number(512 << 20))
+        );
+        assert_eq!(
+            profile.limits.cpu_percent.maximum,
+            Some(Quantity::Number(150))
+        );
+        assert_eq!(profile.seccomp, None);
+    }
+
+    #[test]
+    fn the_container_s_member_stands_for_the_pod_s() {
+        let text = format!(
+            "kind: Deployment\nspec:\n  template:\n    {}",
+            pod("{runAsUser: 7}").replace('\n', "\n    ")
+        );
+        let text = text + "  securityContext: {runAsUser: 5, runAsNonRoot: true}\n";
+        let profile = from_kubernetes("x", &text, None, None).unwrap().result;
+        assert_eq!(profile.identity.minimum_uid, 7);
+    }
+
+    #[test]
+    fn each_loss_says_its_direction() {
+        assert_eq!(
+            losses("{privileged: false, procMount: Default}"),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            losses(
+                "{runAsUser: 5, newThing: 1, seccompProfile: {type: Localhost, localhostProfile: x}}"
+            ),
+            [
+                "not carried over: securityContext.newThing: different: not a member that is known here",
+                "not carried over: securityContext.runAsUser: looser: a profile does not choose the user: it refuses root, and ids below",
+                "not carried over: securityContext.seccompProfile: looser: the file is on the node; --seccomp FILE says where it is here",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_pods_are_errors() {
+        let refused = |text: &str| {
+            from_kubernetes("x", text, None, None)
+                .unwrap_err()
+                .to_string()
+        };
+        assert_eq!(
+            refused(&pod("{privileged: true}")),
+            "securityContext.privileged: a profile cannot give all that this takes from the confinement"
+        );
+        assert_eq!(
+            refused(&pod("{runAsNonRoot: \"yes\"}")),
+            "securityContext.runAsNonRoot: \"yes\" is not true or false"
+        );
+        assert_eq!(
+            refused("kind: Service"),
+            "read a pod: it has no spec.containers"
+        );
+        let two = "spec: {containers: [{name: a}, {name: b}]}";
+        assert_eq!(
+            refused(two),
+            "spec.containers: these are several: \"a\", \"b\""
+        );
+    }
 }

@@ -271,6 +271,10 @@ fn finish(
     }
     name.clone_into(&mut profile.name);
     profile.description = format!("Converted from {from}");
+    let memory = &mut profile.limits.memory;
+    if memory.maximum.is_none() {
+        memory.default = Some(Quantity::Host);
+    }
     profile
         .check()
         .map_err(|cause| Error::new(doing(), cause))?;

@@ -36,8 +36,7 @@ pub(super) const ARCHITECTURES: [(&str, &str); 9] = [
 ];
 
 /// Address families (socket(2)) by number.
-pub(super) const FAMILIES: [(&str, u64); 42] = [
-    ("AF_UNSPEC", 0),
+pub(super) const FAMILIES: [(&str, u64); 41] = [
     ("AF_UNIX", 1),
     ("AF_INET", 2),
     ("AF_AX25", 3),

@@ -4,7 +4,7 @@
 use crate::error::{Error, Result, quote};
 use crate::names::CAPABILITIES;
 use crate::profile::compare::Direction::{Different, Looser};
-use crate::profile::format::{Capabilities, OnConflict, Profile, Propagation};
+use crate::profile::format::{Capabilities, Flag, OnConflict, Profile, Propagation, Verdict};
 use crate::profile::values::{DeviceSet, Quantity, RlimitBound};
 use crate::spec::NamespaceType;
 
@@ -366,7 +366,7 @@ const APART: &[&str] = &[
 /// # Errors
 /// A line that is no section and no assignment; a value that systemd would not take.
 pub fn from_systemd(name: &str, text: &str) -> Result<Converted<Profile>> {
-    let mut unit = Unit::new(nothing(), Seen::default());
+    let mut unit = Unit::new(service(), Seen::default());
     let assignments = assignments(text)?;
     let mut seen: Vec<&str> = Vec::new();
     for (key, _) in &assignments {
@@ -387,6 +387,14 @@ pub fn from_systemd(name: &str, text: &str) -> Result<Converted<Profile>> {
     } = unit;
     profile.seccomp = state.calls.rules();
     finish(name, "a unit of systemd", profile, losses)
+}
+
+/// A service without a setting: the kernel's filesystems are as systemd mounts them for the host.
+fn service() -> Profile {
+    let mut profile = nothing();
+    profile.namespaces.net_devices = Verdict::Refuse;
+    profile.mounts.kernel.add = vec![Flag::Nosuid, Flag::Nodev, Flag::Noexec];
+    profile
 }
 
 /// Keys and values of `[Service]`, with lines that go on joined.
@@ -1164,4 +1172,134 @@ fn rlimit(unit: &mut Unit, kind: &str, value: &str) -> Result<()> {
     };
     unit.profile.rlimits.insert(kind.to_owned(), bound);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::filter::filter as compiled;
+    use crate::profile::region::answers;
+    use crate::spec::SeccompAction;
+
+    fn of(settings: &str) -> Converted<Profile> {
+        from_systemd("x", &format!("[Service]\n{settings}\n")).unwrap()
+    }
+
+    /// `allow`, an error or `kill`, or `by arguments`.
+    fn answer(settings: &str, call: &str) -> String {
+        let rules = of(settings).result.seccomp;
+        let filter = rules.as_ref().map(compiled);
+        match answers(filter.as_ref(), call).unwrap()[..] {
+            [((SeccompAction::Allow, _), _)] => "allow".to_owned(),
+            [((_, Some(errno)), _)] => errno.to_string(),
+            [((_, None), _)] => "kill".to_owned(),
+            _ => "by arguments".to_owned(),
+        }
+    }
+
+    #[test]
+    fn lists_add_up_and_are_reset_by_an_empty_assignment() {
+        let allow = |settings: &str| {
+            of(settings)
+                .result
+                .capabilities
+                .map(|section| section.allow)
+        };
+        assert_eq!(allow("CapabilityBoundingSet="), Some(Vec::new()));
+        let two = "CapabilityBoundingSet=CAP_CHOWN \\\n  CAP_KILL\nCapabilityBoundingSet=~CAP_KILL";
+        assert_eq!(allow(two), Some(vec!["CAP_CHOWN".to_owned()]));
+        let reset = "CapabilityBoundingSet=CAP_KILL\nCapabilityBoundingSet=\nCapabilityBoundingSet=CAP_CHOWN";
+        assert_eq!(allow(reset), Some(vec!["CAP_CHOWN".to_owned()]));
+        assert_eq!(allow("CapabilityBoundingSet=~CAP_KILL").unwrap().len(), 40);
+        assert_eq!(allow("PrivateDevices=yes").unwrap().len(), 39);
+        assert_eq!(allow("NoNewPrivileges=yes"), None);
+    }
+
+    #[test]
+    fn filters_answer_as_systemd_s() {
+        let listed = "SystemCallFilter=@system-service\nSystemCallFilter=~@privileged chmod:EACCES\nSystemCallErrorNumber=EPERM";
+        assert_eq!(answer(listed, "read"), "allow");
+        assert_eq!(answer(listed, "chmod"), "13");
+        assert_eq!(answer(listed, "setuid"), "1");
+        assert_eq!(answer(listed, "mount"), "1");
+        assert_eq!(answer("SystemCallFilter=read", "mount"), "kill");
+        assert_eq!(answer("SystemCallFilter=read", "execve"), "allow");
+        assert_eq!(answer("SystemCallFilter=~mount:ENOSYS", "mount"), "38");
+        assert_eq!(answer("SystemCallFilter=~mount", "read"), "allow");
+        assert_eq!(
+            answer("SystemCallFilter=read\nSystemCallFilter=\n", "mount"),
+            "allow"
+        );
+    }
+
+    #[test]
+    fn settings_about_arguments_are_kept_in_both_kinds_of_filters() {
+        for filter in ["", "SystemCallFilter=@system-service"] {
+            for (setting, call) in [
+                ("MemoryDenyWriteExecute=yes", "mmap"),
+                ("RestrictSUIDSGID=yes", "openat"),
+                ("LockPersonality=yes", "personality"),
+                ("RestrictNamespaces=yes", "clone"),
+                ("RestrictAddressFamilies=AF_UNIX", "socket"),
+                ("RestrictAddressFamilies=~AF_ALG", "socket"),
+                ("RestrictRealtime=yes", "sched_setscheduler"),
+            ] {
+                let settings = format!("{filter}\n{setting}");
+                assert_eq!(answer(&settings, call), "by arguments", "{settings}");
+            }
+        }
+        assert_eq!(answer("RestrictNamespaces=yes", "setns"), "1");
+        assert_eq!(answer("RestrictNamespaces=yes", "clone3"), "38");
+        assert_eq!(answer("RestrictAddressFamilies=none", "socket"), "1");
+        assert_eq!(
+            answer(
+                "SystemCallFilter=~socket\nRestrictAddressFamilies=AF_UNIX",
+                "socket"
+            ),
+            "kill"
+        );
+    }
+
+    #[test]
+    fn what_is_not_carried_over_is_said() {
+        let losses = |settings: &str| -> Vec<String> {
+            let losses = of(settings).losses;
+            losses.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            losses("ExecStart=/bin/true\nMemoryHigh=infinity\nKeyringMode="),
+            Vec::<String>::new()
+        );
+        assert_eq!(
+            losses(
+                "MemoryHigh=1G\nPrivateFoo=yes\nSystemCallErrorNumber=EUCLEAN\nDeviceAllow=/dev/fuse rw"
+            ),
+            [
+                "not carried over: MemoryHigh: looser: a profile has no soft limits",
+                "not carried over: PrivateFoo: different: not a setting that is known here",
+                "not carried over: SystemCallErrorNumber: different: EPERM stands in for \"EUCLEAN\"",
+                "not carried over: DeviceAllow: stricter: \"/dev/fuse\": its number is not known here, so it is not allowed",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_errors_with_their_setting() {
+        let refused = |settings: &str| {
+            let unit = format!("[Service]\n{settings}\n");
+            from_systemd("x", &unit).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused("NoNewPrivileges=maybe"),
+            "Service.NoNewPrivileges: \"maybe\": not yes or no"
+        );
+        assert_eq!(
+            refused("Restart"),
+            "read a unit: line 2: \"Restart\" is no assignment"
+        );
+        assert_eq!(
+            from_systemd("x", "[Unit]\n").unwrap_err().to_string(),
+            "read a unit: it has no section [Service]"
+        );
+    }
 }

@@ -2,7 +2,7 @@
 //! Amounts of a profile's own file are in `profile::values`.
 
 use crate::names::capability;
-use crate::profile::format::{Capabilities, Flag, OnConflict, Profile};
+use crate::profile::format::{Capabilities, Flag, OnConflict, Profile, Propagation, Verdict};
 use crate::profile::values::DeviceSet;
 use crate::spec::NamespaceType;
 
@@ -82,6 +82,8 @@ pub(super) fn engine_profile() -> Profile {
         NamespaceType::Uts,
         NamespaceType::Network,
     ];
+    profile.namespaces.net_devices = Verdict::Refuse;
+    profile.mounts.propagation = Some(Propagation::Private);
     profile.mounts.tmpfs.add = vec![Flag::Nosuid, Flag::Nodev];
     let kernel = &mut profile.mounts.kernel;
     kernel.add = vec![Flag::Nosuid, Flag::Nodev, Flag::Noexec];
