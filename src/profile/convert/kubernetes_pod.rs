@@ -161,8 +161,10 @@ fn known(
 }
 
 fn one(pod: &mut Pod<'_>, fate: &Fate, field: &str, value: &Value) -> Result<()> {
+    if value.is_null() {
+        return Ok(());
+    }
     match fate {
-        _ if value.is_null() => Ok(()),
         Apart => Ok(()),
         Reads(read) => read(pod, field, value),
         Lost(direction, why) => {

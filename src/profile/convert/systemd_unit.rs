@@ -876,8 +876,7 @@ fn protect_cgroups(unit: &mut Unit, value: &str) -> Result<()> {
 fn protect_proc(unit: &mut Unit, value: &str) -> Result<()> {
     match value {
         "default" => return Ok(()),
-        "invisible" => {}
-        "noaccess" => {}
+        "invisible" | "noaccess" => {}
         "ptraceable" => {
             let why = "processes of other users are hidden, those that cannot be traced are not";
             unit.losses.looser("ProtectProc", why);
