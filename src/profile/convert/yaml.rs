@@ -228,7 +228,7 @@ mod tests {
         );
         assert_eq!(
             refused("a: 1\n---\nb: 2"),
-            "read YAML: line 3: there is more than one document"
+            "read YAML: line 4: there is more than one document"
         );
         assert!(refused(&"[".repeat(200)).starts_with("read YAML: line 1: it is nested too deep"));
         assert_eq!(refused(""), "read YAML: there is no document");
