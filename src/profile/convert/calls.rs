@@ -62,7 +62,7 @@ impl Calls {
     pub(super) fn limit(&mut self, limits: &[Limit]) {
         for limit in limits {
             let rules = |sets: &[&[Test]]| -> Vec<Vec<ArgRule>> {
-                let set = |set: &&[Test]| set.iter().map(|test| test.rule()).collect();
+                let set = |set: &&[Test]| set.iter().map(Test::rule).collect();
                 sets.iter().map(set).collect()
             };
             self.restrict(limit.calls, &rules(limit.allowed), &rules(limit.refused));
