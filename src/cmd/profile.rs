@@ -14,7 +14,6 @@ use super::{ExitCode, Global, print};
 use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::names::{self, MARK};
 use crate::profile::{self, Lint, Profile, Severity, to_toml};
-use crate::seccomp;
 
 /// Arguments of `profile`.
 #[derive(Debug, Clone, Args)]
@@ -37,8 +36,8 @@ pub enum Act {
     Check(ProfileCheck),
     /// Say what a second profile forbids or permits against a first
     Diff(ProfileDiff),
-    /// Turn the system-call rules into another format, or another format into a profile
-    Convert(ProfileConvert),
+    /// Turn a profile into what another program confines by, or that into a profile
+    Convert(super::convert::ProfileConvert),
 }
 
 /// Arguments of `profile list`.
@@ -109,41 +108,6 @@ pub struct ProfileDiff {
     pub format: Format,
 }
 
-/// Arguments of `profile convert`.
-#[derive(Debug, Clone, Args)]
-pub struct ProfileConvert {
-    /// Print a profile's rules in this format
-    #[arg(
-        long,
-        value_enum,
-        value_name = "FORMAT",
-        required_unless_present = "from",
-        conflicts_with = "from"
-    )]
-    pub to: Option<Foreign>,
-    /// Print a file of this format as a profile
-    #[arg(long, value_enum, value_name = "FORMAT")]
-    pub from: Option<Foreign>,
-    /// The name of the new profile, with --from
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "converted",
-        conflicts_with = "to"
-    )]
-    pub name: String,
-    /// What to convert: with --to a profile, by its name or path; with --from a file
-    #[arg(value_name = "PROFILE|FILE")]
-    pub source: String,
-}
-
-/// A format that is not ours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Foreign {
-    /// The member linux.seccomp of a config.json
-    OciSeccomp,
-}
-
 /// Carries `profile` out.
 ///
 /// # Errors
@@ -156,7 +120,7 @@ pub fn run(global: &Global, arguments: &Profiles) -> Result<ExitCode> {
         Act::Groups => print_groups(),
         Act::Check(check) => print_findings(check),
         Act::Diff(diff) => print_differences(diff),
-        Act::Convert(convert) => print_converted(convert),
+        Act::Convert(convert) => super::convert::run(convert),
     }
 }
 
@@ -301,22 +265,6 @@ fn print_differences(diff: &ProfileDiff) -> Result<ExitCode> {
     } else {
         ExitCode::Failed
     })
-}
-
-/// Both ways the filter must compile, so that nobody takes home one that no container starts with.
-fn print_converted(convert: &ProfileConvert) -> Result<ExitCode> {
-    if convert.to.is_some() {
-        let filter = profile::to_oci(&Profile::load(&convert.source)?)?;
-        seccomp::compile(&filter)?;
-        print(&pretty(&filter, "  ")?)?;
-        return Ok(ExitCode::Done);
-    }
-    let filter = profile::read_oci(&read(&convert.source)?)?;
-    seccomp::compile(&filter)?;
-    let rules = profile::from_oci(&filter)?;
-    let text = to_toml(&Profile::of_rules(&convert.name, rules)?)?;
-    print(text.trim_end())?;
-    Ok(ExitCode::Done)
 }
 
 fn read(file: &str) -> Result<String> {

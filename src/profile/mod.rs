@@ -43,7 +43,10 @@ pub use annotations::{TIGHTENED, annotate};
 pub use change::{Change, Difference, Tightened};
 pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
 pub use compare::{Direction, FieldChange, compare, is_at_most};
-pub use convert::{from_oci, read_oci, to_oci};
+pub use convert::{
+    Converted, Loss, from_docker, from_kubernetes, from_oci, from_systemd, read_oci, to_docker,
+    to_kubernetes, to_oci, to_oci_seccomp, to_systemd,
+};
 pub use facts::Facts;
 pub use format::*;
 pub use groups::group;

@@ -20,6 +20,13 @@ impl Cube {
     /// All arguments whatsoever.
     pub(super) const ALL: Self = Self([(0, 0); 6]);
 
+    /// Of one argument, below 6, these bits of those in the mask; all of the others.
+    pub(super) fn of(index: usize, mask: u64, bits: u64) -> Self {
+        let mut cube = Self::ALL;
+        cube.0[index] = (mask, bits);
+        cube
+    }
+
     /// Both at once; none where they contradict.
     pub(super) fn and(self, other: Self) -> Option<Self> {
         let mut both = self;

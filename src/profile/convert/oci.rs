@@ -3,10 +3,10 @@
 
 use serde_json::Value;
 
-use super::filter::{filter, number};
-use super::format::{Action, ArgRule, ErrnoName, Profile, SeccompRule, SeccompRules};
 use crate::error::{Error, Result, quote};
 use crate::names::syscalls::named;
+use crate::profile::filter::{filter, number};
+use crate::profile::format::{Action, ArgRule, ErrnoName, Profile, SeccompRule, SeccompRules};
 use crate::spec::{Arch, Seccomp, SeccompAction, SeccompArg, SeccompOp, SyscallRule};
 
 /// A comparison of order becomes as many rules as a number has bits; more than this nobody reads.
