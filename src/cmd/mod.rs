@@ -2,6 +2,7 @@
 //! Not here: which verbs there are and how they are chosen (`cli`).
 
 pub mod checkpoint;
+pub mod checks;
 pub mod create;
 pub mod delete;
 pub mod doctor;

@@ -45,7 +45,7 @@ pub use convert::{from_oci, read_oci, to_oci};
 pub use facts::Facts;
 pub use format::*;
 pub use landlock::{Landlock, OnOldKernel, Scope};
-pub use lint::{Lint, Severity, lint};
+pub use lint::{Lint, lint};
 pub use ruleset::{Hierarchy, Ruleset};
 pub use tighten::tighten;
 pub use update::settle;

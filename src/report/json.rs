@@ -7,7 +7,7 @@ use std::io::Write;
 use serde_json::{Map, Value as Json, json};
 
 use super::{Body, Fact, Report};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, escape_json};
 
 /// Writes `report` to `out`, pretty-printed, with a final newline.
 ///
@@ -15,7 +15,7 @@ use crate::error::{Doing, Result};
 /// A failure of `out`.
 pub fn write(out: &mut dyn Write, report: &Report) -> Result<()> {
     let text = serde_json::to_string_pretty(&object(report)).doing(|| "write the report")?;
-    writeln!(out, "{text}").doing(|| "write the report")
+    writeln!(out, "{}", escape_json(text)).doing(|| "write the report")
 }
 
 fn object(report: &Report) -> Json {
@@ -37,7 +37,7 @@ fn body(body: &Body) -> Json {
     }
 }
 
-fn fact(fact: &Fact) -> (String, Json) {
+pub(super) fn fact(fact: &Fact) -> (String, Json) {
     (camel(&fact.name), json!(fact.value))
 }
 

@@ -2,7 +2,10 @@
 //!
 //! What is looked for, and what ought to be found, is not here but in `probe`.
 
+pub mod checks;
 mod json;
+mod page;
+mod severity;
 mod text;
 
 use std::fmt;
@@ -10,6 +13,7 @@ use std::fmt;
 use serde::Serialize;
 
 pub use json::write as write_json;
+pub use severity::Severity;
 pub use text::write as write_text;
 
 /// What the output is written as.
@@ -136,18 +140,6 @@ pub struct Finding {
     pub want: Want,
     /// Whether the outcome is the expected one.
     pub met: bool,
-}
-
-/// How much a finding matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Untidy.
-    Low,
-    /// Helps an attacker.
-    Medium,
-    /// A way out.
-    High,
 }
 
 /// What came of an act or a check.

@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::{Appearance, Body, Fact, Finding, Outcome, Report, Section, Severity, Tally, Value};
-use crate::error::{Doing, Result, escape, quote};
+use super::page::{Page, Style, plain, widest};
+use super::{Appearance, Body, Fact, Finding, Outcome, Report, Section, Tally, Value};
+use crate::error::{Doing, Result};
 
 /// Lists are wrapped at this column.
 const WIDTH: usize = 100;
@@ -16,30 +17,13 @@ const WIDTH: usize = 100;
 /// # Errors
 /// A failure of `out`.
 pub fn write(out: &mut dyn Write, report: &Report, appearance: Appearance) -> Result<()> {
-    let mut text = Text {
-        appearance,
-        text: String::new(),
-    };
-    text.report(report);
-    out.write_all(text.text.as_bytes())
+    let mut page = Page::new(appearance);
+    page.report(report);
+    out.write_all(page.into_text().as_bytes())
         .doing(|| "write the report")
 }
 
-struct Text {
-    appearance: Appearance,
-    text: String,
-}
-
-/// A colour by what it says, as the parameter of the SGR sequence.
-#[derive(Clone, Copy)]
-enum Style {
-    Heading = 1,
-    Faint = 2,
-    Bad = 31,
-    Good = 32,
-}
-
-impl Text {
+impl Page {
     fn report(&mut self, report: &Report) {
         let title = self.styled(Style::Heading, &plain(&report.title));
         self.line(&title);
@@ -135,7 +119,7 @@ impl Text {
         } = tally;
         let line = format!("{refused} of {forbidden} forbidden acts were refused");
         let line = self.styled(style, &line);
-        self.text.push('\n');
+        self.line("");
         self.line(&line);
     }
 
@@ -150,31 +134,13 @@ impl Text {
         for finding in report.findings().filter(|finding| !finding.met) {
             self.line(&format!(
                 "    {:6}  {} ({}): {}, {}",
-                severity(finding.severity),
+                finding.severity,
                 finding.title,
                 finding.id,
                 word(finding.outcome),
                 plain(&finding.why)
             ));
         }
-    }
-
-    fn heading(&mut self, heading: &str) {
-        let heading = self.styled(Style::Heading, heading);
-        self.text.push('\n');
-        self.line(&heading);
-    }
-
-    fn styled(&self, style: Style, text: &str) -> String {
-        match self.appearance {
-            Appearance::Plain => text.to_owned(),
-            Appearance::Coloured => format!("\u{1b}[{}m{text}\u{1b}[0m", style as u8),
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
     }
 }
 
@@ -216,18 +182,6 @@ fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-    }
-}
-
-fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
-}
-
 fn aligned(cells: &[String], widths: &[usize]) -> String {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
@@ -253,16 +207,6 @@ fn wrapped(values: &[String], width: usize) -> Vec<String> {
         lines[0].push_str("none");
     }
     lines
-}
-
-/// The text itself where it is harmless, else quoted and escaped.
-fn plain(untrusted: &str) -> String {
-    // escape also escapes the quotation marks that our own texts hold; only other changes mean something harmful.
-    if escape(untrusted).replace("\\\"", "\"") == untrusted {
-        untrusted.to_owned()
-    } else {
-        quote(untrusted)
-    }
 }
 
 #[cfg(test)]
