@@ -20,6 +20,7 @@ pub mod list;
 mod output;
 pub mod pause;
 pub mod plan;
+pub mod probe;
 pub mod profile;
 pub mod ps;
 pub mod run;

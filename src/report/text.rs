@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use super::page::{Page, Style, plain, widest};
-use super::{Appearance, Body, Fact, Finding, Outcome, Report, Section, Tally, Value};
+use super::{Appearance, Body, Fact, Report, Section, Value, checks};
 use crate::error::{Doing, Result};
 
 /// Lists are wrapped at this column.
@@ -30,14 +30,7 @@ impl Page {
         for section in &report.sections {
             self.section(section);
         }
-        let width = widest(report.findings().map(|finding| finding.title));
-        for group in &report.groups {
-            self.heading(group.heading);
-            for finding in &group.findings {
-                self.finding(finding, width);
-            }
-        }
-        self.summary(report, &report.tally());
+        checks::text::all(self, &report.checks);
     }
 
     fn section(&mut self, section: &Section) {
@@ -85,101 +78,6 @@ impl Page {
             self.line(&format!("  {}", aligned(row, &widths)));
         }
     }
-
-    fn finding(&mut self, finding: &Finding, width: usize) {
-        let mark = if finding.met { ' ' } else { '!' };
-        let style = if finding.met { Style::Good } else { Style::Bad };
-        let outcome = self.styled(style, &format!("{:9}", word(finding.outcome)));
-        let place = finding
-            .place
-            .as_deref()
-            .map(|place| format!("{}: ", plain(place)));
-        self.line(&format!(
-            "{mark} {outcome}  {:width$}  {}{}",
-            finding.title,
-            place.unwrap_or_default(),
-            plain(&finding.why)
-        ));
-    }
-
-    fn summary(&mut self, report: &Report, tally: &Tally) {
-        self.heading("Summary");
-        self.line(&format!("  {}", acts(tally)));
-        if tally.checks > 0 {
-            self.line(&format!("  {} checks: {} hold", tally.checks, tally.held));
-        }
-        self.failed(report, tally);
-        let style = if tally.failed.is_empty() {
-            Style::Good
-        } else {
-            Style::Bad
-        };
-        let Tally {
-            refused, forbidden, ..
-        } = tally;
-        let line = format!("{refused} of {forbidden} forbidden acts were refused");
-        let line = self.styled(style, &line);
-        self.line("");
-        self.line(&line);
-    }
-
-    fn failed(&mut self, report: &Report, tally: &Tally) {
-        let failed = tally.failed.len();
-        if failed == 0 {
-            return;
-        }
-        let plural = if failed == 1 { "" } else { "s" };
-        let text = self.styled(Style::Bad, &format!("{failed} expectation{plural} failed:"));
-        self.line(&format!("  {text}"));
-        for finding in report.findings().filter(|finding| !finding.met) {
-            self.line(&format!(
-                "    {:6}  {} ({}): {}, {}",
-                finding.severity,
-                finding.title,
-                finding.id,
-                word(finding.outcome),
-                plain(&finding.why)
-            ));
-        }
-    }
-}
-
-fn acts(tally: &Tally) -> String {
-    let Tally {
-        acts,
-        filtered,
-        denied,
-        open,
-        skipped,
-        unanswered,
-        ..
-    } = tally;
-    let mut line = format!("{acts} acts tried: {filtered} filtered, {denied} denied, {open} open");
-    if !tally.expected_open.is_empty() {
-        line.push_str(&format!(
-            " (expected open: {})",
-            tally.expected_open.join(", ")
-        ));
-    }
-    if *unanswered > 0 {
-        line.push_str(&format!(", {unanswered} without an answer"));
-    }
-    if *skipped > 0 {
-        line.push_str(&format!("; {skipped} skipped"));
-    }
-    line
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Filtered => "FILTERED",
-        Outcome::Denied => "DENIED",
-        Outcome::Open => "OPEN",
-        Outcome::Skipped => "SKIPPED",
-        Outcome::NoAnswer => "NO ANSWER",
-        Outcome::Holds => "HOLDS",
-        Outcome::Broken => "BROKEN",
-    }
 }
 
 fn aligned(cells: &[String], widths: &[usize]) -> String {
@@ -212,8 +110,7 @@ fn wrapped(values: &[String], width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::finding;
-    use crate::report::{Group, Want};
+    use crate::report::checks::Checks;
 
     fn report() -> Report {
         let section = |heading, body| Section {
@@ -241,19 +138,17 @@ mod tests {
                 section("Limits", Body::NotVisible("no /proc".to_owned())),
                 section("Environment", Body::Facts(Vec::new())),
             ],
-            groups: vec![Group {
-                heading: "Acts",
-                findings: vec![
-                    finding("mount", Outcome::Filtered, Want::Refused),
-                    finding("ptrace", Outcome::Open, Want::Refused),
-                    finding("unix", Outcome::Open, Want::Open),
-                ],
-            }],
+            checks: Checks {
+                tool: "probe",
+                subject: "here".to_owned(),
+                checks: Vec::new(),
+                facts: vec![Fact::one("exposure", "0.0")],
+            },
         }
     }
 
     #[test]
-    fn text_is_aligned_and_lists_what_failed() {
+    fn text_is_aligned_under_headings() {
         let mut out = Vec::new();
         write(&mut out, &report(), Appearance::Plain).unwrap();
         let expected = r#"Inside
@@ -272,17 +167,9 @@ Limits
 Environment
   none
 
-Acts
-  FILTERED   mount   EPERM
-! OPEN       ptrace  EPERM
-  OPEN       unix    EPERM
-
 Summary
-  3 acts tried: 1 filtered, 0 denied, 2 open (expected open: unix)
-  1 expectation failed:
-    high    ptrace (ptrace): OPEN, EPERM
-
-1 of 2 forbidden acts were refused
+  exposure: 0.0
+  0 checks: 0 passed, 0 failed
 "#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -292,7 +179,7 @@ Summary
         let mut out = Vec::new();
         write(&mut out, &report(), Appearance::Coloured).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("! \u{1b}[31mOPEN     \u{1b}[0m"));
+        assert!(text.contains("\u{1b}[1mIdentity\u{1b}[0m"));
         assert!(!text.contains("\u{1b}[2J"));
     }
 

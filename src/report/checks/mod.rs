@@ -2,11 +2,11 @@
 //!
 //! What is checked, and what ought to come of it, is the tool's: `probe`, `profile check`.
 
-mod json;
+pub(super) mod json;
 mod junit;
 mod sarif;
 mod tap;
-mod text;
+pub(super) mod text;
 
 #[cfg(test)]
 mod tests;
