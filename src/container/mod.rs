@@ -42,7 +42,7 @@ pub use events::{Event, EventKind, stats, watch};
 pub use exec::{Execution, Paused, confined, exec};
 pub use keeper::{Keeper, discard_bundle, keep_bundle};
 pub use kill::{Whom, kill};
-pub use launch::{Bind, Launch, Network, Tty, embedded, launch};
+pub use launch::{Bind, EmbeddedArguments, Launch, Network, Tty, embedded, launch};
 pub use list::{Listed, list, owner};
 pub use map_program::{MapProgram, NEWGIDMAP, NEWUIDMAP};
 pub use overlay::mount_bundle;
