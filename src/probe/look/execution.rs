@@ -29,8 +29,7 @@ pub(in crate::probe) fn from_memory(_: &Scene) -> Answer {
         Ok(file) => file,
         Err(errno) => return Answer::denied(format!("memfd_create: {}", name(errno))),
     };
-    // A file that is still open for writing is busy (ETXTBSY), and that is found out before the format is looked at; but
-    // one in memory that is sealed is not.
+    // It is still open for writing and so is busy (ETXTBSY), which comes after the question whether it may be executed.
     let file = std::fs::File::from(file);
     if let Err(error) = (&file).write_all(NO_PROGRAM) {
         return Answer::denied(errno(&error));

@@ -3,7 +3,7 @@
 //! proc(5), sysfs(5) and cgroups(7) rule. Opening asks everybody who has a say, unlike access(2), which Landlock lets pass.
 
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{can_open, can_read, can_write, which};
 use crate::probe::answer::Answer;
@@ -78,10 +78,8 @@ pub(in crate::probe) fn devices(_: &Scene) -> Answer {
 fn block_devices() -> Vec<String> {
     let entries = std::fs::read_dir("/dev").into_iter().flatten().flatten();
     let blocks = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_block_device()));
-    blocks
-        .map(|entry: std::fs::DirEntry| -> PathBuf { entry.path() })
-        .map(|path| path.to_string_lossy().into_owned())
-        .collect()
+    let paths = blocks.map(|entry| entry.path().to_string_lossy().into_owned());
+    paths.collect()
 }
 
 pub(in crate::probe) fn kernel(_: &Scene) -> Answer {

@@ -54,20 +54,19 @@ fn case(tool: &str, check: &Check) -> String {
         xml(&check.title)
     );
     let kind = check.severity.word();
-    let message = |text: &str| xml(text);
     match &check.outcome {
         Outcome::Pass => format!("{start}/>\n"),
         Outcome::Skip(reason) => format!(
             "{start}>\n      <skipped message=\"{}\"/>\n    </testcase>\n",
-            message(reason)
+            xml(reason)
         ),
         Outcome::Error(reason) => format!(
             "{start}>\n      <error type=\"{kind}\" message=\"{}\"/>\n    </testcase>\n",
-            message(reason)
+            xml(reason)
         ),
         Outcome::Fail => format!(
             "{start}>\n      <failure type=\"{kind}\" message=\"{}\">{}</failure>\n    </testcase>\n",
-            message(&check.got),
+            xml(&check.got),
             xml(&body(check))
         ),
     }
