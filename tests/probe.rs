@@ -331,7 +331,7 @@ fn exposure_falls_from_peers_to_strict_profiles() {
         let row = format!("stockade {profile}, Docker's config");
         rows.push((row, bundle.run().json()));
     }
-    let bundle = Bundle::new();
+    let bundle = Bundle::new().profile(None);
     for profile in ["none", "baseline", "restricted", "paranoid"] {
         if exists(&bundle, profile) {
             let output = probe(&bundle, Some(profile), &["--format", "json"]);
