@@ -156,6 +156,25 @@ pub fn escape(untrusted: impl AsRef<[u8]>) -> String {
     escaped
 }
 
+/// Escapes in a JSON document what a terminal might obey, as `\u009b`: to whoever reads JSON that is the same text. JSON has
+/// all but the first 32 control characters raw, and can only have them inside of text.
+pub fn escape_json(text: String) -> String {
+    let is_raw = |c: char| c > '\u{1f}' && is_steering(c);
+    if !text.contains(is_raw) {
+        return text;
+    }
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_raw(c) {
+            // All of them are of 16 bits.
+            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
 /// Adds `doing` to any failure of the system or of a library.
 pub trait Doing<T> {
     /// `doing` is called only on failure.

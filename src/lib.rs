@@ -10,7 +10,6 @@
 //! cmd
 //! configuration
 //! probe
-//! report
 //! container
 //! terminal
 //! init
@@ -23,6 +22,7 @@
 //! host
 //! spec
 //! names
+//! report
 //! error
 //! sys
 //! ```

@@ -26,7 +26,7 @@ struct Stage {
     before: &'static str,
 }
 
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 10] = [
     Stage {
         page: "README.md",
         about: None,
@@ -76,6 +76,12 @@ const STAGES: [Stage; 9] = [
         before: "podman.sh",
     },
     Stage {
+        page: "docs/probe.md",
+        about: None,
+        needs: &["skopeo"],
+        before: "images.sh",
+    },
+    Stage {
         page: "docs/profiles.md",
         about: None,
         needs: &["skopeo"],
@@ -121,6 +127,11 @@ fn commands_of_migration_do_what_is_shown() {
 #[test]
 fn commands_of_podman_do_what_is_shown() {
     holds("docs/podman.md");
+}
+
+#[test]
+fn commands_of_probe_do_what_is_shown() {
+    holds("docs/probe.md");
 }
 
 #[test]

@@ -49,6 +49,7 @@ mod net_devices;
 mod odd_config;
 mod odd_surroundings;
 mod plan;
+mod probe;
 mod profile_convert;
 mod profile_verbs;
 mod profiles;

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// Every verb, by what a reader comes for.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Sandboxes", &["launch"]),
+    ("Sandboxes", &["launch", "probe"]),
     (
         "Containers (OCI)",
         &[

@@ -75,6 +75,8 @@ pub enum Verb {
     Exec(Box<cmd::exec::Exec>),
     /// Print what create and start would do, step by step
     Plan(cmd::plan::Plan),
+    /// Try what a confined program must not do, and say how much of it is open
+    Probe(Box<cmd::probe::Probing>),
     /// List, show, check, compare and convert profiles
     Profile(cmd::profile::Profiles),
     /// Turn an image into a bundle
@@ -108,7 +110,7 @@ impl Verb {
             Self::Launch(_) => Promise::Sandbox,
             Self::Run(_) => Promise::Program,
             Self::Exec(_) => Promise::Entry,
-            Self::Profile(_) => Promise::Comparison,
+            Self::Profile(_) | Self::Probe(_) => Promise::Comparison,
             _ => Promise::Plain,
         }
     }
@@ -119,6 +121,7 @@ impl Verb {
             Self::Create(_) | Self::Run(_) | Self::Launch(_) | Self::Exec(_) => {
                 container::seal::ensure()
             }
+            Self::Probe(args) if args.enters() => container::seal::ensure(),
             _ => Ok(()),
         }
     }
@@ -150,6 +153,7 @@ impl Verb {
             Self::Exec(args) => cmd::exec::run(global, args),
             Self::Launch(args) => cmd::launch::run(global, args),
             Self::Plan(args) => cmd::plan::run(global, args),
+            Self::Probe(args) => cmd::probe::run(global, args),
             Self::Profile(args) => cmd::profile::run(global, args),
             Self::Inside(args) => cmd::inside::run(global, args),
         }
@@ -221,7 +225,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match verb.and_then(|verb| verb.to_str()) {
         Some("launch") => ExitCode::NotLaunched,
         Some("exec") => ExitCode::NotEntered,
-        Some("profile") => ExitCode::NotCompared,
+        Some("profile" | "probe") => ExitCode::NotCompared,
         _ => ExitCode::Failed,
     }
 }

@@ -108,6 +108,7 @@ pub fn run(global: &Global, arguments: &Exec) -> Result<ExitCode> {
         } else {
             Paused::Refused
         },
+        program: None,
     };
     let entry = global.store()?.load(&arguments.id)?;
     let code = container::exec(&entry, &request)?;

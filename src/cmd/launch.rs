@@ -12,8 +12,9 @@ use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
 use crate::configuration::{Configuration, key_authority};
 use crate::container::{self, Bind};
-use crate::error::{Error, Result};
+use crate::error::{Doing, Error, Result};
 use crate::image::{Platform, Policy};
+use crate::probe::Promise;
 use crate::profile::Face;
 
 /// Arguments of `launch`.
@@ -134,6 +135,15 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
         &global.store()?,
         &arguments.request(global, &configuration)?,
         &choice,
+        &|confined| {
+            let promise = Promise::of(confined)?;
+            let mut words = vec!["inside".to_owned(), "--promise".to_owned()];
+            words.push(serde_json::to_string(&promise).doing(|| "format the promise")?);
+            if arguments.format == Format::Json {
+                words.extend(["--format", "json"].map(str::to_owned));
+            }
+            Ok(words)
+        },
     )?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
@@ -174,10 +184,6 @@ impl Launch {
                 Tty::Never => container::Tty::Never,
             },
             images: (!self.no_store).then(|| self.store.path()).flatten(),
-            report_flags: match self.format {
-                Format::Text => Vec::new(),
-                Format::Json => vec!["--format".into(), "json".into()],
-            },
             policy,
             cgroups: global.driver(),
         })

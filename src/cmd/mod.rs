@@ -2,6 +2,7 @@
 //! Not here: which verbs there are and how they are chosen (`cli`).
 
 pub mod checkpoint;
+pub mod checks;
 pub mod convert;
 pub mod create;
 pub mod delete;
@@ -20,6 +21,7 @@ pub mod list;
 mod output;
 pub mod pause;
 pub mod plan;
+pub mod probe;
 pub mod profile;
 pub mod ps;
 pub mod run;

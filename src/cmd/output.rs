@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Write};
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-use crate::error::{self, Doing, Error, Result};
+use crate::error::{Doing, Error, Result, escape_json};
 
 /// Writes text and a line end to standard output. A reader that has gone away has had enough, which is no failure.
 ///
@@ -52,24 +52,6 @@ pub(super) fn compact<T: Serialize>(value: &T) -> Result<String> {
     serde_json::to_string(value)
         .doing(|| "format JSON")
         .map(escape_json)
-}
-
-/// JSON has all but the first 32 control characters raw, and can only have them inside of text.
-fn escape_json(text: String) -> String {
-    let is_steering = |c: char| c > '\u{1f}' && error::is_steering(c);
-    if !text.contains(is_steering) {
-        return text;
-    }
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if is_steering(c) {
-            // All of them are of 16 bits.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
-        } else {
-            escaped.push(c);
-        }
-    }
-    escaped
 }
 
 /// Rows of text in columns, the first row being their titles.

@@ -7,13 +7,16 @@ use std::path::Path;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
+use super::checks::{CheckFlags, CheckFormat};
 use super::list::ListFormat;
 use super::output::{columns, pretty};
 use super::plan::Format;
 use super::{ExitCode, Global, print};
 use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::names::{self, MARK};
-use crate::profile::{self, Lint, Profile, Severity, to_toml};
+use crate::profile::{self, Lint, Profile, to_toml};
+use crate::report::Severity;
+use crate::report::checks::{Check, Checks, Outcome, Place};
 
 /// Arguments of `profile`.
 #[derive(Debug, Clone, Args)]
@@ -75,23 +78,9 @@ pub struct ProfileCheck {
     /// Profile: the path of a file, or a name
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<String>,
-    /// Exit with 1 if there is a finding of this severity or above
-    #[arg(long, value_enum, default_value = "medium", value_name = "SEVERITY")]
-    pub fail_on: Threshold,
-    /// For people or for programs
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-}
-
-/// The value of `--fail-on`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Threshold {
-    /// Any finding.
-    Low,
-    /// What is hardly meant.
-    Medium,
-    /// What permits more than it says, or lets nothing run.
-    High,
+    /// When it is a failure, and for whom it is written.
+    #[command(flatten)]
+    pub flags: CheckFlags,
 }
 
 /// Arguments of `profile diff`.
@@ -200,15 +189,12 @@ fn print_findings(check: &ProfileCheck) -> Result<ExitCode> {
         };
         found.push((file, profile::lint(file, &text)?));
     }
-    let least = match check.fail_on {
-        Threshold::Low => Severity::Low,
-        Threshold::Medium => Severity::Medium,
-        Threshold::High => Severity::High,
-    };
+    let least = check.flags.fail_on.least();
     let all = || found.iter().flat_map(|(_, lints)| lints);
-    let grave = all().filter(|lint| lint.severity >= least).count();
-    match check.format {
-        Format::Text => {
+    let is_grave = |lint: &&Lint| least.is_some_and(|least| lint.severity >= least);
+    let grave = all().filter(is_grave).count();
+    match check.flags.format {
+        CheckFormat::Text => {
             for (file, lints) in &found {
                 for lint in lints {
                     let line = lint.line.map_or(String::new(), |line| format!(":{line}"));
@@ -216,13 +202,19 @@ fn print_findings(check: &ProfileCheck) -> Result<ExitCode> {
                 }
             }
             let all = all().count();
-            print(&format!("findings: {all}, {least} or above: {grave}"))?;
+            print(&match least {
+                Some(least) => format!("findings: {all}, {least} or above: {grave}"),
+                None => format!("findings: {all}"),
+            })?;
         }
-        Format::Json => {
+        CheckFormat::Json => {
             let files = found
                 .iter()
                 .map(|(file, lints)| json!({ "file": file, "findings": lints }));
             print(&pretty(&files.collect::<Vec<Value>>(), "  ")?)?;
+        }
+        CheckFormat::Tap | CheckFormat::Junit | CheckFormat::Sarif => {
+            return check.flags.tell(&as_checks(&found));
         }
     }
     Ok(if grave == 0 {
@@ -230,6 +222,48 @@ fn print_findings(check: &ProfileCheck) -> Result<ExitCode> {
     } else {
         ExitCode::Failed
     })
+}
+
+/// A finding is a check that failed; a file without any is one that passed.
+fn as_checks(found: &[(&str, Vec<Lint>)]) -> Checks {
+    let check = |file: &str, lint: &Lint| Check {
+        id: lint.id.to_owned(),
+        group: "Profiles",
+        title: format!("{}: {}", lint.key, lint.id),
+        severity: lint.severity,
+        outcome: Outcome::Fail,
+        wanted: String::new(),
+        got: lint.found.clone(),
+        place: Some(Place {
+            line: lint.line,
+            ..Place::pointer(file, &lint.key)
+        }),
+        help: lint.mend.clone(),
+        facts: Vec::new(),
+    };
+    let clean = |file: &str| Check {
+        id: "no-finding".to_owned(),
+        group: "Profiles",
+        title: format!("{file}: no finding"),
+        severity: Severity::Low,
+        outcome: Outcome::Pass,
+        wanted: String::new(),
+        got: String::new(),
+        place: Some(Place::file(file)),
+        help: String::new(),
+        facts: Vec::new(),
+    };
+    let of_file = |(file, lints): &(&str, Vec<Lint>)| match lints.as_slice() {
+        [] => vec![clean(file)],
+        lints => lints.iter().map(|lint| check(file, lint)).collect(),
+    };
+    let files: Vec<&str> = found.iter().map(|(file, _)| *file).collect();
+    Checks {
+        tool: "profile check",
+        subject: files.join(" "),
+        checks: found.iter().flat_map(of_file).collect(),
+        facts: Vec::new(),
+    }
 }
 
 fn print_differences(diff: &ProfileDiff) -> Result<ExitCode> {

@@ -54,7 +54,7 @@ impl Child {
         preserve: u32,
     ) -> Result<Self> {
         let (ours, mut fds) = descriptors(plan, cgroup.tasks, release)?;
-        fds.keep = kept(&fds, preserve);
+        fds.keep = kept(plan, &fds, preserve);
         let network = joined_network(plan, &fds.namespaces)?;
         let flags = if plan.joins_first {
             0
@@ -376,9 +376,10 @@ pub(super) fn descriptors(
 }
 
 /// Sorted numbers of what the child keeps.
-pub(super) fn kept(fds: &Descriptors, preserve: u32) -> Vec<i32> {
+pub(super) fn kept(plan: &Plan, fds: &Descriptors, preserve: u32) -> Vec<i32> {
     let mut keep: Vec<i32> = (3..3 + preserve as i32).collect();
     keep.push(fds.link.as_raw_fd());
+    keep.extend(plan.program);
     keep.extend(fds.proc.as_ref().map(AsRawFd::as_raw_fd));
     if let Release::Connect(listener) = &fds.release {
         keep.push(listener.as_raw_fd());

@@ -43,6 +43,8 @@ pub struct Execution {
     pub attachment: Attachment,
     /// Whether a paused container is entered, to wait there for its resumption.
     pub paused: Paused,
+    /// An open file to execute in place of the first argument, by the number of its descriptor.
+    pub program: Option<i32>,
 }
 
 /// What a paused container means to `exec`.
@@ -85,7 +87,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     };
     let (link, mut fds) = descriptors(&plan, std::mem::take(&mut entrance.tasks), Release::Link)?;
     fds.container = Some(target.for_child()?);
-    fds.keep = kept(&fds, request.preserve_fds);
+    fds.keep = kept(&plan, &fds, request.preserve_fds);
     if plan.is_moved {
         entrance.directory = None;
     }
@@ -114,6 +116,20 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
     signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
+}
+
+/// What a container's config and profile come to, for whoever wants to know what is promised inside.
+///
+/// # Errors
+/// State that cannot be read.
+pub fn confined(entry: &Entry) -> Result<Tightened> {
+    let state = entry.state()?;
+    let profile = Confinement::read(entry)?.profile;
+    let facts = Facts::of_process()?.with_landlock(&profile);
+    let mut tightened = profile::tighten(&state.config, &profile, &facts)?;
+    // It was tightened when it was created, on the facts of that time.
+    tightened.config = state.config;
+    Ok(tightened)
 }
 
 /// Tells the caller which process it is, by the two ways that there are.
@@ -215,6 +231,7 @@ fn plan(
             options: Options {
                 keyring: confinement.keyring,
                 preserve_fds: request.preserve_fds,
+                program: request.program,
                 ..Options::default()
             },
             id: &state.id,

@@ -21,7 +21,7 @@ use crate::image::layer;
 use crate::image::store::{Held, ImageStore, of_ranges};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::{Cpus, Options};
-use crate::profile::{Change, Choice, Limits, Profile, Verdict};
+use crate::profile::{self, Change, Choice, Limits, Profile, Tightened, Verdict};
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
@@ -67,8 +67,6 @@ pub struct Launch {
     pub tty: Tty,
     /// Where layers are kept for the next launch; none to unpack them each time.
     pub images: Option<PathBuf>,
-    /// Words for the embedded report: its flags.
-    pub report_flags: Vec<String>,
     /// Which images are let in.
     pub policy: image::Policy,
     /// Who makes the cgroup.
@@ -124,11 +122,19 @@ pub enum Network {
     Host,
 }
 
-/// Runs it, and removes everything that it took.
+/// The arguments of the embedded program, for what a config and its profile come to.
+pub type EmbeddedArguments<'a> = &'a dyn Fn(&Tightened) -> Result<Vec<String>>;
+
+/// Runs it, and removes everything that it took. `arguments` are for the embedded program alone.
 ///
 /// # Errors
 /// What cannot be launched; the exit code of the program otherwise.
-pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
+pub fn launch(
+    store: &Store,
+    request: &Launch,
+    choice: &Choice,
+    arguments: EmbeddedArguments<'_>,
+) -> Result<i32> {
     let image = match &request.source {
         Some(source) => Some(Image::open_named(
             source,
@@ -149,14 +155,18 @@ pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
     let keeper = keeper::start(store, &scratch, place.lease())?;
     let root = scratch.root(image.as_ref(), &place, request);
     let outcome = root.and_then(|root| {
-        launch_in(
-            &scratch,
-            &root,
-            store,
-            request,
-            (image.as_ref(), &ids),
-            choice,
-        )
+        let mut choice = choice.clone();
+        choice.profile = profile_for(request, &choice.profile);
+        let mut config = config(request, image.as_ref(), &root, &ids)?;
+        let more = match &image {
+            None if request.command.is_empty() => arguments(&tightened(&config, &choice.profile)?)?,
+            _ => Vec::new(),
+        };
+        if let Some(process) = &mut config.process {
+            process.terminal = request.tty.is_wanted(&choice.profile);
+            process.args.extend(more);
+        }
+        launch_in(&scratch, &config, store, request, &ids, &choice)
     });
     drop(scratch);
     keeper.dismiss();
@@ -191,6 +201,20 @@ impl HostIds {
             None => Ok(Self::Own(uid.as_raw(), gid.as_raw())),
         }
     }
+}
+
+/// What the embedded sandbox comes to under a profile, launched by root; nothing is made.
+///
+/// # Errors
+/// What the profile refuses.
+pub fn embedded(request: &Launch, profile: &Profile) -> Result<Tightened> {
+    tightened(&config(request, None, Path::new("/"), &HostIds::All)?, profile)
+}
+
+fn tightened(config: &Config, profile: &Profile) -> Result<Tightened> {
+    // What of the host cannot be seen, as inside of another sandbox, is as if it were not there.
+    let facts = profile::Facts::read().unwrap_or_default();
+    profile::tighten(config, profile, &facts.with_landlock(profile))
 }
 
 /// Where the root filesystem comes from, and the scratch directory's place.
@@ -262,30 +286,24 @@ fn place(store: &Store, request: &Launch, image: Option<&Image>, ids: &HostIds) 
 
 fn launch_in(
     scratch: &Scratch,
-    root: &Path,
+    config: &Config,
     store: &Store,
     request: &Launch,
-    (image, ids): (Option<&Image>, &HostIds),
+    ids: &HostIds,
     choice: &Choice,
 ) -> Result<i32> {
-    let mut config = config(request, image, root, ids)?;
-    if let Some(process) = &mut config.process {
-        process.terminal = request.tty.is_wanted(&choice.profile);
-    }
     let is_root = config
         .process
         .as_ref()
         .is_some_and(|process| process.user.uid == 0);
-    let bundle = bundle(scratch, &config)?;
-    let mut choice = choice.clone();
-    choice.profile = profile_for(request, &choice.profile);
+    let bundle = bundle(scratch, config)?;
     let cgroups = cgroups(request, &choice.profile, ids)?;
     let options = Options {
         cpus: Cpus::Inherited,
         cgroups,
         ..Options::default()
     };
-    let prepared = prepare(bundle, scratch.id(), &choice, options).map_err(|error| {
+    let prepared = prepare(bundle, scratch.id(), choice, options).map_err(|error| {
         if is_root && request.user.is_none() {
             let first = "the image asks for root: choose another user by --user UID:GID";
             let then = error.try_this().map(str::to_owned);
@@ -453,10 +471,7 @@ fn config(
         workdir: request.workdir.clone(),
     };
     if image.is_none() && overrides.command.is_empty() {
-        overrides.command = vec![EMBEDDED_PROGRAM.to_owned(), "inside".to_owned()];
-        overrides
-            .command
-            .extend(request.report_flags.iter().cloned());
+        overrides.command = vec![EMBEDDED_PROGRAM.to_owned()];
     }
     let none = ImageConfig::default();
     image::convert(

@@ -78,6 +78,14 @@ fn readonly_clone() -> SysResult<OwnedFd> {
     Ok(tree)
 }
 
+/// This program as a file in memory, sealed: one that can be executed inside of a container by its descriptor.
+///
+/// # Errors
+/// The errno of memfd_create(2) or of the copying.
+pub fn copy() -> SysResult<OwnedFd> {
+    copy_in_memory()
+}
+
 fn copy_in_memory() -> SysResult<OwnedFd> {
     let own = File::from(rustix::fs::openat(
         CWD,

@@ -143,6 +143,9 @@ impl Child<'_> {
     /// Settles on the first candidate that can be executed; what is found but cannot be is the better answer than
     /// nothing found.
     pub(super) fn find_program(&mut self) -> Outcome {
+        if self.plan.program.is_some() {
+            return Ok(());
+        }
         let mut answer = Fault {
             call: Call::Access,
             errno: libc::ENOENT,
@@ -170,6 +173,10 @@ impl Child<'_> {
 
     pub(super) fn execute(&self) -> Outcome {
         let path = &self.plan.candidates[self.candidate];
+        if let Some(number) = self.plan.program {
+            // Returns only where a filter refuses execveat(2); the candidate is the same file by way of /proc.
+            program::execute_number(number, &self.plan.arguments, &self.plan.environment);
+        }
         let errno = program::execute(path, &self.plan.arguments, &self.plan.environment);
         Err(Fault {
             call: Call::Execve,

@@ -166,12 +166,13 @@ impl<'a> Child<'a> {
 
     /// Closes what leads out of the container. Close-on-exec is too late for that: execve(2) looks for the program, and for
     /// the interpreter that a script names, while /proc/self/fd still has all of them (CVE-2024-21626). A socket leads
-    /// nowhere, and its end tells the parent that the program runs.
+    /// nowhere, and its end tells the parent that the program runs. Neither does a program that is a sealed file in memory.
     fn close_from(&self, first: u32) -> Outcome {
         let link = self.fds.link.as_raw_fd();
         let report = self.report.as_ref().map_or(link, AsRawFd::as_raw_fd);
-        let sockets = [link.min(report), link.max(report)];
-        attributes::close_others_from(first, &sockets)
+        let mut kept = [link, report, self.plan.program.unwrap_or(link)];
+        kept.sort_unstable();
+        attributes::close_others_from(first, &kept)
             .and_then(|()| attributes::close_on_exec_from(first))
             .in_call(Call::CloseRange)
     }

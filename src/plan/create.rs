@@ -77,6 +77,8 @@ pub struct Options {
     pub cgroups: Driver,
     /// On which CPUs the program starts.
     pub cpus: Cpus,
+    /// An open file to execute in place of the first argument, by the number of its descriptor.
+    pub program: Option<i32>,
 }
 
 /// On which CPUs a container's first process starts.
@@ -150,6 +152,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         filters,
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
+        program: inputs.options.program,
         arguments: program.arguments,
         environment: program.environment,
         trees: mounts.trees,

@@ -79,6 +79,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         filters,
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
+        program: inputs.options.program,
         arguments: program.arguments,
         environment: program.environment,
         trees: Vec::new(),

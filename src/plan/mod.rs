@@ -73,6 +73,8 @@ pub struct Plan {
     pub landlock: Option<Ruleset>,
     /// Paths to try for the program, in the order of `PATH`.
     pub candidates: Vec<CString>,
+    /// The descriptor of the program, where that is an open file and not one of the root filesystem.
+    pub program: Option<i32>,
     /// Arguments of the program.
     pub arguments: Vector,
     /// Environment of the program.

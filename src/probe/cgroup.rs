@@ -58,23 +58,31 @@ pub(super) fn section(mounts: &Seen<Vec<Mount>>) -> Section {
 }
 
 fn body(mounts: &Seen<Vec<Mount>>) -> Seen<Body> {
-    let mounts = mounts.as_ref().map_err(Clone::clone)?;
-    let membership = seen::text("/proc/self/cgroup")?;
-    let is_cgroup = |mount: &&Mount| mount.kind.starts_with("cgroup");
-    if !mounts.iter().any(|mount| is_cgroup(&mount)) {
-        return Err("no control group file system is mounted".to_owned());
-    }
-    let facts: Vec<Fact> = LIMITS
-        .iter()
-        .filter_map(|limit| fact(limit, mounts, &membership))
-        .collect();
-    if facts.is_empty() {
-        return Err("the files of this process's group are not below any mount".to_owned());
-    }
-    Ok(Body::Facts(facts))
+    let limits = limits(mounts)?.into_iter();
+    let facts = limits.map(|(name, value)| Fact::one(name, value));
+    Ok(Body::Facts(facts.collect()))
 }
 
-fn fact(limit: &Limit, mounts: &[Mount], membership: &str) -> Option<Fact> {
+/// The name and the value of each limit that can be read; `max` is none.
+pub(super) fn limits(mounts: &Seen<Vec<Mount>>) -> Seen<Vec<(&'static str, String)>> {
+    let mounts = mounts.as_ref().map_err(Clone::clone)?;
+    let membership = seen::text("/proc/self/cgroup")?;
+    if !mounts.iter().any(|mount| mount.kind.starts_with("cgroup")) {
+        return Err("no control group file system is mounted".to_owned());
+    }
+    let values = LIMITS
+        .iter()
+        .map(|limit| (limit.name, value(limit, mounts, &membership)));
+    let values: Vec<_> = values
+        .filter_map(|(name, value)| Some((name, value?)))
+        .collect();
+    if values.is_empty() {
+        return Err("the files of this process's group are not below any mount".to_owned());
+    }
+    Ok(values)
+}
+
+fn value(limit: &Limit, mounts: &[Mount], membership: &str) -> Option<String> {
     let v2 = || {
         let directory = directory(mounts, membership, "")?;
         seen::text(format!("{directory}/{}", limit.v2)).ok()
@@ -83,7 +91,7 @@ fn fact(limit: &Limit, mounts: &[Mount], membership: &str) -> Option<Fact> {
         let directory = directory(mounts, membership, limit.controller)?;
         seen::text(format!("{directory}/{}", limit.v1)).ok()
     };
-    Some(Fact::one(limit.name, shown(&v2().or_else(v1)?)))
+    Some(shown(&v2().or_else(v1)?))
 }
 
 /// The directory of the group: of version 2 where `controller` is empty.

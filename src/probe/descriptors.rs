@@ -19,6 +19,12 @@ pub(super) fn section() -> Section {
     seen::section("Open descriptors", "descriptors", body)
 }
 
+/// The numbers and what they are.
+pub(super) fn open() -> Seen<Vec<(u32, String)>> {
+    let target = |number| Some((number, seen::link(format!("{DIRECTORY}/{number}")).ok()?));
+    Ok(numbers()?.into_iter().filter_map(target).collect())
+}
+
 fn numbers() -> Seen<Vec<u32>> {
     let entries = std::fs::read_dir(DIRECTORY)
         .map_err(|error| seen::unreadable(Path::new(DIRECTORY), &error))?;

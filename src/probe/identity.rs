@@ -6,7 +6,7 @@ use caps::{CapSet, Capability};
 
 use super::seen::{self, Seen};
 use super::words;
-use crate::report::{Body, Fact, Section};
+use crate::report::{Body, Fact, Section, Value};
 
 /// User, groups, working directory.
 pub(super) fn identity() -> Section {
@@ -90,6 +90,24 @@ fn sets_of_calls() -> Option<Vec<Fact>> {
             ))
         })
         .collect()
+}
+
+/// What is in any of the five sets.
+pub(super) fn capability_names(status: Option<&str>) -> Option<Vec<String>> {
+    let sets = match status {
+        Some(status) => sets_of_status(status),
+        None => sets_of_calls(),
+    }?;
+    let mut names: Vec<String> = sets
+        .into_iter()
+        .flat_map(|fact| match fact.value {
+            Value::One(name) => vec![name],
+            Value::Many(names) => names,
+        })
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    Some(names)
 }
 
 fn set(hexadecimal: &str) -> Option<Vec<String>> {

@@ -12,18 +12,7 @@ use super::near::nearest;
 use super::place::Lines;
 use crate::error::{Result, escape, quote};
 use crate::names;
-
-/// How grave a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Severity {
-    /// Without effect on what the profile confines.
-    Low,
-    /// Hardly what was meant.
-    Medium,
-    /// The profile permits what it says it does not, or nothing runs.
-    High,
-}
+use crate::report::Severity;
 
 /// One thing in a profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -73,16 +62,6 @@ impl fmt::Display for Lint {
             ..
         } = self;
         write!(f, "{severity}: {id}: {}: {found}; {mend}", escape(key))
-    }
-}
-
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        })
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::filter::filter;
 use super::format::*;
-use super::lint::{Lint, Severity};
+use super::lint::Lint;
 use super::near::nearest;
 use super::region::{self, Cube, Part, minus};
 use crate::error::quote;
 use crate::names::syscalls::{self, Abi, named};
+use crate::report::Severity;
 use crate::spec::{Arch, Seccomp};
 
 /// What a container's program has no use for: with them a new root, a mount or another namespace is had.

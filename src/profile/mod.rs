@@ -51,7 +51,7 @@ pub use facts::Facts;
 pub use format::*;
 pub use groups::group;
 pub use landlock::{Landlock, OnOldKernel, Scope};
-pub use lint::{Lint, Severity, lint};
+pub use lint::{Lint, lint};
 pub use ruleset::{Hierarchy, Ruleset};
 pub use tighten::tighten;
 pub use update::settle;

@@ -1,4 +1,4 @@
-//! A report as one JSON object: a member per section, then `findings`, then `summary`.
+//! A report as one JSON object: a member per section, then those of the checks.
 //!
 //! The content is that of the text; names are camelCase, outcomes kebab-case.
 
@@ -6,8 +6,9 @@ use std::io::Write;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::checks::json as checks;
 use super::{Body, Fact, Report};
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Result, escape_json};
 
 /// Writes `report` to `out`, pretty-printed, with a final newline.
 ///
@@ -15,7 +16,7 @@ use crate::error::{Doing, Result};
 /// A failure of `out`.
 pub fn write(out: &mut dyn Write, report: &Report) -> Result<()> {
     let text = serde_json::to_string_pretty(&object(report)).doing(|| "write the report")?;
-    writeln!(out, "{text}").doing(|| "write the report")
+    writeln!(out, "{}", escape_json(text)).doing(|| "write the report")
 }
 
 fn object(report: &Report) -> Json {
@@ -24,8 +25,9 @@ fn object(report: &Report) -> Json {
     for section in &report.sections {
         object.insert(section.key.to_owned(), body(&section.body));
     }
-    object.insert("findings".to_owned(), findings(report));
-    object.insert("summary".to_owned(), json!(report.tally()));
+    if let Json::Object(members) = checks::object(&report.checks) {
+        object.extend(members);
+    }
     Json::Object(object)
 }
 
@@ -37,25 +39,13 @@ fn body(body: &Body) -> Json {
     }
 }
 
-fn fact(fact: &Fact) -> (String, Json) {
+pub(super) fn fact(fact: &Fact) -> (String, Json) {
     (camel(&fact.name), json!(fact.value))
 }
 
 fn row_object(columns: &[&str], row: &[String]) -> Json {
     let cells = columns.iter().zip(row);
     Json::Object(cells.map(|(c, cell)| (camel(c), json!(cell))).collect())
-}
-
-fn findings(report: &Report) -> Json {
-    let mut all = Vec::new();
-    for group in &report.groups {
-        for finding in &group.findings {
-            let mut object = json!(finding);
-            object["group"] = json!(group.heading);
-            all.push(object);
-        }
-    }
-    Json::Array(all)
 }
 
 /// `user map` becomes `userMap`; a name without spaces stays as it is.
@@ -73,8 +63,8 @@ fn camel(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::finding;
-    use crate::report::{Group, Outcome, Section, Want};
+    use crate::report::Section;
+    use crate::report::checks::Checks;
 
     #[test]
     fn a_report_is_one_object_with_a_member_per_section() {
@@ -100,24 +90,20 @@ mod tests {
                 ),
                 section("limits", Body::NotVisible("no /proc".to_owned())),
             ],
-            groups: vec![Group {
-                heading: "G",
-                findings: vec![finding("a", Outcome::Filtered, Want::Refused)],
-            }],
+            checks: Checks {
+                tool: "probe",
+                subject: "S".to_owned(),
+                checks: Vec::new(),
+                facts: vec![Fact::one("exposure", "0.0")],
+            },
         };
         let expected = json!({
             "title": "T",
             "identity": { "userMap": "0 0 1", "groups": [] },
             "mounts": [{ "mountedOn": "/" }],
             "limits": { "notVisible": "no /proc" },
-            "findings": [{
-                "group": "G", "id": "a", "severity": "high", "title": "a", "outcome": "filtered",
-                "why": "EPERM", "want": "refused", "met": true,
-            }],
-            "summary": {
-                "forbidden": 1, "refused": 1, "acts": 1, "filtered": 1, "denied": 0, "open": 0, "expectedOpen": [], "skipped": 0,
-                "unanswered": 0, "checks": 0, "held": 0, "failed": [],
-            },
+            "tool": "probe", "subject": "S", "exposure": "0.0", "checks": [],
+            "summary": { "checks": 0, "passed": 0, "failed": 0, "skipped": 0, "errors": 0 },
         });
         assert_eq!(object(&report), expected);
     }

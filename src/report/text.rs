@@ -5,8 +5,9 @@
 use std::fmt::Write as _;
 use std::io::Write;
 
-use super::{Appearance, Body, Fact, Finding, Outcome, Report, Section, Severity, Tally, Value};
-use crate::error::{Doing, Result, escape, quote};
+use super::page::{Page, Style, plain, widest};
+use super::{Appearance, Body, Fact, Report, Section, Value, checks};
+use crate::error::{Doing, Result};
 
 /// Lists are wrapped at this column.
 const WIDTH: usize = 100;
@@ -16,44 +17,20 @@ const WIDTH: usize = 100;
 /// # Errors
 /// A failure of `out`.
 pub fn write(out: &mut dyn Write, report: &Report, appearance: Appearance) -> Result<()> {
-    let mut text = Text {
-        appearance,
-        text: String::new(),
-    };
-    text.report(report);
-    out.write_all(text.text.as_bytes())
+    let mut page = Page::new(appearance);
+    page.report(report);
+    out.write_all(page.into_text().as_bytes())
         .doing(|| "write the report")
 }
 
-struct Text {
-    appearance: Appearance,
-    text: String,
-}
-
-/// A colour by what it says, as the parameter of the SGR sequence.
-#[derive(Clone, Copy)]
-enum Style {
-    Heading = 1,
-    Faint = 2,
-    Bad = 31,
-    Good = 32,
-}
-
-impl Text {
+impl Page {
     fn report(&mut self, report: &Report) {
         let title = self.styled(Style::Heading, &plain(&report.title));
         self.line(&title);
         for section in &report.sections {
             self.section(section);
         }
-        let width = widest(report.findings().map(|finding| finding.title));
-        for group in &report.groups {
-            self.heading(group.heading);
-            for finding in &group.findings {
-                self.finding(finding, width);
-            }
-        }
-        self.summary(report, &report.tally());
+        checks::text::all(self, &report.checks);
     }
 
     fn section(&mut self, section: &Section) {
@@ -101,131 +78,6 @@ impl Text {
             self.line(&format!("  {}", aligned(row, &widths)));
         }
     }
-
-    fn finding(&mut self, finding: &Finding, width: usize) {
-        let mark = if finding.met { ' ' } else { '!' };
-        let style = if finding.met { Style::Good } else { Style::Bad };
-        let outcome = self.styled(style, &format!("{:9}", word(finding.outcome)));
-        let place = finding
-            .place
-            .as_deref()
-            .map(|place| format!("{}: ", plain(place)));
-        self.line(&format!(
-            "{mark} {outcome}  {:width$}  {}{}",
-            finding.title,
-            place.unwrap_or_default(),
-            plain(&finding.why)
-        ));
-    }
-
-    fn summary(&mut self, report: &Report, tally: &Tally) {
-        self.heading("Summary");
-        self.line(&format!("  {}", acts(tally)));
-        if tally.checks > 0 {
-            self.line(&format!("  {} checks: {} hold", tally.checks, tally.held));
-        }
-        self.failed(report, tally);
-        let style = if tally.failed.is_empty() {
-            Style::Good
-        } else {
-            Style::Bad
-        };
-        let Tally {
-            refused, forbidden, ..
-        } = tally;
-        let line = format!("{refused} of {forbidden} forbidden acts were refused");
-        let line = self.styled(style, &line);
-        self.text.push('\n');
-        self.line(&line);
-    }
-
-    fn failed(&mut self, report: &Report, tally: &Tally) {
-        let failed = tally.failed.len();
-        if failed == 0 {
-            return;
-        }
-        let plural = if failed == 1 { "" } else { "s" };
-        let text = self.styled(Style::Bad, &format!("{failed} expectation{plural} failed:"));
-        self.line(&format!("  {text}"));
-        for finding in report.findings().filter(|finding| !finding.met) {
-            self.line(&format!(
-                "    {:6}  {} ({}): {}, {}",
-                severity(finding.severity),
-                finding.title,
-                finding.id,
-                word(finding.outcome),
-                plain(&finding.why)
-            ));
-        }
-    }
-
-    fn heading(&mut self, heading: &str) {
-        let heading = self.styled(Style::Heading, heading);
-        self.text.push('\n');
-        self.line(&heading);
-    }
-
-    fn styled(&self, style: Style, text: &str) -> String {
-        match self.appearance {
-            Appearance::Plain => text.to_owned(),
-            Appearance::Coloured => format!("\u{1b}[{}m{text}\u{1b}[0m", style as u8),
-        }
-    }
-
-    fn line(&mut self, line: &str) {
-        self.text.push_str(line.trim_end());
-        self.text.push('\n');
-    }
-}
-
-fn acts(tally: &Tally) -> String {
-    let Tally {
-        acts,
-        filtered,
-        denied,
-        open,
-        skipped,
-        unanswered,
-        ..
-    } = tally;
-    let mut line = format!("{acts} acts tried: {filtered} filtered, {denied} denied, {open} open");
-    if !tally.expected_open.is_empty() {
-        line.push_str(&format!(
-            " (expected open: {})",
-            tally.expected_open.join(", ")
-        ));
-    }
-    if *unanswered > 0 {
-        line.push_str(&format!(", {unanswered} without an answer"));
-    }
-    if *skipped > 0 {
-        line.push_str(&format!("; {skipped} skipped"));
-    }
-    line
-}
-
-fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Filtered => "FILTERED",
-        Outcome::Denied => "DENIED",
-        Outcome::Open => "OPEN",
-        Outcome::Skipped => "SKIPPED",
-        Outcome::NoAnswer => "NO ANSWER",
-        Outcome::Holds => "HOLDS",
-        Outcome::Broken => "BROKEN",
-    }
-}
-
-fn severity(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Low => "low",
-        Severity::Medium => "medium",
-        Severity::High => "high",
-    }
-}
-
-fn widest<'a>(texts: impl Iterator<Item = &'a str>) -> usize {
-    texts.map(|text| text.chars().count()).max().unwrap_or(0)
 }
 
 fn aligned(cells: &[String], widths: &[usize]) -> String {
@@ -255,21 +107,10 @@ fn wrapped(values: &[String], width: usize) -> Vec<String> {
     lines
 }
 
-/// The text itself where it is harmless, else quoted and escaped.
-fn plain(untrusted: &str) -> String {
-    // escape also escapes the quotation marks that our own texts hold; only other changes mean something harmful.
-    if escape(untrusted).replace("\\\"", "\"") == untrusted {
-        untrusted.to_owned()
-    } else {
-        quote(untrusted)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::tests::finding;
-    use crate::report::{Group, Want};
+    use crate::report::checks::Checks;
 
     fn report() -> Report {
         let section = |heading, body| Section {
@@ -297,19 +138,17 @@ mod tests {
                 section("Limits", Body::NotVisible("no /proc".to_owned())),
                 section("Environment", Body::Facts(Vec::new())),
             ],
-            groups: vec![Group {
-                heading: "Acts",
-                findings: vec![
-                    finding("mount", Outcome::Filtered, Want::Refused),
-                    finding("ptrace", Outcome::Open, Want::Refused),
-                    finding("unix", Outcome::Open, Want::Open),
-                ],
-            }],
+            checks: Checks {
+                tool: "probe",
+                subject: "here".to_owned(),
+                checks: Vec::new(),
+                facts: vec![Fact::one("exposure", "0.0")],
+            },
         }
     }
 
     #[test]
-    fn text_is_aligned_and_lists_what_failed() {
+    fn text_is_aligned_under_headings() {
         let mut out = Vec::new();
         write(&mut out, &report(), Appearance::Plain).unwrap();
         let expected = r#"Inside
@@ -328,17 +167,9 @@ Limits
 Environment
   none
 
-Acts
-  FILTERED   mount   EPERM
-! OPEN       ptrace  EPERM
-  OPEN       unix    EPERM
-
 Summary
-  3 acts tried: 1 filtered, 0 denied, 2 open (expected open: unix)
-  1 expectation failed:
-    high    ptrace (ptrace): OPEN, EPERM
-
-1 of 2 forbidden acts were refused
+  exposure: 0.0
+  0 checks: 0 passed, 0 failed
 "#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
@@ -348,7 +179,7 @@ Summary
         let mut out = Vec::new();
         write(&mut out, &report(), Appearance::Coloured).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.contains("! \u{1b}[31mOPEN     \u{1b}[0m"));
+        assert!(text.contains("\u{1b}[1mIdentity\u{1b}[0m"));
         assert!(!text.contains("\u{1b}[2J"));
     }
 

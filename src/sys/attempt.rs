@@ -75,6 +75,16 @@ impl Attempt {
         self.number.is_some()
     }
 
+    /// The number, the architecture (`AUDIT_ARCH_*`) and the arguments as a filter sees them (seccomp(2)); none where the
+    /// architecture has no such call.
+    pub fn as_filtered(&self) -> Option<(u32, u32, [u64; 6])> {
+        let arch = match self.entry {
+            Entry::Native => NATIVE_ARCH,
+            Entry::Int80 => I386_ARCH,
+        };
+        Some((self.number? as u32, arch, self.arguments))
+    }
+
     /// Makes the call and says what came back.
     ///
     /// # Errors

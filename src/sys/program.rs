@@ -65,12 +65,17 @@ pub fn execute_file(
     environment: &Vector,
 ) -> Errno {
     use std::os::fd::AsRawFd;
+    execute_number(file.as_raw_fd(), arguments, environment)
+}
+
+/// The same by the number of a descriptor that was inherited; EBADF where there is none.
+pub fn execute_number(file: i32, arguments: &Vector, environment: &Vector) -> Errno {
     let empty: &CStr = c"";
     // SAFETY: the vectors are null-terminated and outlive the call.
     let result = check(unsafe {
         libc::syscall(
             libc::SYS_execveat,
-            file.as_raw_fd(),
+            file,
             empty.as_ptr(),
             arguments.pointers.as_ptr(),
             environment.pointers.as_ptr(),

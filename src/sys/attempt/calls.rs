@@ -204,6 +204,13 @@ attempts! {
     SETGID = Attempt::new(libc::SYS_setgid, &[0]);
     /// One group at NULL: EFAULT where let through.
     SETGROUPS = Attempt::new(libc::SYS_setgroups, &[1, NULL]);
+    /// EFAULT where let through.
+    MEMFD_CREATE = Attempt::new(libc::SYS_memfd_create, &[NULL, 0]);
+    /// EBADF or EFAULT where let through.
+    EXECVEAT = Attempt::new(
+        libc::SYS_execveat,
+        &[MINUS_1, NULL, NULL, NULL, libc::AT_EMPTY_PATH as u64],
+    );
     /// Signal 0 to everybody but pid 1 and this process: ESRCH where nobody is there.
     KILL_ALL = Attempt::new(libc::SYS_kill, &[MINUS_1, 0]);
     /// A new page that is writable and executable, for this process.
