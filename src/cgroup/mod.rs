@@ -30,4 +30,4 @@ pub use layout::{Hierarchy, Layout, Mode};
 pub use location::{Driver, Group, Location, location};
 pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
-pub use stats::Stats;
+pub use stats::{Peaks, Stats};

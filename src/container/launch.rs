@@ -19,10 +19,12 @@ use crate::image::store::{Held, ImageStore};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::{Cpus, Options};
 use crate::profile::{Change, Choice, Profile, Verdict};
+use crate::seccomp::Watch;
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
 use crate::terminal::{self, Shown};
+use crate::watch::Supervisor;
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
@@ -119,11 +121,16 @@ pub enum Network {
     Host,
 }
 
-/// Runs it, and removes everything that it took.
+/// Runs it, and removes everything that it took. `supervisor` is who is asked about system calls, if any are watched.
 ///
 /// # Errors
 /// What cannot be launched; the exit code of the program otherwise.
-pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
+pub fn launch(
+    store: &Store,
+    request: &Launch,
+    choice: &Choice,
+    supervisor: Option<&mut Supervisor>,
+) -> Result<i32> {
     let image = match &request.source {
         Some(source) => Some(Image::open_named(
             source,
@@ -142,8 +149,10 @@ pub fn launch(store: &Store, request: &Launch, choice: &Choice) -> Result<i32> {
     // If this process is killed, the keeper cleans up in its place.
     let keeper = keeper::start(store, &scratch, place.lease())?;
     let root = scratch.root(image.as_ref(), &place, request);
-    let outcome =
-        root.and_then(|root| launch_in(&scratch, &root, store, request, image.as_ref(), choice));
+    let outcome = root.and_then(|root| {
+        let config = config_of(request, image.as_ref(), &root, choice)?;
+        launch_in(&scratch, &config, store, request, choice, supervisor)
+    });
     drop(scratch);
     keeper.dismiss();
     outcome
@@ -216,27 +225,26 @@ fn place(store: &Store, request: &Launch, image: Option<&Image>) -> Result<Place
 
 fn launch_in(
     scratch: &Scratch,
-    root: &Path,
+    config: &Config,
     store: &Store,
     request: &Launch,
-    image: Option<&Image>,
     choice: &Choice,
+    mut supervisor: Option<&mut Supervisor>,
 ) -> Result<i32> {
     let privileged = rustix::process::geteuid().is_root();
-    let mut config = config(request, image, root, privileged)?;
-    if let Some(process) = &mut config.process {
-        process.terminal = request.tty.is_wanted(&choice.profile);
-    }
     let is_root = config
         .process
         .as_ref()
         .is_some_and(|process| process.user.uid == 0);
-    let bundle = bundle(scratch, &config)?;
+    let bundle = bundle(scratch, config)?;
     let mut choice = choice.clone();
     choice.profile = profile_for(request, &choice.profile, privileged)?;
     let options = Options {
         cpus: Cpus::Inherited,
         cgroups: request.cgroups,
+        watch: supervisor
+            .as_ref()
+            .map_or(Watch::Nothing, |own| own.watch()),
         ..Options::default()
     };
     let prepared = prepare(bundle, scratch.id(), &choice, options).map_err(|error| {
@@ -259,7 +267,10 @@ fn launch_in(
         is_interactive: true,
         ..Request::default()
     };
-    let code = create::run(store, prepared, &request, Attachment::Keep)?;
+    if let Some(supervisor) = &mut supervisor {
+        supervisor.begin(&prepared.plan, &prepared.confinement.profile);
+    }
+    let code = create::run(store, prepared, &request, Attachment::Keep, supervisor)?;
     let entry = store.load(scratch.id())?;
     let _lock = entry.lock()?;
     destroy(&entry, &entry.state()?)?;
@@ -359,6 +370,20 @@ fn bundle(scratch: &Scratch, config: &Config) -> Result<Bundle> {
         config,
         warnings,
     })
+}
+
+fn config_of(
+    request: &Launch,
+    image: Option<&Image>,
+    root: &Path,
+    choice: &Choice,
+) -> Result<Config> {
+    let privileged = rustix::process::geteuid().is_root();
+    let mut config = config(request, image, root, privileged)?;
+    if let Some(process) = &mut config.process {
+        process.terminal = request.tty.is_wanted(&choice.profile);
+    }
+    Ok(config)
 }
 
 fn config(
