@@ -68,12 +68,15 @@ impl Report {
         &mut self.supervisor
     }
 
-    /// Writes it.
+    /// Writes it. Where nothing was denied to what could not be started, that is no news.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(super) fn tell(self) -> Result<()> {
+    pub(super) fn tell<T>(self, outcome: &Result<T>) -> Result<()> {
         let denials = self.supervisor.denials();
+        if outcome.is_err() && denials.is_empty() {
+            return Ok(());
+        }
         match self.file {
             None => {
                 // With standard error gone there is nobody left to tell.

@@ -123,7 +123,7 @@ pub enum Tty {
 pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
     let mut report = arguments.explaining.report()?;
     let launched = launch(global, arguments, report.as_mut().map(Report::supervisor));
-    report.map_or(Ok(()), Report::tell)?;
+    report.map_or(Ok(()), |report| report.tell(&launched))?;
     launched.map(|(code, _)| code)
 }
 

@@ -47,7 +47,7 @@ pub fn run(global: &Global, arguments: &Running) -> Result<ExitCode> {
         supervisor.begin(&prepared.plan, &prepared.confinement.profile);
     }
     let ended = container::run(&store, prepared, &request, attachment, supervisor);
-    report.map_or(Ok(()), Report::tell)?;
+    report.map_or(Ok(()), |report| report.tell(&ended))?;
     let code = ended?;
     Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
 }
