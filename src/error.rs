@@ -100,6 +100,14 @@ pub fn errno_words(number: i32) -> String {
     }
 }
 
+/// The name of an error number alone: `ENOENT`.
+pub fn errno_name(number: i32) -> String {
+    match nix::errno::Errno::from_raw(number) {
+        nix::errno::Errno::UnknownErrno => format!("errno {number}"),
+        name => format!("{name:?}"),
+    }
+}
+
 /// `No such file or directory`.
 fn sentence(number: i32) -> String {
     let text = io::Error::from_raw_os_error(number).to_string();

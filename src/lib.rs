@@ -14,6 +14,7 @@
 //! terminal
 //! init
 //! link
+//! watch
 //! plan
 //! image
 //! cgroup
@@ -45,3 +46,4 @@ pub mod seccomp;
 pub mod spec;
 pub mod sys;
 pub mod terminal;
+pub mod watch;

@@ -26,7 +26,7 @@ struct Stage {
     before: &'static str,
 }
 
-const STAGES: [Stage; 10] = [
+const STAGES: [Stage; 12] = [
     Stage {
         page: "README.md",
         about: None,
@@ -58,6 +58,12 @@ const STAGES: [Stage; 10] = [
         before: "images.sh",
     },
     Stage {
+        page: "docs/explain.md",
+        about: None,
+        needs: &["skopeo"],
+        before: "record.sh",
+    },
+    Stage {
         page: "docs/images.md",
         about: None,
         needs: &["skopeo", "openssl"],
@@ -87,6 +93,12 @@ const STAGES: [Stage; 10] = [
         needs: &["skopeo"],
         before: "images.sh",
     },
+    Stage {
+        page: "docs/record.md",
+        about: None,
+        needs: &["skopeo"],
+        before: "record.sh",
+    },
 ];
 
 #[test]
@@ -115,6 +127,11 @@ fn commands_of_exit_codes_do_what_is_shown() {
 }
 
 #[test]
+fn commands_of_explain_do_what_is_shown() {
+    holds("docs/explain.md");
+}
+
+#[test]
 fn commands_of_images_do_what_is_shown() {
     holds("docs/images.md");
 }
@@ -137,6 +154,11 @@ fn commands_of_probe_do_what_is_shown() {
 #[test]
 fn commands_of_profiles_do_what_is_shown() {
     holds("docs/profiles.md");
+}
+
+#[test]
+fn commands_of_record_do_what_is_shown() {
+    holds("docs/record.md");
 }
 
 #[test]

@@ -32,4 +32,4 @@ pub use location::{Driver, Group, Location, location};
 pub use mark::{Directories, Mark};
 pub use oom::MemoryWatch;
 pub use settings::{Write, settings};
-pub use stats::Stats;
+pub use stats::{Peaks, Stats};

@@ -6,12 +6,12 @@ use clap::Command;
 
 /// Every verb, by what a reader comes for.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Sandboxes", &["launch", "probe"]),
+    ("Sandboxes", &["launch", "probe", "record"]),
     (
         "Containers (OCI)",
         &[
             "create", "start", "run", "exec", "state", "list", "ps", "events", "kill", "pause",
-            "resume", "update", "delete",
+            "resume", "update", "delete", "explain",
         ],
     ),
     ("Images", &["unpack", "verify", "image"]),

@@ -73,6 +73,10 @@ pub enum Verb {
     Launch(Box<cmd::launch::Launch>),
     /// Run another process in a running container
     Exec(Box<cmd::exec::Exec>),
+    /// Say what the profile of a container tightened, and why
+    Explain(cmd::explain::Explain),
+    /// Launch a program and write the profile that allows what it did
+    Record(Box<cmd::record::Record>),
     /// Print what create and start would do, step by step
     Plan(cmd::plan::Plan),
     /// Try what a confined program must not do, and say how much of it is open
@@ -107,7 +111,7 @@ pub enum Verb {
 impl Verb {
     fn promise(&self) -> Promise {
         match self {
-            Self::Launch(_) => Promise::Sandbox,
+            Self::Launch(_) | Self::Record(_) => Promise::Sandbox,
             Self::Run(_) => Promise::Program,
             Self::Exec(_) => Promise::Entry,
             Self::Profile(_) | Self::Probe(_) => Promise::Comparison,
@@ -118,7 +122,7 @@ impl Verb {
     /// The verbs that make or enter a container seal the binary first; the others have nothing to protect it from.
     fn seal(&self) -> Result<()> {
         match self {
-            Self::Create(_) | Self::Run(_) | Self::Launch(_) | Self::Exec(_) => {
+            Self::Create(_) | Self::Run(_) | Self::Launch(_) | Self::Record(_) | Self::Exec(_) => {
                 container::seal::ensure()
             }
             Self::Probe(args) if args.enters() => container::seal::ensure(),
@@ -152,6 +156,8 @@ impl Verb {
             Self::Run(args) => cmd::run::run(global, args),
             Self::Exec(args) => cmd::exec::run(global, args),
             Self::Launch(args) => cmd::launch::run(global, args),
+            Self::Explain(args) => cmd::explain::run(global, args),
+            Self::Record(args) => cmd::record::run(global, args),
             Self::Plan(args) => cmd::plan::run(global, args),
             Self::Probe(args) => cmd::probe::run(global, args),
             Self::Profile(args) => cmd::profile::run(global, args),
@@ -223,7 +229,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
         .skip(1)
         .find(|word| command().find_subcommand(word).is_some());
     match verb.and_then(|verb| verb.to_str()) {
-        Some("launch") => ExitCode::NotLaunched,
+        Some("launch" | "record") => ExitCode::NotLaunched,
         Some("exec") => ExitCode::NotEntered,
         Some("profile" | "probe") => ExitCode::NotCompared,
         _ => ExitCode::Failed,

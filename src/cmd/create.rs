@@ -10,6 +10,7 @@ use crate::container::{self, Prepared, Request, Store};
 use crate::error::{Error, Result, quote};
 use crate::plan::{ChangeOfRoot, Keyring, Options};
 use crate::profile::{Change, Face};
+use crate::seccomp::Watch;
 use crate::spec::Bundle;
 
 /// Flags of `create`, which `run` takes too.
@@ -46,7 +47,11 @@ impl Creation {
     ///
     /// # Errors
     /// A bundle that cannot run, or a flag that cannot be honoured.
-    pub(super) fn prepare(&self, global: &Global) -> Result<(Store, Prepared, Request)> {
+    pub(super) fn prepare(
+        &self,
+        global: &Global,
+        watch: Watch,
+    ) -> Result<(Store, Prepared, Request)> {
         container::id::check(&self.id)?;
         let preserve_fds = preserved(self.preserve_fds)?;
         let bundle = Bundle::load(&self.bundle)?;
@@ -71,6 +76,7 @@ impl Creation {
             },
             preserve_fds,
             cgroups: global.driver(),
+            watch,
             ..Options::default()
         };
         let store = global.store()?;
@@ -118,7 +124,7 @@ fn tell(global: &Global, profile: &str, changes: &[Change]) {
 /// # Errors
 /// Whatever keeps the container from being made; nothing is left of it then.
 pub fn run(global: &Global, arguments: &Creation) -> Result<ExitCode> {
-    let (store, prepared, request) = arguments.prepare(global)?;
+    let (store, prepared, request) = arguments.prepare(global, Watch::Nothing)?;
     container::create(&store, prepared, &request)?;
     Ok(ExitCode::Done)
 }

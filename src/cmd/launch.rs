@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::explaining::{Explaining, Report};
 use super::image::StoreFlag;
 use super::plan::Format;
 use super::unpacking::{Map, Unpacking};
@@ -15,7 +16,8 @@ use crate::container::{self, Bind};
 use crate::error::{Doing, Error, Result};
 use crate::image::{Platform, Policy};
 use crate::probe::Promise;
-use crate::profile::Face;
+use crate::profile::{Face, Profile};
+use crate::watch::Supervisor;
 
 /// Arguments of `launch`.
 #[derive(Debug, Clone, Args)]
@@ -89,6 +91,9 @@ pub struct Launch {
     /// Format of the embedded sandbox's report
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+    /// Whether denied system calls are told.
+    #[command(flatten)]
+    pub explaining: Explaining,
     /// Program and its arguments
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<String>,
@@ -121,6 +126,18 @@ pub enum Tty {
 /// # Errors
 /// Whatever keeps the program from running; nothing is left of the sandbox then.
 pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
+    let mut report = arguments.explaining.report()?;
+    let launched = launch(global, arguments, report.as_mut().map(Report::supervisor));
+    report.map_or(Ok(()), |report| report.tell(&launched))?;
+    launched.map(|(code, _)| code)
+}
+
+/// Launches, and says under which profile.
+pub(super) fn launch(
+    global: &Global,
+    arguments: &Launch,
+    supervisor: Option<&mut Supervisor>,
+) -> Result<(ExitCode, Profile)> {
     let is_directory = arguments
         .source
         .as_deref()
@@ -144,8 +161,10 @@ pub fn run(global: &Global, arguments: &Launch) -> Result<ExitCode> {
             }
             Ok(words)
         },
+        supervisor,
     )?;
-    Ok(ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX)))
+    let code = ExitCode::Program(u8::try_from(code).unwrap_or(u8::MAX));
+    Ok((code, choice.profile))
 }
 
 impl Launch {

@@ -130,10 +130,11 @@ fn in_embedded(global: &Global, configuration: &Configuration, only: &[String]) 
     let store = global.store()?;
     let answers = captured(|| {
         let request = request(global, configuration);
-        container::launch(&store, &request, &choice, &|confined| {
+        let arguments = |confined: &_| {
             *promise.borrow_mut() = Promise::of(confined)?;
             Ok(words(only))
-        })
+        };
+        container::launch(&store, &request, &choice, &arguments, None)
     })?;
     let subject = format!("profile {}", quote(&choice.profile.name));
     Ok((subject, answers, promise.into_inner()))
@@ -212,7 +213,8 @@ fn in_bundle(
         profile: choice.profile.name.clone(),
         ..Request::default()
     };
-    let answers = captured(|| container::run(&store, prepared, &request, Attachment::Foreground))?;
+    let answers =
+        captured(|| container::run(&store, prepared, &request, Attachment::Foreground, None))?;
     let name = quote(&choice.profile.name);
     let subject = format!("bundle {}, profile {name}", quote_path(path));
     Ok((subject, answers, promise))

@@ -21,6 +21,7 @@ use crate::spec::NamespaceType;
 use crate::sys::clone::{Side, clone3};
 use crate::sys::mount::{Change, Reach, change};
 use crate::sys::{Errno, SysResult, attributes};
+use crate::watch::Supervisor;
 
 /// A cloned init and the way to talk to it. Dropped, it kills what it cloned; `release` lets it live.
 #[derive(Debug)]
@@ -179,28 +180,20 @@ impl Child {
         }
     }
 
-    /// Messages 5 and 6 on the link; a seccomp listener goes to `deliver`.
-    pub(super) fn start(
-        &self,
-        root: &Path,
-        deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
-    ) -> Result<()> {
+    /// Messages 5 and 6 on the link.
+    pub(super) fn start(&self, root: &Path, listening: Listening<'_>) -> Result<()> {
         self.send_proceed()?;
-        self.wait_for_program(root, deliver)
+        self.wait_for_program(root, listening)
     }
 
-    /// The end of the handshake; a seccomp listener goes to `deliver`.
-    pub(super) fn wait_for_program(
-        &self,
-        root: &Path,
-        deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
-    ) -> Result<()> {
+    /// The end of the handshake.
+    pub(super) fn wait_for_program(&self, root: &Path, listening: Listening<'_>) -> Result<()> {
         let explain = |failure: &Failure, said: Option<&str>| {
             let candidate = self.plan.candidates.get(failure.detail as usize);
             let interpreter = candidate.and_then(|program| interpreter(failure, root, program));
             self.plan.explain(failure, said.or(interpreter.as_deref()))
         };
-        wait_for_program(self.link.as_fd(), explain, deliver)
+        wait_for_program(self.link.as_fd(), explain, listening)
     }
 
     /// Where the messages come from.
@@ -273,14 +266,15 @@ impl Drop for Child {
 pub(super) fn wait_for_program(
     socket: BorrowedFd<'_>,
     explain: impl Fn(&Failure, Option<&str>) -> Error,
-    deliver: impl Fn(BorrowedFd<'_>) -> Result<()>,
+    mut listening: Listening<'_>,
 ) -> Result<()> {
     loop {
+        listening.wait_to_read(socket)?;
         match link::receive(socket).doing(|| "hear from init")? {
             Some((Message::Failed(failure), evidence)) => {
                 return Err(explain(&failure, said(evidence).as_deref()));
             }
-            Some((Message::Listener, Some(fd))) => deliver(fd.as_fd())?,
+            Some((Message::Listener, Some(fd))) => listening.take(fd)?,
             Some((other, _)) => {
                 return Err(Error::new(
                     "hear from init",
@@ -288,6 +282,33 @@ pub(super) fn wait_for_program(
                 ));
             }
             None => return Ok(()),
+        }
+    }
+}
+
+/// Who gets a seccomp listener.
+pub(super) enum Listening<'a> {
+    /// The agent that the config names.
+    Agent(&'a dyn Fn(BorrowedFd<'_>) -> Result<()>),
+    /// This process: it answers what is asked while it waits.
+    Own(&'a mut Supervisor),
+}
+
+impl Listening<'_> {
+    fn take(&mut self, listener: OwnedFd) -> Result<()> {
+        match self {
+            Self::Agent(deliver) => deliver(listener.as_fd()),
+            Self::Own(supervisor) => {
+                supervisor.take(listener);
+                Ok(())
+            }
+        }
+    }
+
+    fn wait_to_read(&mut self, socket: BorrowedFd<'_>) -> Result<()> {
+        match self {
+            Self::Agent(_) => Ok(()),
+            Self::Own(supervisor) => supervisor.wait_to_read(socket),
         }
     }
 }

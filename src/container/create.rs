@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::child::{CgroupFds, Child};
+use super::child::{CgroupFds, Child, Listening};
 use super::console::{Console, Presence, Streams, socket};
 use super::net_devices::NetDevices;
 use super::prepare::Prepared;
@@ -20,6 +20,7 @@ use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::init::Release;
 use crate::seccomp::notify;
 use crate::spec::Hooks;
+use crate::watch::Supervisor;
 
 /// What `create` and `run` are asked for beside the bundle.
 #[derive(Debug, Default, Clone)]
@@ -77,7 +78,8 @@ pub enum Attachment {
 /// The exit code of what SIGKILL ended.
 const KILLED: i32 = 128 + libc::SIGKILL;
 
-/// Makes and starts a container in one go; the exit code of its program, or 0 when detached.
+/// Makes and starts a container in one go; the exit code of its program, or 0 when detached. Where the plan has system calls
+/// watched, `supervisor` is who is asked about them, as long as the program runs.
 ///
 /// # Errors
 /// The step that failed; nothing is left of the container then.
@@ -86,6 +88,7 @@ pub fn run(
     prepared: Prepared,
     request: &Request,
     attachment: Attachment,
+    mut supervisor: Option<&mut Supervisor>,
 ) -> Result<i32> {
     let presence = match attachment {
         Attachment::Detached => Presence::Leaves,
@@ -99,11 +102,14 @@ pub fn run(
     let entry = store.reserve(&request.id)?;
     let mut making = Making::begin(store, entry, prepared, request, Release::Link)?;
     making.handshake(request, &mut console)?;
-    making.start()?;
+    making.start(supervisor.as_deref_mut())?;
     let relay = console.relay()?;
     let (entry, state, pidfd) = making.finish()?;
     let Some(signals) = signals else { return Ok(0) };
-    let code = signals.wait(pidfd.as_fd(), relay)?;
+    let code = signals.wait(pidfd.as_fd(), relay, supervisor.as_deref_mut())?;
+    if let (Some(supervisor), Some(location)) = (supervisor, &state.cgroup) {
+        supervisor.read_peaks(location);
+    }
     if code == KILLED
         && let Some(limit) = group::memory_that_ran_out(&state)
     {
@@ -246,13 +252,17 @@ impl Making {
     }
 
     /// Messages 5 and 6.
-    fn start(&mut self) -> Result<()> {
+    fn start(&mut self, mut supervisor: Option<&mut Supervisor>) -> Result<()> {
         // Whatever the program makes of a device, the host does not take it back.
         self.leave_net_devices();
         self.explained(|making| {
             let state = &making.state;
             let deliver = |listener: BorrowedFd<'_>| deliver(state, state.pid, listener);
-            making.child().start(&state.root, deliver)
+            let listening = match supervisor.take() {
+                Some(supervisor) => Listening::Own(supervisor),
+                None => Listening::Agent(&deliver),
+            };
+            making.child().start(&state.root, listening)
         })?;
         after_start(&self.state)
     }

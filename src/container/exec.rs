@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use super::child::{Child, descriptors, kept};
+use super::child::{Child, Listening, descriptors, kept};
 use super::console::{Console, Presence, Streams, socket};
 use super::create::{deliver, verify_filters, write_pid_file};
 use super::entrant::{Entrant, Wanted};
@@ -115,7 +115,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     announce(&child, request, pidfd_socket)?;
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
-    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay))
+    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay, None))
 }
 
 /// What a container's config and profile come to, for whoever wants to know what is promised inside.
@@ -352,7 +352,7 @@ fn settle(
     let deliver = |listener: std::os::fd::BorrowedFd<'_>| deliver(state, child.pid, listener);
     let waited = followed
         .and_then(|()| take_terminal(child, console))
-        .and_then(|()| child.wait_for_program(&target.root(), deliver));
+        .and_then(|()| child.wait_for_program(&target.root(), Listening::Agent(&deliver)));
     let started = process::start_time_of_child(child.pid).unwrap_or(0);
     // A container that ends takes the process along, at whatever step it is.
     let is_over = |error: Error| {

@@ -22,10 +22,12 @@ use crate::image::store::{Held, ImageStore, of_ranges};
 use crate::image::{self, Form, Ids, Image, ImageConfig, Overrides, Platform, Users};
 use crate::plan::{Cpus, Options};
 use crate::profile::{self, Change, Choice, Limits, Profile, Tightened, Verdict};
+use crate::seccomp::Watch;
 use crate::spec::{
     self, Bundle, Config, Cpu, Linux, Memory, Mount, NamespaceType, Pids, Resources,
 };
 use crate::terminal::{self, Shown};
+use crate::watch::Supervisor;
 
 /// Where the embedded root filesystem has its only program.
 const EMBEDDED_PROGRAM: &str = "/stockade";
@@ -125,7 +127,8 @@ pub enum Network {
 /// The arguments of the embedded program, for what a config and its profile come to.
 pub type EmbeddedArguments<'a> = &'a dyn Fn(&Tightened) -> Result<Vec<String>>;
 
-/// Runs it, and removes everything that it took. `arguments` are for the embedded program alone.
+/// Runs it, and removes everything that it took. `arguments` are for the embedded program alone,
+/// `supervisor` is who is asked about system calls, if any are watched.
 ///
 /// # Errors
 /// What cannot be launched; the exit code of the program otherwise.
@@ -134,6 +137,7 @@ pub fn launch(
     request: &Launch,
     choice: &Choice,
     arguments: EmbeddedArguments<'_>,
+    supervisor: Option<&mut Supervisor>,
 ) -> Result<i32> {
     let image = match &request.source {
         Some(source) => Some(Image::open_named(
@@ -166,7 +170,7 @@ pub fn launch(
             process.terminal = request.tty.is_wanted(&choice.profile);
             process.args.extend(more);
         }
-        launch_in(&scratch, &config, store, request, &ids, &choice)
+        launch_in(&scratch, &config, store, request, &ids, &choice, supervisor)
     });
     drop(scratch);
     keeper.dismiss();
@@ -208,7 +212,10 @@ impl HostIds {
 /// # Errors
 /// What the profile refuses.
 pub fn embedded(request: &Launch, profile: &Profile) -> Result<Tightened> {
-    tightened(&config(request, None, Path::new("/"), &HostIds::All)?, profile)
+    tightened(
+        &config(request, None, Path::new("/"), &HostIds::All)?,
+        profile,
+    )
 }
 
 fn tightened(config: &Config, profile: &Profile) -> Result<Tightened> {
@@ -291,6 +298,7 @@ fn launch_in(
     request: &Launch,
     ids: &HostIds,
     choice: &Choice,
+    mut supervisor: Option<&mut Supervisor>,
 ) -> Result<i32> {
     let is_root = config
         .process
@@ -301,6 +309,9 @@ fn launch_in(
     let options = Options {
         cpus: Cpus::Inherited,
         cgroups,
+        watch: supervisor
+            .as_ref()
+            .map_or(Watch::Nothing, |own| own.watch()),
         ..Options::default()
     };
     let prepared = prepare(bundle, scratch.id(), choice, options).map_err(|error| {
@@ -323,7 +334,10 @@ fn launch_in(
         is_interactive: true,
         ..Request::default()
     };
-    let code = create::run(store, prepared, &request, Attachment::Keep)?;
+    if let Some(supervisor) = &mut supervisor {
+        supervisor.begin(&prepared.plan, &prepared.confinement.profile);
+    }
+    let code = create::run(store, prepared, &request, Attachment::Keep, supervisor)?;
     let entry = store.load(scratch.id())?;
     let _lock = entry.lock()?;
     destroy(&entry, &entry.state()?)?;

@@ -11,6 +11,7 @@ use super::child::{exit_code, reap};
 use super::console::{Relay, Stream};
 use crate::error::{Doing, Result};
 use crate::sys::signal;
+use crate::watch::Supervisor;
 
 /// All signals of this process, blocked and readable.
 pub(super) struct Forwarded {
@@ -89,7 +90,13 @@ impl Forwarded {
     }
 
     /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
-    pub(super) fn wait(&self, pidfd: BorrowedFd<'_>, mut relay: Option<Relay>) -> Result<i32> {
+    /// A supervisor is asked meanwhile what becomes of system calls.
+    pub(super) fn wait(
+        &self,
+        pidfd: BorrowedFd<'_>,
+        mut relay: Option<Relay>,
+        mut supervisor: Option<&mut Supervisor>,
+    ) -> Result<i32> {
         let mut requests = 0;
         for number in &self.early {
             self.pass_on(pidfd, *number, &mut requests, relay.as_mut());
@@ -103,12 +110,19 @@ impl Forwarded {
             if let Some(relay) = &relay {
                 relay.watch(&mut fds, &mut streams);
             }
+            // Behind the streams, which are counted from the front.
+            if let Some(listener) = supervisor.as_ref().and_then(|own| own.listener()) {
+                fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
+            }
             rustix::io::retry_on_intr(|| poll(&mut fds, None))
                 .doing(|| "wait for the container")?;
             let has_ended = !fds[0].revents().is_empty();
             let mut events = fds.iter().skip(2).map(|fd| !fd.revents().is_empty());
             streams.retain(|_| events.next() == Some(true));
             drop(fds);
+            if let Some(supervisor) = &mut supervisor {
+                supervisor.serve();
+            }
             if has_ended {
                 if let Some(relay) = relay {
                     relay.finish();

@@ -8,7 +8,7 @@ use rustix::net::{
     socket_with,
 };
 
-use super::child::{interpreter, wait_for_program};
+use super::child::{Listening, interpreter, wait_for_program};
 use super::create::{after_start, deliver};
 use super::{Entry, START_SOCKET, Status, process};
 use crate::error::{Doing, Error, Result, quote};
@@ -55,7 +55,7 @@ pub fn start(entry: &Entry) -> Result<()> {
         )
     };
     let deliver = |listener: BorrowedFd<'_>| deliver(&state, state.pid, listener);
-    let started = wait_for_program(connection.as_fd(), explain, deliver);
+    let started = wait_for_program(connection.as_fd(), explain, Listening::Agent(&deliver));
     started.and_then(|()| after_start(&state)).inspect_err(|_| {
         // What belongs to a start has failed, so the program must not go on (runtime.md, "Lifecycle", step 9).
         let process = process::open(state.pid, state.start_time);

@@ -17,7 +17,7 @@ use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
 use crate::profile::Ruleset;
-use crate::seccomp;
+use crate::seccomp::{self, Watch};
 use crate::spec::{self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
 
@@ -79,6 +79,8 @@ pub struct Options {
     pub cpus: Cpus,
     /// An open file to execute in place of the first argument, by the number of its descriptor.
     pub program: Option<i32>,
+    /// Which system calls a listener of the runtime is asked about.
+    pub watch: Watch,
 }
 
 /// On which CPUs a container's first process starts.
@@ -120,7 +122,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
     let (linux, process) = inputs.linux_and_process()?;
     refuse_what_is_not_there(inputs, linux)?;
     let spaces = Namespaces::of(inputs, linux);
-    let filters = filters(inputs, linux)?;
+    let (filters, watched) = watched(inputs, filters(inputs, linux)?)?;
     let mut warnings = Vec::new();
     let privileges = process::Privileges::of(inputs, process, &filters, &mut warnings);
     let mut mounts = Mounts::of(inputs, linux, &spaces)?;
@@ -150,6 +152,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         enter,
         start,
         filters,
+        watched,
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         program: inputs.options.program,
@@ -484,6 +487,36 @@ pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>>
         }
     }
     Ok(filters)
+}
+
+/// The filters to install, and those that whoever listens answers in the place of.
+fn watched(inputs: &Inputs<'_>, filters: Vec<Filter>) -> Result<(Vec<Filter>, Vec<Filter>)> {
+    let watch = inputs.options.watch;
+    if watch == Watch::Nothing {
+        return Ok((filters, Vec::new()));
+    }
+    let hooks = inputs.config.hooks.as_ref();
+    if hooks.is_some_and(|hooks| !hooks.start_container.is_empty()) {
+        let cause =
+            "nobody answers for the system calls of a hook when those of the program are watched";
+        return Err(Error::new(field(inputs, "hooks.startContainer"), cause));
+    }
+    let programs: Vec<_> = filters
+        .iter()
+        .map(|filter| (&filter.program[..], filter.flags))
+        .collect();
+    let (program, flags) = seccomp::watching(&programs, watch)?;
+    let asking = Filter {
+        origin: "linux.seccomp and the profile, watched",
+        program,
+        flags,
+    };
+    let watched = if watch == Watch::Permissive {
+        Vec::new()
+    } else {
+        filters
+    };
+    Ok((vec![asking], watched))
 }
 
 /// Adds a tree that the parent opens, and returns its number.

@@ -77,6 +77,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         enter,
         start,
         filters,
+        watched: Vec::new(),
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         program: inputs.options.program,

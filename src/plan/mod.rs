@@ -69,6 +69,8 @@ pub struct Plan {
     pub start: Vec<Step>,
     /// The seccomp filters, in the order of installation.
     pub filters: Vec<Filter>,
+    /// Where the runtime is asked about system calls, the filters whose answers it gives; none of them is installed.
+    pub watched: Vec<Filter>,
     /// The profile's Landlock rules.
     pub landlock: Option<Ruleset>,
     /// Paths to try for the program, in the order of `PATH`.

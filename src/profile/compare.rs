@@ -96,6 +96,16 @@ fn hidden_is_readonly(other: &Profile, own: &Profile, tree: &mut Value) {
     }
 }
 
+/// What a recording has done that a profile would not permit: the fields in which the recorded profile permits more.
+///
+/// # Errors
+/// As [`compare`].
+pub fn beyond(recorded: &Profile, profile: &Profile) -> Result<Vec<FieldChange>> {
+    let mut changes = compare(profile, recorded)?;
+    changes.retain(|change| change.permits_more);
+    Ok(changes)
+}
+
 /// Whether the second profile is at most as permissive as the first.
 pub fn is_at_most(changes: &[FieldChange]) -> bool {
     !changes.iter().any(|change| change.permits_more)

@@ -5,6 +5,7 @@
 
 mod advice;
 mod annotations;
+mod blame;
 mod change;
 mod check;
 mod choose;
@@ -40,9 +41,10 @@ use serde::Deserialize;
 
 pub(crate) use advice::accepting;
 pub use annotations::{TIGHTENED, annotate};
+pub use blame::{allowing, blame};
 pub use change::{Change, Difference, Tightened};
 pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
-pub use compare::{Direction, FieldChange, compare, is_at_most};
+pub use compare::{Direction, FieldChange, beyond, compare, is_at_most};
 pub use convert::{
     Converted, Loss, from_docker, from_kubernetes, from_oci, from_systemd, read_oci, to_docker,
     to_kubernetes, to_oci, to_oci_seccomp, to_systemd,
@@ -56,7 +58,7 @@ pub use ruleset::{Hierarchy, Ruleset};
 pub use tighten::tighten;
 pub use update::settle;
 pub use values::{Bound, DeviceSet, Quantity, RlimitBound};
-pub use write::to_toml;
+pub use write::{rule_to_toml, to_toml};
 
 use crate::error::{Error, Result, quote};
 

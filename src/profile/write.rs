@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::Profile;
+use super::{Profile, SeccompRule};
 use crate::error::{self, Doing, is_steering};
 
 /// Longer lines are broken between the items of a list.
@@ -22,6 +22,18 @@ pub fn to_toml(profile: &Profile) -> error::Result<String> {
         section(&mut text, "", &members);
     }
     Ok(text)
+}
+
+/// One rule of system calls as it stands in a profile's file.
+///
+/// # Errors
+/// None that is known: a rule is plain data.
+pub fn rule_to_toml(rule: &SeccompRule) -> error::Result<String> {
+    let json = serde_json::to_string(rule).doing(|| "write a rule")?;
+    let node: Node = serde_json::from_str(&json).doing(|| "write a rule")?;
+    let mut text = String::new();
+    array_item(&mut text, "seccomp.rules", &node);
+    Ok(text.trim_start().to_owned())
 }
 
 /// A value with the members of tables in the order of the types, which serde_json's own tree loses.

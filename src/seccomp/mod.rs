@@ -1,6 +1,6 @@
 //! `linux.seccomp` as a BPF program (config-linux.md, "Seccomp").
 //! Loading one is `sys::seccomp`, the order of confinement `plan`. Here: `rules` reads, `policy` settles, `assemble`
-//! writes BPF, `bpf` evaluates it, `notify` hands a listener over.
+//! writes BPF, `bpf` evaluates it, `notify` hands a listener over, `watch` has one asked of what filters deny.
 
 mod action;
 mod assemble;
@@ -9,6 +9,9 @@ mod multiplex;
 pub mod notify;
 mod policy;
 mod rules;
+mod watch;
+
+pub use watch::{PASSED, Watch, answer, is_denial, watching};
 
 use crate::error::{Error, Result};
 use crate::names::syscalls::Abi;

@@ -10,6 +10,7 @@ pub mod hook;
 pub mod landlock;
 pub mod mount;
 pub mod netlink;
+pub mod notify;
 pub mod prctl;
 pub mod program;
 pub mod seccomp;

@@ -234,7 +234,33 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// The most that ever was in use at once; none where this kernel does not count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Peaks {
+    /// Bytes.
+    pub memory: Option<u64>,
+    /// Tasks.
+    pub pids: Option<u64>,
+}
+
 impl Cgroup {
+    /// Reads what was used at most.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or does not read as its documentation says.
+    pub fn peaks(&self) -> Result<Peaks> {
+        let files = read::Files(self);
+        let memory = if files.are_v2("memory") {
+            "memory.peak"
+        } else {
+            "memory.max_usage_in_bytes"
+        };
+        Ok(Peaks {
+            memory: files.number("memory", memory)?,
+            pids: files.number("pids", "pids.peak")?,
+        })
+    }
+
     /// Reads what is counted for it.
     ///
     /// # Errors

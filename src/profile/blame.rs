@@ -1,0 +1,131 @@
+//! Which rule of a profile denies a call, and the smallest rule that would allow it.
+//! What a filter answers on the whole, its rules together, is `seccomp`'s.
+
+use super::format::{Action, ArgRule, SeccompRule, SeccompRules};
+use crate::names::syscalls::named;
+
+/// An `int` argument is 32 bits wide to the kernel, whatever the register holds above.
+const INT: u64 = 0xffff_ffff;
+
+/// The rule that denies the call with these registers, and its place; none where the default action does.
+pub fn blame<'a>(
+    rules: &'a SeccompRules,
+    name: &str,
+    registers: &[u64; 6],
+) -> Option<(usize, &'a SeccompRule)> {
+    let denies = |rule: &SeccompRule| {
+        matches!(rule.action, Action::Errno | Action::KillProcess)
+            && rule.names.iter().any(|other| other == name)
+            && rule.args.iter().all(|arg| matches(arg, name, registers))
+    };
+    rules
+        .rules
+        .iter()
+        .enumerate()
+        .find(|(_, rule)| denies(rule))
+}
+
+/// The rule that allows the call with those of its registers that the profile looks at where it denies it.
+pub fn allowing(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> SeccompRule {
+    let of_call = || {
+        rules
+            .rules
+            .iter()
+            .filter(|rule| rule.names.iter().any(|other| other == name))
+    };
+    let tests = || of_call().flat_map(|rule| &rule.args);
+    let mut indices: Vec<u32> = match blame(rules, name, registers) {
+        Some((_, rule)) => rule.args.iter().map(|arg| arg.index).collect(),
+        None => tests().map(|arg| arg.index).collect(),
+    };
+    indices.sort_unstable();
+    indices.dedup();
+    let test = |index: u32| {
+        // All bits that any rule for the call looks at: the others that a masked test leaves out may be forbidden, too.
+        let of_index = tests().filter(|arg| arg.index == index);
+        let mask = of_index.fold(0, |mask, arg| mask | arg.mask.unwrap_or(INT));
+        ArgRule {
+            index,
+            mask: (mask != INT).then_some(mask),
+            one_of: Some(vec![register(name, index, registers) & mask]),
+            none_of: None,
+        }
+    };
+    SeccompRule {
+        names: vec![name.to_owned()],
+        action: Action::Allow,
+        errno: None,
+        args: indices.into_iter().map(test).collect(),
+        reason: "needed".to_owned(),
+    }
+}
+
+fn matches(arg: &ArgRule, name: &str, registers: &[u64; 6]) -> bool {
+    let value = register(name, arg.index, registers) & arg.mask.unwrap_or(INT);
+    match (&arg.one_of, &arg.none_of) {
+        (Some(values), _) => values.contains(&value),
+        (None, Some(values)) => !values.contains(&value),
+        (None, None) => false,
+    }
+}
+
+/// As much of a register as the kernel reads.
+fn register(name: &str, index: u32, registers: &[u64; 6]) -> u64 {
+    let bits = named(name).map_or(u64::MAX, |call| call.argument_bits(index as usize));
+    registers
+        .get(index as usize)
+        .map_or(0, |value| value & bits)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::Profile;
+    use crate::profile::write::rule_to_toml;
+
+    fn told(name: &str, registers: &[u64; 6]) -> (String, String) {
+        let rules = Profile::builtin("restricted").unwrap().seccomp.unwrap();
+        let reason = blame(&rules, name, registers).map_or("", |(_, rule)| &rule.reason);
+        let rule = rule_to_toml(&allowing(&rules, name, registers)).unwrap();
+        let rule = rule.replace('\n', " ").replace("[[seccomp.rules]] ", "");
+        (reason.to_owned(), rule.trim().to_owned())
+    }
+
+    #[test]
+    fn the_rule_and_the_smallest_one_against_it_are_named() {
+        let cases = [
+            (
+                ("socket", [38 | 1 << 40, 5, 0, 0, 0, 0]),
+                "families with a history of holes, AF_ALG first",
+                r#"names = ["socket"] action = "allow" args = [{ index = 0, one-of = [0x26] }] reason = "needed""#,
+            ),
+            (
+                ("socket", [16, 3, 12, 0, 0, 0]),
+                "the rest of netlink changes the kernel",
+                r#"names = ["socket"] action = "allow" args = [{ index = 0, one-of = [0x10] }, { index = 2, one-of = [0xc] }] reason = "needed""#,
+            ),
+            (
+                ("clone", [0x1000_0011, 0, 0, 0, 0, 0]),
+                "a new user namespace",
+                r#"names = ["clone"] action = "allow" args = [{ index = 0, mask = 0x7e020000, one-of = [0x10000000] }] reason = "needed""#,
+            ),
+            (
+                ("unshare", [0x1000_0000, 0, 0, 0, 0, 0]),
+                "known, and not for this profile; what is not listed at all is ENOSYS",
+                r#"names = ["unshare"] action = "allow" reason = "needed""#,
+            ),
+            (
+                ("clone3", [1, 88, 0, 0, 0, 0]),
+                "",
+                r#"names = ["clone3"] action = "allow" reason = "needed""#,
+            ),
+        ];
+        for ((name, registers), reason, rule) in cases {
+            assert_eq!(
+                told(name, &registers),
+                (reason.to_owned(), rule.to_owned()),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,447 @@
+//! What a program did, and the profile that lets it do that and no more.
+//! Calls that were never asked about (`seccomp::PASSED`) are in every such profile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::files::Use;
+use crate::cgroup::Peaks;
+use crate::error::{Error, Result, quote};
+use crate::names::syscalls::named;
+use crate::profile::{
+    Action, ArgRule, Bound, ErrnoName, Profile, Quantity, SeccompRule, SeccompRules,
+};
+use crate::seccomp::PASSED;
+use crate::sys::notify::Notification;
+
+/// More files than this are only counted.
+const MOST_FILES: usize = 20_000;
+/// More combinations of arguments than this make a rule for the call as a whole.
+const MOST_COMBINATIONS: usize = 200;
+
+const INT: u64 = 0xffff_ffff;
+
+/// Arguments that decide what a call does: their place, and the bits that count.
+const DECISIVE: &[(&str, &[(u32, u64)])] = &[
+    ("arch_prctl", &[(0, INT)]),
+    ("bpf", &[(0, INT)]),
+    ("clone", &[(0, 0x7e02_0000)]),
+    ("ioctl", &[(1, INT)]),
+    ("keyctl", &[(0, INT)]),
+    ("mknod", &[(1, 0xf000)]),
+    ("mknodat", &[(2, 0xf000)]),
+    ("personality", &[(0, INT)]),
+    ("prctl", &[(0, INT)]),
+    ("ptrace", &[(0, INT)]),
+    ("setns", &[(1, INT)]),
+    ("socket", &[(0, INT), (1, 0xf), (2, INT)]),
+    ("socketpair", &[(0, INT), (1, 0xf), (2, INT)]),
+    ("unshare", &[(0, INT)]),
+];
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Outcome {
+    Passed,
+    Refused(i32),
+}
+
+/// The values of the decisive arguments.
+type Values = Vec<u64>;
+
+/// What was seen of a workload, in one run or several.
+#[derive(Debug, Default)]
+pub struct Recording {
+    calls: BTreeMap<String, BTreeSet<(Outcome, Values)>>,
+    files: BTreeMap<PathBuf, BTreeSet<Use>>,
+    omitted_files: u64,
+    /// What was used at most.
+    pub(super) peaks: Peaks,
+}
+
+impl Recording {
+    pub(super) fn passed(&mut self, name: &str, asked: &Notification, files: Vec<(Use, PathBuf)>) {
+        self.add(name, asked, Outcome::Passed);
+        for (usage, path) in files {
+            if self.files.len() >= MOST_FILES && !self.files.contains_key(&path) {
+                self.omitted_files += 1;
+                continue;
+            }
+            self.files.entry(path).or_default().insert(usage);
+        }
+    }
+
+    pub(super) fn denied(&mut self, name: &str, asked: &Notification, given: u32) {
+        if given & libc::SECCOMP_RET_ACTION_FULL == libc::SECCOMP_RET_ERRNO {
+            let errno = (given & libc::SECCOMP_RET_DATA).cast_signed();
+            self.add(name, asked, Outcome::Refused(errno));
+        }
+    }
+
+    fn add(&mut self, name: &str, asked: &Notification, outcome: Outcome) {
+        let register = |(index, mask): &(u32, u64)| asked.arguments[*index as usize] & mask;
+        let values = decisive(name).iter().map(register).collect();
+        match self.calls.get_mut(name) {
+            Some(seen) => {
+                seen.insert((outcome, values));
+            }
+            None => {
+                let seen = BTreeSet::from([(outcome, values)]);
+                self.calls.insert(name.to_owned(), seen);
+            }
+        }
+    }
+
+    /// Adds what a profile from an earlier recording lets pass, and its limits' peaks.
+    ///
+    /// # Errors
+    /// A profile that no recording has written: a rule of it is not one of ours.
+    pub fn merge(&mut self, old: &Profile) -> Result<()> {
+        let doing = || format!("merge the recording {}", quote(&old.name));
+        let rules = old.seccomp.as_ref().map(|seccomp| &seccomp.rules);
+        for (at, rule) in rules.into_iter().flatten().enumerate() {
+            let outcome = match (rule.action, rule.errno) {
+                (Action::Allow, _) => Outcome::Passed,
+                (Action::Errno, Some(errno)) => Outcome::Refused(errno_of(errno)),
+                _ => return Err(foreign(doing(), at)),
+            };
+            for name in rule
+                .names
+                .iter()
+                .filter(|name| !PASSED.contains(&name.as_str()))
+            {
+                let values = values_of(name, &rule.args).ok_or_else(|| foreign(doing(), at))?;
+                let seen = self.calls.entry(name.clone()).or_default();
+                seen.extend(values.into_iter().map(|values| (outcome, values)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The profile of that name: everything of `base` but its rules of system calls, and limits from the peaks. The limits
+    /// of an older recording are kept where they are higher.
+    ///
+    /// # Errors
+    /// `base` has no rules of system calls.
+    pub fn profile(&self, base: &Profile, name: &str, old: Option<&Profile>) -> Result<Profile> {
+        let cause = "the profile that it was made under has no rules of system calls";
+        let seccomp = base
+            .seccomp
+            .as_ref()
+            .ok_or_else(|| Error::new("write a recording", cause))?;
+        let mut profile = base.clone();
+        profile.name = name.to_owned();
+        profile.description = format!("Recorded under {}: what was seen, and no more", base.name);
+        profile.seccomp = Some(SeccompRules {
+            default_action: Action::Errno,
+            default_errno: seccomp.default_errno,
+            architectures: seccomp.architectures.clone(),
+            rules: self.rules(seccomp.default_errno),
+        });
+        let old = old.map(|old| &old.limits);
+        let memory = self.peaks.memory.map(memory_limit);
+        let pids = self.peaks.pids.map(|peak| (peak * 2).max(16));
+        raise(
+            &mut profile.limits.memory,
+            memory,
+            old.map(|old| &old.memory),
+        );
+        raise(&mut profile.limits.pids, pids, old.map(|old| &old.pids));
+        Ok(profile)
+    }
+
+    fn rules(&self, default_errno: ErrnoName) -> Vec<SeccompRule> {
+        let mut rules = vec![rule(
+            PASSED.map(str::to_owned).to_vec(),
+            None,
+            Vec::new(),
+            "calls that every program makes, never asked about",
+        )];
+        let known = || self.calls.iter().filter(|(name, _)| named(name).is_some());
+        let plain = known().filter(|(name, seen)| is_plain(name, seen));
+        let plain: Vec<String> = plain.map(|(name, _)| name.clone()).collect();
+        if !plain.is_empty() {
+            rules.push(rule(plain, None, Vec::new(), "recorded"));
+        }
+        for errno in [ErrnoName::Eperm, ErrnoName::Enosys, ErrnoName::Eacces] {
+            let refused = (Outcome::Refused(errno_of(errno)), Vec::new());
+            let names = known().filter(|(name, seen)| {
+                decisive(name).is_empty() && seen.len() == 1 && seen.contains(&refused)
+            });
+            let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
+            if errno != default_errno && !names.is_empty() {
+                rules.push(rule(
+                    names,
+                    Some(errno),
+                    Vec::new(),
+                    "refused while recorded",
+                ));
+            }
+        }
+        for (name, seen) in known().filter(|(name, seen)| !is_plain(name, seen)) {
+            rules.extend(by_arguments(name, seen, default_errno));
+        }
+        rules
+    }
+
+    /// Files and peaks, for programs.
+    pub fn report(&self) -> Value {
+        let of = |usage: Use| -> Vec<String> {
+            let files = self.files.iter().filter(|(_, uses)| uses.contains(&usage));
+            files.map(|(path, _)| shown(path)).collect()
+        };
+        let calls: Vec<&String> = self
+            .calls
+            .iter()
+            .filter(|(_, seen)| seen.iter().any(|(outcome, _)| *outcome == Outcome::Passed))
+            .map(|(name, _)| name)
+            .collect();
+        json!({
+            "calls": calls,
+            "files": {
+                "read": of(Use::Read),
+                "written": of(Use::Write),
+                "executed": of(Use::Execute),
+                "omitted": self.omitted_files,
+            },
+            "peaks": self.peaks,
+        })
+    }
+
+    /// What was used at most.
+    pub fn peaks(&self) -> Peaks {
+        self.peaks
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn foreign(doing: String, at: usize) -> Error {
+    let cause = format!("seccomp.rules[{at}] is not as a recording writes them");
+    Error::new(doing, cause)
+}
+
+fn decisive(name: &str) -> &'static [(u32, u64)] {
+    let found = DECISIVE.iter().find(|(call, _)| *call == name);
+    found.map_or(&[], |(_, arguments)| arguments)
+}
+
+/// Whether it was let pass, and that whatever its arguments are.
+fn is_plain(name: &str, seen: &BTreeSet<(Outcome, Values)>) -> bool {
+    let is_passed = seen.iter().any(|(outcome, _)| *outcome == Outcome::Passed);
+    is_passed && (decisive(name).is_empty() || seen.len() > MOST_COMBINATIONS)
+}
+
+/// A rule for each combination; where there is one argument, one for all of its values.
+fn by_arguments(
+    name: &str,
+    seen: &BTreeSet<(Outcome, Values)>,
+    default_errno: ErrnoName,
+) -> Vec<SeccompRule> {
+    let tests = decisive(name);
+    let test = |place: usize, values: Vec<u64>| ArgRule {
+        index: tests[place].0,
+        mask: (tests[place].1 != INT).then_some(tests[place].1),
+        one_of: Some(values),
+        none_of: None,
+    };
+    let mut rules = Vec::new();
+    let outcomes: BTreeSet<Outcome> = seen.iter().map(|(outcome, _)| *outcome).collect();
+    for outcome in outcomes {
+        let (errno, reason) = match outcome {
+            Outcome::Passed => (None, "recorded"),
+            Outcome::Refused(number) => match errno_named(number) {
+                Some(errno) if errno != default_errno => (Some(errno), "refused while recorded"),
+                _ => continue,
+            },
+        };
+        let values = seen
+            .iter()
+            .filter(|(other, values)| *other == outcome && values.len() == tests.len());
+        let names = || vec![name.to_owned()];
+        if tests.len() == 1 {
+            let values = values.map(|(_, values)| values[0]).collect();
+            rules.push(rule(names(), errno, vec![test(0, values)], reason));
+        } else if !tests.is_empty() {
+            rules.extend(values.map(|(_, values)| {
+                let args = values.iter().enumerate();
+                let args = args
+                    .map(|(place, value)| test(place, vec![*value]))
+                    .collect();
+                rule(names(), errno, args, reason)
+            }));
+        }
+    }
+    rules
+}
+
+fn rule(
+    names: Vec<String>,
+    errno: Option<ErrnoName>,
+    args: Vec<ArgRule>,
+    reason: &str,
+) -> SeccompRule {
+    SeccompRule {
+        names,
+        action: if errno.is_some() {
+            Action::Errno
+        } else {
+            Action::Allow
+        },
+        errno,
+        args,
+        reason: reason.to_owned(),
+    }
+}
+
+/// The combinations of values of a rule that a recording has written; none for any other.
+fn values_of(name: &str, args: &[ArgRule]) -> Option<Vec<Values>> {
+    let tests = decisive(name);
+    if args.is_empty() && tests.is_empty() {
+        return Some(vec![Vec::new()]);
+    }
+    let is_ours = args.len() == tests.len()
+        && args.iter().zip(tests).all(|(arg, (index, mask))| {
+            arg.index == *index && arg.mask.unwrap_or(INT) == *mask && arg.none_of.is_none()
+        });
+    if !is_ours {
+        return None;
+    }
+    let mut all = vec![Vec::new()];
+    for arg in args {
+        let values = arg.one_of.as_deref().unwrap_or_default();
+        all = all
+            .iter()
+            .flat_map(|before: &Values| {
+                values
+                    .iter()
+                    .map(move |value| [&before[..], &[*value]].concat())
+            })
+            .collect();
+    }
+    Some(all)
+}
+
+fn errno_of(errno: ErrnoName) -> i32 {
+    match errno {
+        ErrnoName::Eperm => libc::EPERM,
+        ErrnoName::Enosys => libc::ENOSYS,
+        ErrnoName::Eacces => libc::EACCES,
+    }
+}
+
+fn errno_named(number: i32) -> Option<ErrnoName> {
+    let all = [ErrnoName::Eperm, ErrnoName::Enosys, ErrnoName::Eacces];
+    all.into_iter().find(|errno| errno_of(*errno) == number)
+}
+
+/// Half as much again in whole MiB; below 32 MiB a container hardly starts.
+fn memory_limit(peak: u64) -> u64 {
+    let mebibytes = (peak.saturating_mul(3) / 2).div_ceil(1 << 20).max(32);
+    mebibytes << 20
+}
+
+/// Sets a limit, or leaves that of an older recording where it is higher.
+fn raise(bound: &mut Bound, wanted: Option<u64>, old: Option<&Bound>) {
+    let Some(wanted) = wanted else { return };
+    let old = match old.and_then(|old| old.default) {
+        Some(Quantity::Number(old)) => old,
+        _ => 0,
+    };
+    bound.default = Some(Quantity::Number(wanted.max(old)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{beyond, compare, is_at_most, to_toml};
+
+    fn asked(arguments: [u64; 6]) -> Notification {
+        Notification {
+            id: 1,
+            thread: 0,
+            number: 0,
+            arch: 0,
+            instruction_pointer: 0,
+            arguments,
+        }
+    }
+
+    fn recorded() -> Recording {
+        let mut recording = Recording::default();
+        recording.peaks = Peaks {
+            memory: Some(40 << 20),
+            pids: Some(3),
+        };
+        recording.passed(
+            "openat",
+            &asked([0; 6]),
+            vec![(Use::Read, "/etc/hosts".into())],
+        );
+        recording.passed("execve", &asked([0; 6]), Vec::new());
+        for family in [1, 2] {
+            recording.passed("socket", &asked([family, 0x80001, 0, 0, 0, 0]), Vec::new());
+        }
+        recording.passed("ioctl", &asked([1, 0x5413, 7, 0, 0, 0]), Vec::new());
+        recording.passed("ioctl", &asked([1, 0x5401, 7, 0, 0, 0]), Vec::new());
+        recording.passed("clone", &asked([0x0120_0011, 0, 0, 0, 0, 0]), Vec::new());
+        recording.denied(
+            "io_uring_setup",
+            &asked([0; 6]),
+            libc::SECCOMP_RET_ERRNO | 1,
+        );
+        recording.denied("clone3", &asked([0; 6]), libc::SECCOMP_RET_ERRNO | 38);
+        recording
+    }
+
+    #[test]
+    fn the_profile_allows_what_was_recorded_and_no_more_than_the_base() {
+        let base = Profile::builtin("restricted").unwrap();
+        let profile = recorded().profile(&base, "mine", None).unwrap();
+        let rules = to_toml(&profile).unwrap();
+        let rules = rules
+            .split("recorded\"")
+            .skip(1)
+            .collect::<Vec<_>>()
+            .join("");
+        for words in [
+            "names = [\"ioctl\"]\naction = \"allow\"\nargs = [{ index = 1, one-of = [0x5401, 0x5413] }]",
+            "names = [\"io_uring_setup\"]\naction = \"errno\"\nerrno = \"EPERM\"\nreason = \"refused while",
+            "names = [\"socket\"]\naction = \"allow\"\nargs = [{ index = 0, one-of = [1] }, \
+             { index = 1, mask = 0xf, one-of = [1] }, { index = 2, one-of = [0] }]",
+        ] {
+            assert!(rules.contains(words), "{words} is not in {rules}");
+        }
+        let changes = compare(&base, &profile).unwrap();
+        assert!(is_at_most(&changes), "{changes:?}");
+        assert!(!beyond(&base, &profile).unwrap().is_empty());
+        assert_eq!(beyond(&profile, &base).unwrap(), []);
+    }
+
+    #[test]
+    fn a_merged_recording_has_both_and_keeps_the_higher_limit() {
+        let base = Profile::builtin("restricted").unwrap();
+        let old = recorded().profile(&base, "old", None).unwrap();
+        let mut new = Recording::default();
+        new.peaks = Peaks {
+            memory: Some(1),
+            pids: Some(100),
+        };
+        new.passed("socket", &asked([10, 2, 0, 0, 0, 0]), Vec::new());
+        new.merge(&old).unwrap();
+        let merged = new.profile(&base, "new", Some(&old)).unwrap();
+        assert_eq!(beyond(&old, &merged).unwrap(), []);
+        let number = |bound: &Bound| bound.default;
+        let limits = &merged.limits;
+        assert_eq!(number(&limits.memory), Some(Quantity::Number(60 << 20)));
+        assert_eq!(number(&limits.pids), Some(Quantity::Number(200)));
+        assert_eq!(
+            new.merge(&base).unwrap_err().to_string(),
+            "merge the recording \"restricted\": seccomp.rules[0] is not as a recording writes them"
+        );
+    }
+}
