@@ -89,9 +89,8 @@ pub(in crate::probe) fn root_writable(_: &Scene) -> Answer {
         .custom_flags(libc::O_TMPFILE)
         .mode(0o600)
         .open("/");
-    let refused = match file {
-        Ok(_) => return Answer::open("a file can be made in /"),
-        Err(error) => error,
+    let Err(refused) = file else {
+        return Answer::open("a file can be made in /");
     };
     let cannot_tell = [Some(libc::EOPNOTSUPP), Some(libc::EISDIR)];
     if !cannot_tell.contains(&refused.raw_os_error()) {
