@@ -111,6 +111,12 @@ pub(in crate::probe) fn own_binary(_: &Scene) -> Answer {
     if sealed {
         return Answer::denied("a file in memory, sealed against writing");
     }
+    let mount = std::fs::File::open(path).map(|file| rustix::fs::fstatvfs(&file));
+    let readonly = rustix::fs::StatVfsMountFlags::RDONLY;
+    // The kernel looks whether it runs before it looks at the mount.
+    if matches!(mount, Ok(Ok(mount)) if mount.f_flag.contains(readonly)) {
+        return Answer::denied("on a read-only mount");
+    }
     match OpenOptions::new().write(true).open(path) {
         Ok(_) => Answer::open("opened for writing"),
         Err(error) if error.raw_os_error() == Some(libc::ETXTBSY) => {
