@@ -15,11 +15,16 @@ const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Makes the call in a process of its own.
 pub(super) fn try_out(attempt: &Attempt) -> Answer {
+    try_out_with(attempt, IMPOSSIBLE)
+}
+
+/// The same with the errnos that say it got through.
+pub(super) fn try_out_with(attempt: &Attempt, passing: &[i32]) -> Answer {
     if !attempt.exists() {
         return Answer::skipped("this architecture has no such call");
     }
     match alone(LIMIT, &|| encode(attempt.make())) {
-        Ok(ending) => judge(&ending, |errno| refuser(attempt, errno)),
+        Ok(ending) => judge(&ending, passing, |errno| refuser(attempt, errno)),
         Err(error) => Answer::new(Outcome::Unanswered, format!("no process for it: {error}")),
     }
 }
@@ -33,7 +38,7 @@ enum Refuser {
     Unknown,
 }
 
-fn judge(ending: &Ending, refuser: impl Fn(i32) -> Refuser) -> Answer {
+fn judge(ending: &Ending, passing: &[i32], refuser: impl Fn(i32) -> Refuser) -> Answer {
     let unanswered = |why: String| Answer::new(Outcome::Unanswered, why);
     match ending {
         Ending::Killed(libc::SIGSYS) => Answer::new(Outcome::Filtered, "killed by SIGSYS"),
@@ -43,7 +48,7 @@ fn judge(ending: &Ending, refuser: impl Fn(i32) -> Refuser) -> Answer {
         Ending::Exited(code) => unanswered(format!("exited with {code}")),
         Ending::Answered(answer) => match decode(answer) {
             Some(Ok(_)) => Answer::open("succeeded"),
-            Some(Err(errno)) if has_passed(errno) => {
+            Some(Err(errno)) if passing.contains(&errno) => {
                 Answer::open(format!("reached the kernel ({})", words::errno(errno)))
             }
             Some(Err(errno)) => refused(errno, refuser(errno)),
@@ -53,12 +58,17 @@ fn judge(ending: &Ending, refuser: impl Fn(i32) -> Refuser) -> Answer {
 }
 
 /// What the kernel finds wrong with the arguments of an [`Attempt`] after it let the call in.
-fn has_passed(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::EFAULT | libc::EBADF | libc::EINVAL | libc::ESRCH | libc::ENOEXEC | libc::ENOKEY
-    )
-}
+const IMPOSSIBLE: &[i32] = &[
+    libc::EFAULT,
+    libc::EBADF,
+    libc::EINVAL,
+    libc::ESRCH,
+    libc::ENOEXEC,
+    libc::ENOKEY,
+];
+
+/// The same of a change of ids, where an id that the user namespace does not map is EINVAL (user_namespaces(7)).
+pub(super) const IMPOSSIBLE_FOR_IDS: &[i32] = &[libc::EFAULT];
 
 /// What a kernel says that was built without something.
 fn is_absent(errno: i32) -> bool {
@@ -130,7 +140,7 @@ mod tests {
     use crate::sys::attempt;
 
     fn judged(answer: Result<i64, i32>, refuser: Refuser) -> Answer {
-        judge(&Ending::Answered(encode(answer)), |_| refuser)
+        judge(&Ending::Answered(encode(answer)), IMPOSSIBLE, |_| refuser)
     }
 
     #[test]
@@ -160,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_kill_counts_as_refused_only_by_sigsys() {
-        let answer = |signal| judge(&Ending::Killed(signal), |_| Refuser::Unknown);
+        let answer = |signal| judge(&Ending::Killed(signal), IMPOSSIBLE, |_| Refuser::Unknown);
         assert_eq!(
             answer(libc::SIGSYS),
             Answer::new(Outcome::Filtered, "killed by SIGSYS")

@@ -89,11 +89,9 @@ impl Asked<'_> {
         let calls = probe.calls();
         let is_filtered = !calls.is_empty() && calls.iter().all(|(_, call)| self.filters_out(call));
         match probe.promised {
-            Promised::ByFilters if is_filtered => Want::Closed,
+            Promised::ByFilters | Promised::ByFiltersAnd(_) if is_filtered => Want::Closed,
             Promised::ByFilters => Want::Open,
-            Promised::By(want) => want(self),
-            Promised::ByFiltersAnd(_) if is_filtered => Want::Closed,
-            Promised::ByFiltersAnd(want) => want(self),
+            Promised::By(want) | Promised::ByFiltersAnd(want) => want(self),
         }
     }
 

@@ -11,6 +11,7 @@ use crate::sys::attempt::*;
 
 macro_rules! how {
     (calls $($call:ident)+) => { How::Calls(&[$((stringify!($call), $call)),+]) };
+    (ids $($call:ident)+) => { How::Ids(&[$((stringify!($call), $call)),+]) };
     (needed $($call:ident)+) => { How::Needed(&[$((stringify!($call), $call)),+]) };
     (look $look:path) => { How::Look($look) };
 }
@@ -188,7 +189,7 @@ group "Files":
    "When memory runs out, the kernel then kills others.";
 
 group "Surroundings":
-65 High "change-of-user" "setuid(0), setgid(0), setgroups()" [calls SETUID SETGID SETGROUPS] want(and change_of_user)
+65 High "change-of-user" "setuid(0), setgid(0), setgroups()" [ids SETUID SETGID SETGROUPS] want(and change_of_user)
    "It becomes whom it likes.";
 66 Low "processes" "signals other processes" [look identity::processes] want(processes)
    "Processes of others can be stopped.";

@@ -38,6 +38,8 @@ pub struct Probe {
 pub(super) enum How {
     /// Makes system calls, of which the most open one counts.
     Calls(&'static [(&'static str, Attempt)]),
+    /// The same of changes of ids.
+    Ids(&'static [(&'static str, Attempt)]),
     /// The same, but every one must be let through: confinement must not break it.
     Needed(&'static [(&'static str, Attempt)]),
     /// Looks around.
@@ -59,7 +61,11 @@ impl Probe {
     /// Tries it, in a process of its own.
     pub(super) fn run(&self, scene: &Scene) -> Answer {
         match self.how {
-            How::Calls(calls) => most_open(calls),
+            How::Calls(calls) => most_open(each(calls, acts::try_out)),
+            How::Ids(calls) => {
+                let try_out = |call: &Attempt| acts::try_out_with(call, acts::IMPOSSIBLE_FOR_IDS);
+                most_open(each(calls, try_out))
+            }
             How::Needed(calls) => least_open(calls),
             How::Look(look) => looked(look, scene),
         }
@@ -72,13 +78,13 @@ impl Probe {
 
     pub(super) fn calls(&self) -> &'static [(&'static str, Attempt)] {
         match self.how {
-            How::Calls(calls) | How::Needed(calls) => calls,
+            How::Calls(calls) | How::Ids(calls) | How::Needed(calls) => calls,
             How::Look(_) => &[],
         }
     }
 }
 
-fn most_open(calls: &[(&str, Attempt)]) -> Answer {
+fn most_open(answers: impl Iterator<Item = Answer>) -> Answer {
     let openness = |answer: &Answer| match answer.outcome {
         Outcome::Skipped => 0,
         Outcome::Filtered => 1,
@@ -87,7 +93,7 @@ fn most_open(calls: &[(&str, Attempt)]) -> Answer {
         Outcome::Open => 4,
     };
     let mut worst: Option<Answer> = None;
-    for answer in each(calls) {
+    for answer in answers {
         if worst
             .as_ref()
             .is_none_or(|worst| openness(&answer) > openness(worst))
@@ -98,16 +104,19 @@ fn most_open(calls: &[(&str, Attempt)]) -> Answer {
     worst.unwrap_or_else(|| Answer::skipped("nothing to try"))
 }
 
-fn least_open(calls: &[(&str, Attempt)]) -> Answer {
-    let mut answers = each(calls);
+fn least_open(calls: &'static [(&'static str, Attempt)]) -> Answer {
+    let mut answers = each(calls, acts::try_out);
     let stopped = answers.find(|answer| answer.outcome != Outcome::Open);
     stopped.unwrap_or_else(|| Answer::open("succeeded"))
 }
 
 /// Which call it was is told where there are several.
-fn each<'a>(calls: &'a [(&'a str, Attempt)]) -> impl Iterator<Item = Answer> + 'a {
+fn each(
+    calls: &'static [(&'static str, Attempt)],
+    try_out: impl Fn(&Attempt) -> Answer,
+) -> impl Iterator<Item = Answer> {
     calls.iter().map(move |(name, attempt)| {
-        let mut answer = acts::try_out(attempt);
+        let mut answer = try_out(attempt);
         if calls.len() > 1 {
             answer.why = format!("{}: {}", name.to_ascii_lowercase(), answer.why);
         }

@@ -55,7 +55,7 @@ fn a_promise_crosses_processes_as_json() {
     assert_eq!(serde_json::from_str::<Promise>(&text).unwrap(), promise);
 }
 
-fn judged(id: &str, answer: Answer, want: Want) -> (Checked, String) {
+fn judged(id: &str, answer: Answer, want: &Want) -> (Checked, String) {
     let wants = serde_json::json!({ id: want });
     let promise: Promise = serde_json::from_value(wants).unwrap();
     let answered = Answered {
@@ -108,7 +108,7 @@ fn answers_stand_to_promises() {
     ];
     for (id, answer, want, outcome, standing) in cases {
         assert_eq!(
-            judged(id, answer, want),
+            judged(id, answer, &want),
             (outcome, standing.to_owned()),
             "{id}"
         );

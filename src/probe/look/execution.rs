@@ -89,9 +89,8 @@ pub(in crate::probe) fn root_writable(_: &Scene) -> Answer {
         .custom_flags(libc::O_TMPFILE)
         .mode(0o600)
         .open("/");
-    let refused = match file {
-        Ok(_) => return Answer::open("a file can be made in /"),
-        Err(error) => error,
+    let Err(refused) = file else {
+        return Answer::open("a file can be made in /");
     };
     let cannot_tell = [Some(libc::EOPNOTSUPP), Some(libc::EISDIR)];
     if !cannot_tell.contains(&refused.raw_os_error()) {
@@ -111,6 +110,12 @@ pub(in crate::probe) fn own_binary(_: &Scene) -> Answer {
     let sealed = matches!(seals, Ok(Ok(seals)) if seals.contains(rustix::fs::SealFlags::WRITE));
     if sealed {
         return Answer::denied("a file in memory, sealed against writing");
+    }
+    let mount = std::fs::File::open(path).map(|file| rustix::fs::fstatvfs(&file));
+    let readonly = rustix::fs::StatVfsMountFlags::RDONLY;
+    // The kernel looks whether it runs before it looks at the mount.
+    if matches!(mount, Ok(Ok(mount)) if mount.f_flag.contains(readonly)) {
+        return Answer::denied("on a read-only mount");
     }
     match OpenOptions::new().write(true).open(path) {
         Ok(_) => Answer::open("opened for writing"),

@@ -60,7 +60,7 @@ pub(in crate::probe) fn sockets(_: &Scene) -> Answer {
             .is_ok_and(|found| found.file_type().is_socket())
             && accessat(CWD, path, Access::WRITE_OK, AtFlags::EACCESS).is_ok()
     };
-    let mut found = super::which(SOCKETS, |path| path.exists());
+    let mut found = super::which(SOCKETS, Path::exists);
     found.retain(|path| is_open(Path::new(path)));
     let table = seen::text("/proc/self/net/unix").unwrap_or_default();
     let names = table.lines().filter_map(|line| line.split(' ').next_back());
