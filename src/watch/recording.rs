@@ -372,10 +372,12 @@ mod tests {
     }
 
     fn recorded() -> Recording {
-        let mut recording = Recording::default();
-        recording.peaks = Peaks {
-            memory: Some(40 << 20),
-            pids: Some(3),
+        let mut recording = Recording {
+            peaks: Peaks {
+                memory: Some(40 << 20),
+                pids: Some(3),
+            },
+            ..Recording::default()
         };
         recording.passed(
             "openat",
@@ -426,10 +428,12 @@ mod tests {
     fn a_merged_recording_has_both_and_keeps_the_higher_limit() {
         let base = Profile::builtin("restricted").unwrap();
         let old = recorded().profile(&base, "old", None).unwrap();
-        let mut new = Recording::default();
-        new.peaks = Peaks {
-            memory: Some(1),
-            pids: Some(100),
+        let mut new = Recording {
+            peaks: Peaks {
+                memory: Some(1),
+                pids: Some(100),
+            },
+            ..Recording::default()
         };
         new.passed("socket", &asked([10, 2, 0, 0, 0, 0]), Vec::new());
         new.merge(&old).unwrap();
