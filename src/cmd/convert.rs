@@ -86,10 +86,8 @@ pub(super) fn run(convert: &ProfileConvert) -> Result<ExitCode> {
         (None, None) => return Err(Error::new("convert", "neither --to nor --from is given")),
     };
     for loss in &converted.losses {
-        match convert.strict {
-            true => log::error!("{loss}"),
-            false if convert.format == Format::Text => log::warn!("{loss}"),
-            false => {}
+        if convert.strict || convert.format == Format::Text {
+            log::warn!("{loss}");
         }
     }
     if convert.strict && !converted.losses.is_empty() {

@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(profile.identity.non_root, Verdict::Refuse);
         assert!(profile.process.no_new_privileges && profile.root.readonly);
         assert_eq!(profile.capabilities.unwrap().allow, ["CAP_CHOWN"]);
-        assert_eq!(profile.paths, super::super::nothing().paths);
+        assert_eq!(profile.paths, crate::profile::convert::nothing().paths);
         assert_eq!(
             profile.limits.memory.maximum,
             Some(Quantity::Number(512 << 20))

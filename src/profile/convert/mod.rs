@@ -7,11 +7,16 @@
 mod calls;
 mod docker;
 mod docker_flags;
+mod docker_read;
+mod docker_table;
 mod kubernetes;
 mod kubernetes_pod;
 mod oci;
 mod systemd;
 mod systemd_calls;
+mod systemd_protect;
+mod systemd_read;
+mod systemd_settings;
 mod systemd_unit;
 mod values;
 mod yaml;
