@@ -51,6 +51,7 @@ mod odd_surroundings;
 mod plan;
 mod profile_verbs;
 mod profiles;
+mod real_programs;
 mod rootless;
 mod runc_parity;
 mod runc_scripts;
