@@ -55,6 +55,7 @@ mod profile_convert;
 mod profile_verbs;
 mod profiles;
 mod record;
+mod real_programs;
 mod rootless;
 mod rootless_launch;
 mod runc_parity;
