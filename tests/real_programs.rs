@@ -3,47 +3,95 @@
 
 mod root;
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use serde_json::Value;
 
 use crate::harness::{Bundle, Call, is_foreign, patience, skip};
 
-/// `launch FLAGS ROOT -- INTERPRETER FILE`, if there is a root.
-fn launch(flags: &[&str], interpreter: &str, file: &str) -> Option<(Bundle, Call)> {
+/// What redis.sh says.
+const REDIS: &[&str] = &[
+    "OK",
+    "Background append only file rewriting started",
+    "42",
+    "OK",
+    "appendonlydir",
+    "dump.rdb",
+];
+
+/// The root, if there is one, and where state is.
+fn ready() -> Option<(&'static Path, Bundle)> {
     if is_foreign() {
         skip("other runtimes have no launch");
         return None;
     }
-    let root = match root::root() {
-        Ok(root) => root,
+    match root::root() {
+        Ok(root) => Some((root, Bundle::new().profile(None))),
         Err(reason) => {
             skip(&reason);
-            return None;
+            None
         }
-    };
-    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_programs");
-    let bundle = Bundle::new().profile(None);
-    let call = bundle
-        .call(&["launch"])
-        .args(["--bind", &format!("{here}:/mnt:ro")])
-        .args(flags)
-        .arg(root)
-        .args(["--", interpreter, &format!("/mnt/{file}")])
-        .limit(patience(Duration::from_secs(120)));
-    Some((bundle, call))
+    }
 }
 
-/// Runs under `restricted` with nothing but these lines as its output.
+/// `VERB ROOT -- COMMAND`, with the scripts in /mnt.
+fn call(bundle: &Bundle, root: &Path, verb: &[&str], command: &[&str]) -> Call {
+    let here = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/real_programs");
+    bundle
+        .call(verb)
+        .args(["--bind", &format!("{here}:/mnt:ro")])
+        .arg(root)
+        .arg("--")
+        .args(command)
+        .limit(patience(Duration::from_secs(120)))
+}
+
+/// It ends well with nothing but these lines as its output.
 #[track_caller]
-fn runs(interpreter: &str, file: &str, lines: &[&str]) {
-    let Some((_bundle, call)) = launch(&[], interpreter, file) else {
-        return;
-    };
+fn says(call: Call, lines: &[&str]) {
     let output = call.output();
     let all: String = lines.iter().map(|line| format!("{line}\n")).collect();
     assert_eq!(
         (output.code, &*output.stdout, &*output.stderr),
         (0, &*all, "")
     );
+}
+
+/// Runs under `restricted`.
+#[track_caller]
+fn runs(interpreter: &str, file: &str, lines: &[&str]) {
+    if let Some((root, bundle)) = ready() {
+        let command = [interpreter, &format!("/mnt/{file}")];
+        says(call(&bundle, root, &["launch"], &command), lines);
+    }
+}
+
+/// Runs under the profile that is recorded of it as under `restricted`, and a call that was not recorded is named.
+#[track_caller]
+fn runs_as_recorded(interpreter: &str, file: &str, lines: &[&str]) {
+    let Some((root, bundle)) = ready() else {
+        return;
+    };
+    let command = [interpreter, &format!("/mnt/{file}")];
+    let profile = bundle.outside("recorded.toml");
+    let profile = profile.to_str().unwrap();
+    let recording = call(&bundle, root, &["record", "-o", profile], &command).output();
+    let all: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    assert_eq!((recording.code, &*recording.stdout), (0, &*all));
+
+    let denials = bundle.outside("denials.json");
+    let explain = format!("--explain={}", denials.to_str().unwrap());
+    let verb = ["--profile", profile, "launch", &explain];
+    says(call(&bundle, root, &verb, &command), lines);
+    let told: Value = serde_json::from_slice(&fs::read(&denials).unwrap()).unwrap();
+    assert_eq!(told["denials"], serde_json::json!([]), "{told}");
+
+    let verb = ["--profile", profile, "launch", "--explain"];
+    let other = call(&bundle, root, &verb, &["/usr/bin/mkfifo", "/tmp/fifo"]).output();
+    assert_eq!(other.code, 1, "{}", other.stderr);
+    assert!(other.stderr.contains("mknod"), "{}", other.stderr);
 }
 
 #[test]
@@ -76,15 +124,7 @@ fn sqlite_has_a_write_ahead_log() {
 
 #[test]
 fn redis_serves_and_stores() {
-    let lines = [
-        "OK",
-        "Background append only file rewriting started",
-        "42",
-        "OK",
-        "appendonlydir",
-        "dump.rdb",
-    ];
-    runs("/bin/sh", "redis.sh", &lines);
+    runs("/bin/sh", "redis.sh", REDIS);
 }
 
 #[test]
@@ -110,16 +150,38 @@ fn java_makes_keys_on_threads() {
 
 #[test]
 fn postgres_as_its_system_user_needs_one_line_of_a_profile() {
-    let flags = ["--user", "postgres"];
-    let Some((_bundle, call)) = launch(&flags, "/bin/sh", "postgres.sh") else {
+    let Some((root, bundle)) = ready() else {
         return;
     };
-    let refused = call.output();
-    assert!(
-        refused
-            .stderr
-            .ends_with(" is refused by profile \"restricted\" (identity.minimum-uid)\ntry: use --profile baseline, which accepts this\n"),
-        "{}",
-        refused.stderr
-    );
+    let command = ["/bin/sh", "/mnt/postgres.sh"];
+    let refused = call(&bundle, root, &["launch", "--user", "postgres"], &command).output();
+    let rule = "is refused by profile \"restricted\" (identity.minimum-uid)";
+    refused.refused(&["process.user.uid: ", rule]);
+
+    let profile = bundle.outside("system-users.toml");
+    let line = "name = \"system-users\"\nextends = \"restricted\"\n[identity]\nminimum-uid = 100\n";
+    fs::write(&profile, line).unwrap();
+    let verb = [
+        "--profile",
+        profile.to_str().unwrap(),
+        "launch",
+        "--user",
+        "postgres",
+    ];
+    says(call(&bundle, root, &verb, &command), &["500500", "500"]);
+}
+
+#[test]
+fn recorded_nginx_serves_and_nothing_else() {
+    runs_as_recorded("/bin/sh", "nginx.sh", &["200", "200", "404", "200"]);
+}
+
+#[test]
+fn recorded_redis_serves_and_nothing_else() {
+    runs_as_recorded("/bin/sh", "redis.sh", REDIS);
+}
+
+#[test]
+fn recorded_python_serves_and_nothing_else() {
+    runs_as_recorded("/usr/bin/python3", "python.py", &["over TLS", "55"]);
 }
