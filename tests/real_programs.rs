@@ -75,18 +75,21 @@ fn runs_as_recorded(interpreter: &str, file: &str, lines: &[&str]) {
         return;
     };
     let command = [interpreter, &format!("/mnt/{file}")];
-    let profile = bundle.outside("recorded.toml");
+    let profile = bundle.temp().join("recorded.toml");
     let profile = profile.to_str().unwrap();
     let recording = call(&bundle, root, &["record", "-o", profile], &command).output();
     let all: String = lines.iter().map(|line| format!("{line}\n")).collect();
     assert_eq!((recording.code, &*recording.stdout), (0, &*all));
 
-    let denials = bundle.outside("denials.json");
+    let denials = bundle.temp().join("denials.json");
     let explain = format!("--explain={}", denials.to_str().unwrap());
     let verb = ["--profile", profile, "launch", &explain];
     says(call(&bundle, root, &verb, &command), lines);
     let told: Value = serde_json::from_slice(&fs::read(&denials).unwrap()).unwrap();
-    assert_eq!(told["denials"], serde_json::json!([]), "{told}");
+    // `restricted` has no clone3, whose flags no filter can read: the C library tries it for each thread, then takes clone.
+    let denials = told["denials"].as_array().unwrap();
+    let others = denials.iter().filter(|denial| denial["call"] != "clone3");
+    assert_eq!(others.count(), 0, "{told}");
 
     let verb = ["--profile", profile, "launch", "--explain"];
     let other = call(&bundle, root, &verb, &["/usr/bin/mkfifo", "/tmp/fifo"]).output();
@@ -107,7 +110,7 @@ fn python_serves_tls_on_threads_and_shares_memory() {
 
 #[test]
 fn node_serves_and_has_workers_and_children() {
-    let lines = ["served", "42", "child", "3dbf8bb5"];
+    let lines = ["served", "42", "child", "a9ad8392"];
     runs("/usr/bin/node", "node.js", &lines);
 }
 
@@ -156,9 +159,9 @@ fn postgres_as_its_system_user_needs_one_line_of_a_profile() {
     let command = ["/bin/sh", "/mnt/postgres.sh"];
     let refused = call(&bundle, root, &["launch", "--user", "postgres"], &command).output();
     let rule = "is refused by profile \"restricted\" (identity.minimum-uid)";
-    refused.refused(&["process.user.uid: ", rule]);
+    refused.fails(125, &["process.user.uid: ", rule]);
 
-    let profile = bundle.outside("system-users.toml");
+    let profile = bundle.temp().join("system-users.toml");
     let line = "name = \"system-users\"\nextends = \"restricted\"\n[identity]\nminimum-uid = 100\n";
     fs::write(&profile, line).unwrap();
     let verb = [

@@ -17,7 +17,7 @@ nginx -e stderr -c /tmp/n/conf
 status index.html
 status proxy/index.html
 status nothing
-nginx -e stderr -c /tmp/n/conf -s reload
+nginx -e stderr -c /tmp/n/conf -s reload 2>/dev/null
 status index.html
-nginx -e stderr -c /tmp/n/conf -s quit
+nginx -e stderr -c /tmp/n/conf -s quit 2>/dev/null
 while [ -e /tmp/n/pid ]; do sleep 0.05; done
