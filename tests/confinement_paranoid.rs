@@ -33,11 +33,8 @@ fn paranoid_runs_programs_that_start_others_and_write_to_tmp() {
 #[test]
 fn paranoid_has_no_sysfs_and_no_terminals() {
     let Some(mut cell) = paranoid() else { return };
-    let out = cell.sh(
-        "ls /sys /dev/pts | wc -w; grep -cE ' (sysfs|cgroup2?|devpts|mqueue) ' /proc/self/mounts",
-    );
-    let lines = out.lines();
-    assert_eq!(lines.last().map(String::as_str), Some("0"), "{out:?}");
+    let out = cell.sh("grep -E ' (sysfs|cgroup2?|devpts|mqueue) ' /proc/self/mounts || ls /sys");
+    assert_eq!(out.ok(), "");
 }
 
 #[test]
@@ -47,7 +44,7 @@ fn paranoid_refuses_a_terminal() {
     let out = cell.bundle.create();
     out.refused(&[
         "process.terminal: true is refused by profile \"paranoid\" (process.terminal)",
-        "profile \"restricted\"",
+        "try: use --profile restricted, which accepts this",
     ]);
     cell.bundle.assert_clean();
 }
@@ -59,12 +56,14 @@ fn paranoid_keeps_what_is_open_to_restricted() {
 }
 
 #[test]
-fn paranoid_lets_nobody_bind_a_port_or_remove_a_limit() {
+fn paranoid_lets_nobody_bind_a_port_or_raise_a_limit() {
     let Some(mut cell) = paranoid() else { return };
-    let out =
-        cell.sh("nc -l -p 8080 -s 127.0.0.1 2>&1; ulimit -Hn; ulimit -Hc; ulimit -n 257 2>&1");
-    let lines = out.lines();
-    assert_eq!(lines[1..3], ["256", "0"], "{out:?}");
-    assert!(lines[0].contains("ermission denied"), "{out:?}");
-    assert!(lines[3].contains("not permitted"), "{out:?}");
+    let out = cell.sh("(nc -l -p 8080; ulimit -Hn; ulimit -Hc; ulimit -n 257) 2>&1; true");
+    let expected = [
+        "nc: bind: Permission denied",
+        "256",
+        "0",
+        "sh: error setting limit: Operation not permitted",
+    ];
+    assert_eq!(out.lines(), expected);
 }

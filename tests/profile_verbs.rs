@@ -35,7 +35,7 @@ NAME         STRICTNESS   SOURCE     DESCRIPTION
 none         0            built in   Nothing is changed: the config decides
 baseline     1            built in   Ordinary containers keep working; what they never need is taken away
 restricted   2            built in   A program that needs no privilege, on a read-only root, within limits
-paranoid     3            built in   Untrusted code that computes: no network, no terminal, hardly a system call to spare
+paranoid     3            built in   Untrusted code that computes: no terminal, no TCP, hardly a system call to spare
 ";
     assert_eq!(profile(&["list"]).ok(), expected);
     let directory = tempfile::tempdir().unwrap();
@@ -51,7 +51,7 @@ paranoid     3            built in   Untrusted code that computes: no network, n
     .unwrap();
     let listed = within(directory.path(), &["list", "--format", "json"]).json();
     assert_eq!(
-        listed[3],
+        listed[4],
         json!({"name": "own", "strictness": null, "source": "./own.toml", "description": "Mine"})
     );
 }
