@@ -74,12 +74,12 @@ fn a_recorded_profile_lets_the_same_run_through_and_names_anything_else() {
 #[test]
 fn a_merged_recording_lets_both_runs_through() {
     let Some(bundle) = ready() else { return };
-    let (output, profile) = record(&bundle, &[], "mkdir /tmp/d");
+    let (output, profile) = record(&bundle, &[], "mkdir /tmp/d; true");
     output.ok();
     let path = profile.to_str().unwrap();
-    let (output, profile) = record(&bundle, &["--merge", path], "ln -s a /tmp/b");
+    let (output, profile) = record(&bundle, &["--merge", path], "ln -s a /tmp/b; true");
     output.ok();
-    let both = explained(&bundle, &profile, "mkdir /tmp/d; ln -s a /tmp/b");
+    let both = explained(&bundle, &profile, "mkdir /tmp/d; ln -s a /tmp/b; true");
     assert_eq!(both.ok(), "");
     assert_eq!(both.stderr, "no system call was denied\n");
     let text = fs::read_to_string(&profile).unwrap();

@@ -4,10 +4,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Call, Output, installed, is_foreign, runtime, skip};
+use crate::harness::{Bundle, Call, Output, installed, is_foreign, patience, runtime, skip};
 
 /// The id of a user that no machine has; its ranges are the thousand ids from 200000.
 pub(crate) const USER: u32 = 54321;
@@ -201,7 +202,9 @@ fn a_newuidmap_that_hangs_is_killed_and_named() {
     fs::write(&program, "#!/bin/sh\necho asking >&2\nexec sleep 1000\n").unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
     let prelude = format!("mount --bind {} /usr/bin/newuidmap", program.display());
-    let output = run(&bundle, &prelude);
+    let words = words(&bundle, runtime(), &["--profile", "none"], "run");
+    let limit = patience(Duration::from_secs(60));
+    let output = as_user(&bundle, &prelude, words).limit(limit).output();
     output.refused(&[
         "error: linux.uidMappings: run \"/usr/bin/newuidmap\": still running after 30 s, killed: \"asking\"",
         "try: it asks for users by nsswitch.conf(5)",

@@ -63,22 +63,7 @@ impl Creation {
             &bundle.config.annotations,
             Face::Oci,
         )?;
-        let options = Options {
-            root: if self.no_pivot {
-                ChangeOfRoot::Move
-            } else {
-                ChangeOfRoot::Pivot
-            },
-            keyring: if self.no_new_keyring {
-                Keyring::Inherited
-            } else {
-                Keyring::New
-            },
-            preserve_fds,
-            cgroups: global.driver(),
-            watch,
-            ..Options::default()
-        };
+        let options = self.options(global, preserve_fds, watch);
         let store = global.store()?;
         let prepared = container::prepare(bundle, &self.id, &choice, options)?;
         for warning in prepared
@@ -104,6 +89,25 @@ impl Creation {
             is_interactive: false,
         };
         Ok((store, prepared, request))
+    }
+
+    fn options(&self, global: &Global, preserve_fds: u32, watch: Watch) -> Options {
+        Options {
+            root: if self.no_pivot {
+                ChangeOfRoot::Move
+            } else {
+                ChangeOfRoot::Pivot
+            },
+            keyring: if self.no_new_keyring {
+                Keyring::Inherited
+            } else {
+                Keyring::New
+            },
+            preserve_fds,
+            cgroups: global.driver(),
+            watch,
+            ..Options::default()
+        }
     }
 }
 

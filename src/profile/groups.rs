@@ -73,53 +73,44 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
     });
     let mut settled = Vec::new();
     for (at, rule) in written.rules.iter().enumerate() {
-        let mut expanded = calls(&rule.names, &format!("rules[{at}].names"))?;
+        let mut names = calls(&rule.names, &format!("rules[{at}].names"))?;
         let own: BTreeSet<&str> = literal(&rule.names).collect();
         let others = written.rules.iter().enumerate();
         let others = others.filter(|(other, _)| *other != at);
         let named: BTreeSet<&str> = others.flat_map(|(_, rule)| literal(&rule.names)).collect();
-        expanded.retain(|name| {
+        names.retain(|name| {
             let is_taken = denied.contains(name) || allowed.contains(name);
             !is_taken && (own.contains(name) || !named.contains(name))
         });
-        if !expanded.is_empty() || rule.names.is_empty() {
-            let names = expanded.into_iter().map(str::to_owned).collect();
-            let rule = SeccompRule {
-                names,
-                ..rule.clone()
-            };
-            settled.push((Origin::Rule(at), rule));
+        if !names.is_empty() || rule.names.is_empty() {
+            settled.push((Origin::Rule(at), of_calls(&names, rule.clone())));
         }
     }
-    let lists = [
-        (
-            Origin::Allow,
-            allowed,
-            Action::Allow,
-            None,
-            "allowed on top of the rules",
-        ),
-        (
-            Origin::Deny,
-            denied,
-            Action::Errno,
-            Some(ErrnoName::Eperm),
-            "denied on top of the rules",
-        ),
-    ];
-    for (origin, names, action, errno, reason) in lists {
-        if !names.is_empty() {
-            let rule = SeccompRule {
-                names: names.into_iter().map(str::to_owned).collect(),
-                action,
-                errno,
-                args: Vec::new(),
-                reason: reason.to_owned(),
-            };
-            settled.push((origin, rule));
-        }
+    if !allowed.is_empty() {
+        let rule = on_top(Action::Allow, None, "allowed on top of the rules");
+        settled.push((Origin::Allow, of_calls(&allowed, rule)));
+    }
+    if !denied.is_empty() {
+        let errno = Some(ErrnoName::Eperm);
+        let rule = on_top(Action::Errno, errno, "denied on top of the rules");
+        settled.push((Origin::Deny, of_calls(&denied, rule)));
     }
     Ok(settled)
+}
+
+fn of_calls(names: &[&str], rule: SeccompRule) -> SeccompRule {
+    let names = names.iter().copied().map(str::to_owned).collect();
+    SeccompRule { names, ..rule }
+}
+
+fn on_top(action: Action, errno: Option<ErrnoName>, reason: &str) -> SeccompRule {
+    SeccompRule {
+        names: Vec::new(),
+        action,
+        errno,
+        args: Vec::new(),
+        reason: reason.to_owned(),
+    }
 }
 
 /// The names of a list that are no groups.

@@ -1,0 +1,9 @@
+# A pipe from a child, a signal, a socket pair, a temporary file.
+use strict; use warnings; use Socket; use File::Temp; use POSIX ();
+open(my $child, '-|', 'echo child') or die; print <$child>; close $child;
+local $SIG{ALRM} = sub { print "alarm\n" }; alarm 1; POSIX::pause();
+socketpair(my $one, my $two, AF_UNIX, SOCK_STREAM, PF_UNSPEC) or die;
+if (!fork) { syswrite($two, "pair\n"); POSIX::_exit(0) }
+sysread($one, my $said, 100); print $said; wait;
+my $file = File::Temp->new; print $file "kept\n"; close $file;
+open(my $again, '<', $file->filename) or die; print <$again>;
