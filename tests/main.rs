@@ -19,6 +19,7 @@ mod confinement_devices;
 mod confinement_hooks;
 mod confinement_mounts;
 mod confinement_namespaces;
+mod confinement_paranoid;
 mod confinement_process;
 mod confinement_restricted;
 mod confinement_seccomp;

@@ -34,7 +34,7 @@ fn with_losses(directory: &Path, arguments: &[&str]) -> (String, Vec<String>) {
 
 #[test]
 fn what_comes_back_is_looser_only_where_it_was_said() {
-    for name in ["baseline", "restricted"] {
+    for name in ["baseline", "restricted", "paranoid"] {
         for format in ["docker", "kubernetes", "systemd"] {
             let directory = tempfile::tempdir().unwrap();
             let directory = directory.path();
@@ -120,7 +120,7 @@ fn docker_takes_the_flags() {
     }
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    for name in ["baseline", "restricted"] {
+    for name in ["baseline", "restricted", "paranoid"] {
         let arguments = ["--to", "docker", "--seccomp", "filter.json", name];
         let flags = convert(directory, &arguments).ok().trim().to_owned();
         let line = format!("docker -H unix:///nonexistent/socket create {flags} image");
@@ -145,7 +145,7 @@ fn systemd_takes_the_unit() {
     }
     let directory = tempfile::tempdir().unwrap();
     let directory = directory.path();
-    for name in ["baseline", "restricted"] {
+    for name in ["baseline", "restricted", "paranoid"] {
         let unit = convert(directory, &["--to", "systemd", name])
             .ok()
             .to_owned();

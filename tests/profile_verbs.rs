@@ -35,6 +35,7 @@ NAME         STRICTNESS   SOURCE     DESCRIPTION
 none         0            built in   Nothing is changed: the config decides
 baseline     1            built in   Ordinary containers keep working; what they never need is taken away
 restricted   2            built in   A program that needs no privilege, on a read-only root, within limits
+paranoid     3            built in   Untrusted code that computes: no terminal, no TCP, hardly a system call to spare
 ";
     assert_eq!(profile(&["list"]).ok(), expected);
     let directory = tempfile::tempdir().unwrap();
@@ -50,7 +51,7 @@ restricted   2            built in   A program that needs no privilege, on a rea
     .unwrap();
     let listed = within(directory.path(), &["list", "--format", "json"]).json();
     assert_eq!(
-        listed[3],
+        listed[4],
         json!({"name": "own", "strictness": null, "source": "./own.toml", "description": "Mine"})
     );
 }
@@ -147,7 +148,7 @@ fn a_misspelt_key_is_an_error_with_its_line_and_the_nearest() {
     assert_eq!(
         profile(&["show", "nothing"]).error(),
         "error: load profile \"nothing\": no such profile\n\
-        try: use one of none, baseline, restricted, or the path of a .toml file\n"
+        try: use one of none, baseline, restricted, paranoid, or the path of a .toml file\n"
     );
 }
 
@@ -196,7 +197,7 @@ limits.pids.maximum: stricter: anything -> 10
 #[test]
 fn built_in_filters_answer_alike_there_and_back() {
     let directory = tempfile::tempdir().unwrap();
-    for name in ["baseline", "restricted"] {
+    for name in ["baseline", "restricted", "paranoid"] {
         let there = within(directory.path(), &["convert", "--to", "oci-seccomp", name]);
         fs::write(directory.path().join("filter.json"), there.ok()).unwrap();
         let back = within(

@@ -37,7 +37,7 @@ pub struct Global {
     /// Log details
     #[arg(long, global = true)]
     pub debug: bool,
-    /// Security profile: none, baseline, restricted, or the path of a file
+    /// Security profile: none, baseline, restricted, paranoid, or the path of a file
     #[arg(long, global = true, value_name = "PROFILE")]
     pub profile: Option<String>,
     /// Configuration of this host [default: /etc/stockade/config.toml, if it exists]

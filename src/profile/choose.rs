@@ -180,6 +180,11 @@ mod tests {
             chosen(None, Some("none"), "stockade", Face::Oci),
             "baseline"
         );
+        let stricter = |name| chosen(None, Some(name), "stockade-restricted", Face::Oci);
+        assert_eq!(
+            ["baseline", "paranoid"].map(stricter),
+            ["restricted", "paranoid"]
+        );
         assert_eq!(
             chosen(None, Some("/etc/passwd"), "stockade", Face::Oci),
             "baseline"

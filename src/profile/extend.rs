@@ -409,7 +409,7 @@ mod tests {
             error
                 .try_this()
                 .unwrap()
-                .starts_with("use one of none, baseline, restricted")
+                .starts_with("use one of none, baseline, restricted, paranoid")
         );
     }
 }

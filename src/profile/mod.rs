@@ -63,10 +63,11 @@ pub use write::{rule_to_toml, to_toml};
 use crate::error::{Error, Result, quote};
 
 /// The profiles inside the binary, from the most permissive to the strictest.
-const BUILTIN: [(&str, &str); 3] = [
+const BUILTIN: [(&str, &str); 4] = [
     ("none", include_str!("../../profiles/none.toml")),
     ("baseline", include_str!("../../profiles/baseline.toml")),
     ("restricted", include_str!("../../profiles/restricted.toml")),
+    ("paranoid", include_str!("../../profiles/paranoid.toml")),
 ];
 
 impl Profile {

@@ -285,7 +285,7 @@ mod tests {
     use crate::spec::hardened_default;
 
     fn programs() -> Vec<Vec<sock_filter>> {
-        ["baseline", "restricted"]
+        ["baseline", "restricted", "paranoid"]
             .map(|name| {
                 let profile = Profile::builtin(name).unwrap();
                 let tightened =

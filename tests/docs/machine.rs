@@ -49,7 +49,12 @@ impl Machine {
             .unwrap();
         let profiles = machine.home().join("profiles");
         rootfs::make_directory(&profiles, 0o755);
-        for name in ["none.toml", "baseline.toml", "restricted.toml"] {
+        for name in [
+            "none.toml",
+            "baseline.toml",
+            "restricted.toml",
+            "paranoid.toml",
+        ] {
             let file = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("profiles")
                 .join(name);

@@ -26,7 +26,10 @@ const TABLE: &[Row<Pod>] = &[
     ("identity.additional-groups", Way::Says(groups)),
     ("capabilities.allow", Way::Says(capabilities)),
     ("process.no-new-privileges", Way::Says(no_new_privileges)),
-    ("process.terminal", Way::Holds),
+    (
+        "process.terminal",
+        Way::Looser("tty is for each container to say"),
+    ),
     ("namespaces.require", Way::Says(namespaces)),
     ("namespaces.net-devices", Way::Holds),
     ("root.readonly", Way::Says(readonly)),

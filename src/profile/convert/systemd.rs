@@ -26,7 +26,10 @@ const TABLE: &[Row<Unit>] = &[
     ("identity.additional-groups", Way::Says(groups)),
     ("capabilities.allow", Way::Says(capabilities)),
     ("process.no-new-privileges", Way::Says(no_new_privileges)),
-    ("process.terminal", Way::Holds),
+    (
+        "process.terminal",
+        Way::Looser("StandardInput=tty is for each unit to say"),
+    ),
     ("namespaces.require", Way::Says(namespaces)),
     ("namespaces.net-devices", Way::Holds),
     ("root.readonly", Way::Says(readonly)),
