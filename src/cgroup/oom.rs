@@ -24,6 +24,23 @@ impl Cgroup {
         Ok(value_of(&text.unwrap_or_default(), "oom_kill").is_some_and(|count| count > 0))
     }
 
+    /// Which of its limits were hit so far, in words: `memory` where the kernel has killed for it, `pids` where it has refused
+    /// another process.
+    ///
+    /// # Errors
+    /// When a count cannot be read.
+    pub fn limits_hit(&self) -> Result<Vec<&'static str>> {
+        let mut hit = Vec::new();
+        if self.oom_killed()? {
+            hit.push("memory");
+        }
+        let refused = self.text("pids", "pids.events")?.unwrap_or_default();
+        if value_of(&refused, "max").is_some_and(|count| count > 0) {
+            hit.push("pids");
+        }
+        Ok(hit)
+    }
+
     /// Begins to watch for the kernel killing in it for want of memory.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use clap::Command;
 
 /// Every verb, by what a reader comes for.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Sandboxes", &["launch", "probe", "record"]),
+    ("Sandboxes", &["launch", "probe", "record", "test"]),
     (
         "Containers (OCI)",
         &[

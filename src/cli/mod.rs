@@ -81,6 +81,8 @@ pub enum Verb {
     Plan(cmd::plan::Plan),
     /// Try what a confined program must not do, and say how much of it is open
     Probe(Box<cmd::probe::Probing>),
+    /// Run the cases of a file confined, and say which went as they ought to
+    Test(cmd::test::Test),
     /// List, show, check, compare and convert profiles
     Profile(cmd::profile::Profiles),
     /// Turn an image into a bundle
@@ -114,7 +116,7 @@ impl Verb {
             Self::Launch(_) | Self::Record(_) => Promise::Sandbox,
             Self::Run(_) => Promise::Program,
             Self::Exec(_) => Promise::Entry,
-            Self::Profile(_) | Self::Probe(_) => Promise::Comparison,
+            Self::Profile(_) | Self::Probe(_) | Self::Test(_) => Promise::Comparison,
             _ => Promise::Plain,
         }
     }
@@ -160,6 +162,7 @@ impl Verb {
             Self::Record(args) => cmd::record::run(global, args),
             Self::Plan(args) => cmd::plan::run(global, args),
             Self::Probe(args) => cmd::probe::run(global, args),
+            Self::Test(args) => cmd::test::run(global, args),
             Self::Profile(args) => cmd::profile::run(global, args),
             Self::Inside(args) => cmd::inside::run(global, args),
         }

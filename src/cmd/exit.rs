@@ -9,7 +9,7 @@ pub enum ExitCode {
     Done,
     /// 1: an OCI verb failed, or was used wrongly.
     Failed,
-    /// 2: `profile` or `probe` itself failed, or was used wrongly; 1 is what it has found.
+    /// 2: `profile`, `probe` or `test` itself failed, or was used wrongly; 1 is what it has found.
     NotCompared,
     /// 125: `launch` itself failed, or was used wrongly.
     NotLaunched,
@@ -28,7 +28,7 @@ pub enum ExitCode {
 pub enum Promise {
     /// 0 and 1, as clients of an OCI runtime expect.
     Plain,
-    /// 0 and 1 by what was found, 2 for a failure, as diff(1): `profile`, `probe`.
+    /// 0 and 1 by what was found, 2 for a failure, as diff(1): `profile`, `probe`, `test`.
     Comparison,
     /// The program's own, 126 and 127, else 1: `run`.
     Program,

@@ -31,6 +31,7 @@ pub mod run;
 pub mod spec;
 pub mod start;
 pub mod state;
+pub mod test;
 pub mod unpack;
 pub mod unpacking;
 pub mod update;

@@ -109,6 +109,7 @@ pub fn run(
     let code = signals.wait(pidfd.as_fd(), relay, supervisor.as_deref_mut())?;
     if let (Some(supervisor), Some(location)) = (supervisor, &state.cgroup) {
         supervisor.read_peaks(location);
+        supervisor.read_limits(location);
     }
     if code == KILLED
         && let Some(limit) = group::memory_that_ran_out(&state)

@@ -1,7 +1,11 @@
-//! pidfd_send_signal(2) with any signal number: rustix knows no real-time signals and no 0. And what SIGCHLD does.
+//! pidfd_send_signal(2) with any signal number: rustix knows no real-time signals and no 0. What SIGCHLD does, and what a program begins with.
 #![allow(unsafe_code, reason = "raw system calls")]
 
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use nix::sys::signal::SigSet;
 
 use super::{SysResult, check};
 
@@ -22,6 +26,14 @@ pub fn end_when_asked() {
         let handler = end as extern "C" fn(libc::c_int);
         // SAFETY: the handler calls what a handler may call.
         unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+    }
+}
+
+/// Has a program begin with no signal blocked, whatever this process blocks: the mask is kept by execve(2).
+pub fn begin_unblocked(command: &mut Command) {
+    // SAFETY: between fork and exec it makes one system call and allocates nothing.
+    unsafe {
+        command.pre_exec(|| Ok(SigSet::empty().thread_set_mask()?));
     }
 }
 

@@ -20,6 +20,8 @@ const MOST: usize = 500;
 pub struct Denials {
     /// The profile's name.
     pub(super) profile: String,
+    /// Which limits of the cgroup were hit; none where it is unknown.
+    pub(super) limits_hit: Option<Vec<&'static str>>,
     all: Vec<Denied>,
     places: BTreeMap<(String, Vec<u8>, u32), usize>,
     omitted: u64,
@@ -170,6 +172,7 @@ impl Denials {
             "profile": self.profile,
             "denials": all.collect::<Vec<_>>(),
             "omitted": self.omitted,
+            "limitsHit": self.limits_hit,
         })
     }
 

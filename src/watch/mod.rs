@@ -224,6 +224,14 @@ impl Supervisor {
             && own.and_then(|program| bpf::evaluate(program, call).ok()) == Some(given)
     }
 
+    /// Which limits the container has hit, before its cgroup is removed.
+    pub fn read_limits(&mut self, location: &Location) {
+        match Cgroup::open(location).and_then(|cgroup| cgroup.limits_hit()) {
+            Ok(hit) => self.denials.limits_hit = Some(hit),
+            Err(error) => log::debug!("{error}"),
+        }
+    }
+
     /// What the container used at most of memory and processes, before its cgroup is removed.
     pub fn read_peaks(&mut self, location: &Location) {
         if matches!(self.watch, Watch::Nothing | Watch::Denials) {
