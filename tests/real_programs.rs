@@ -1,4 +1,5 @@
-//! Programs of Debian's packages, unchanged, under `restricted`: they start, serve, store and stop as anywhere.
+//! Programs of Debian's packages, unchanged, under `restricted`, one under `paranoid`: they start, serve, store and stop as
+//! anywhere.
 //! Not here: what `restricted` refuses (confinement_restricted.rs). What is run is in real_programs/, a file each.
 
 mod root;
@@ -187,4 +188,17 @@ fn recorded_redis_serves_and_nothing_else() {
 #[test]
 fn recorded_python_serves_and_nothing_else() {
     runs_as_recorded("/usr/bin/python3", "python.py", &["over TLS", "55"]);
+}
+
+#[test]
+fn paranoid_lets_python_compute_and_start_threads_and_programs() {
+    let Some((root, bundle)) = ready() else {
+        return;
+    };
+    let script = "import subprocess, threading
+thread = threading.Thread(target=lambda: print(6 * 7, flush=True)); thread.start(); thread.join()
+open('/tmp/a', 'w').write('kept'); subprocess.run(['/bin/cat', '/tmp/a'], check=True); print()";
+    let verb = ["--profile", "paranoid", "launch"];
+    let command = ["/usr/bin/python3", "-c", script];
+    says(call(&bundle, root, &verb, &command), &["42", "kept"]);
 }
