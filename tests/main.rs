@@ -69,4 +69,5 @@ mod terminal;
 mod terminal_attacks;
 mod terminal_socket;
 mod unpack;
+mod verdict;
 mod verify;
