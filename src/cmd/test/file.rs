@@ -14,7 +14,7 @@ use crate::names::{self, syscalls};
 use crate::profile::{Profile, from_toml};
 
 /// How long a case may take that does not say it.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A case with all that its file says for it.
 #[derive(Debug)]
