@@ -72,4 +72,5 @@ mod terminal;
 mod terminal_attacks;
 mod terminal_socket;
 mod unpack;
+mod verdict;
 mod verify;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::file::{Case, Place};
 use crate::cmd::Global;
-use crate::container::{Store, Unless, delete};
+use crate::container::{Entry, Store, Unless, delete};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::sys::signal;
 
@@ -26,9 +26,6 @@ const MOST: u64 = 1 << 20;
 
 /// How long what is asked to end gets for it.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The container of every case, each in a state directory of its own.
-const ID: &str = "case";
 
 /// How a case came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,6 +108,8 @@ pub(super) fn run(
 
 /// Where what a case needs lies.
 struct Files {
+    /// The container's id, which is in the name of its cgroup.
+    id: String,
     root: PathBuf,
     bundle: PathBuf,
     config: PathBuf,
@@ -121,7 +120,9 @@ struct Files {
 
 impl Files {
     fn of(directory: &Path) -> Self {
+        let number = directory.file_name().unwrap_or_default();
         Self {
+            id: format!("test-{}-{}", std::process::id(), number.display()),
             root: directory.join("root"),
             bundle: directory.join("bundle"),
             config: directory.join("bundle/config.json"),
@@ -168,7 +169,7 @@ impl Files {
                     command.arg(explain);
                 }
                 self.copy_config(bundle, &case.text.command)?;
-                command.arg("--bundle").arg(&self.bundle).arg(ID);
+                command.arg("--bundle").arg(&self.bundle).arg(&self.id);
             }
         }
         command.stdin(match &case.text.stdin {
@@ -395,10 +396,13 @@ fn put_down(child: &mut Child, files: &Files) -> Result<()> {
         if child.try_wait().doing(doing)?.is_some() {
             return Ok(());
         }
-        // A container that is just being made may be refused now and be there the next time.
         if let Ok(store) = Store::open(&files.root) {
-            for entry in store.list().unwrap_or_default() {
-                let _ = delete(&store, entry.id(), Unless::Forced);
+            // Before there is something to kill, it would be waited for.
+            let known = |entry: &Entry| entry.remains().is_some();
+            for entry in store.list().unwrap_or_default().into_iter().filter(known) {
+                if let Err(error) = delete(&store, entry.id(), Unless::Forced) {
+                    log::debug!("{error}");
+                }
             }
         }
         thread::sleep(Duration::from_millis(20));

@@ -157,7 +157,14 @@ pub(super) fn read(path: &Path, profile: Option<&str>) -> Result<Vec<Case>> {
             (None, own) => own.map(|own| beside(directory, own)),
         };
         let has_filter = match &profile {
-            Some(profile) => Profile::load(profile).doing(doing)?.seccomp.is_some(),
+            Some(profile) => {
+                let told = |error: Error| {
+                    let hint = error.try_this().map(str::to_owned);
+                    let error = Error::new(doing(), error);
+                    hint.into_iter().fold(error, Error::hint)
+                };
+                Profile::load(profile).map_err(told)?.seccomp.is_some()
+            }
             None => true,
         };
         cases.push(Case {

@@ -119,7 +119,11 @@ fn differing(name: &str, wanted: &str, got: &[u8]) -> Option<Miss> {
     if wanted.as_bytes() == got {
         return None;
     }
-    let line = |text: Option<&[u8]>| text.map_or_else(|| "no more".to_owned(), shortened);
+    let line = |text: Option<&[u8]>| match text {
+        None => "no more".to_owned(),
+        Some(text) if text.ends_with(b"\n") => shortened(text),
+        Some(text) => shortened(text) + " without an end of line",
+    };
     let mut wanted = wanted.as_bytes().split_inclusive(|byte| *byte == b'\n');
     let mut got = got.split_inclusive(|byte| *byte == b'\n');
     (1..).find_map(|number| {
@@ -135,8 +139,10 @@ fn lacking(name: &str, part: &str, got: &[u8]) -> Option<Miss> {
     (!is_there).then(|| (wanted(), format!("{name} is {}", shortened(got))))
 }
 
+/// Without the end of a line, which would be shown escaped.
 fn shortened(text: &[u8]) -> String {
     const MOST: usize = 160;
+    let text = text.strip_suffix(b"\n").unwrap_or(text);
     if text.len() <= MOST {
         return quote(text);
     }
