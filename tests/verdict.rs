@@ -62,10 +62,8 @@ fn the_example_of_a_confined_root_passes_whatever_the_number_of_jobs() {
     }
 }
 
-#[test]
-fn what_was_wanted_and_what_there_was_is_told() {
-    let Some(bundle) = ready() else { return };
-    let text = r#"
+/// Cases that fail, each for another reason.
+const FAILING: &str = r#"
 [[case]]
 name = "wrong exit"
 root = "rootfs"
@@ -96,8 +94,9 @@ name = "no root"
 root = "nothing"
 command = ["/bin/true"]
 "#;
-    let output = tested(&bundle, text, &["--format", "tap"]);
-    let expected = r#"TAP version 14
+
+/// What is said of them.
+const FAILURES: &str = r#"TAP version 14
 1..5
 # test: cases.toml
 not ok 1 - wrong-exit: wrong exit
@@ -138,7 +137,12 @@ not ok 5 - no-root: no root
   at: "cases.toml:28"
   ...
 "#;
-    assert_eq!(output.exits(1), expected);
+
+#[test]
+fn what_was_wanted_and_what_there_was_is_told() {
+    let Some(bundle) = ready() else { return };
+    let output = tested(&bundle, FAILING, &["--format", "tap"]);
+    assert_eq!(output.exits(1), FAILURES);
     assert_eq!(output.stderr, "");
 }
 
