@@ -133,15 +133,17 @@ impl Cgroup {
         })
     }
 
-    /// Removes the directories at this place that are claimed, with all below. Those that nobody has claimed stay: whoever
-    /// made them may have limited them.
+    /// Removes the directories at this place that these have claimed, with all below. Those of others stay: another container
+    /// may have come meanwhile, and whoever made one without a claim may have limited it.
     ///
     /// # Errors
     /// When a process is in one by now, or it cannot be removed.
-    pub fn remove_claimed(location: &Location) -> Result<()> {
+    pub fn remove_claimed(location: &Location, claimants: &BTreeSet<String>) -> Result<()> {
         let mut there = Self::open_any(location)?;
         for directory in &mut there.directories {
-            directory.take_if(|directory| mark::claim(directory.as_fd()).is_none());
+            directory.take_if(|directory| {
+                mark::claim(directory.as_fd()).is_none_or(|claim| !claimants.contains(&claim))
+            });
         }
         if there.removal_is_held_up()? {
             return Err(Error::new(
@@ -171,15 +173,15 @@ impl Cgroup {
         Ok(cgroup)
     }
 
-    /// Takes the cgroup of a record without a mark for the container's, if it holds its first process or none at all; the
-    /// mark then.
+    /// Takes the cgroup of a record without a mark for the container's, if it holds its first process, where that lives, or
+    /// none at all; the mark then.
     ///
     /// # Errors
     /// As [`Self::open`] and [`Self::processes`].
-    pub fn recognise(location: &Location, pid: i32) -> Result<Mark> {
+    pub fn recognise(location: &Location, pid: Option<i32>) -> Result<Mark> {
         let there = Self::open_any(location)?;
         let processes = there.processes()?;
-        if processes.is_empty() || processes.contains(&pid) {
+        if processes.is_empty() || pid.is_some_and(|pid| processes.contains(&pid)) {
             return Ok(there.into_marked().location.mark);
         }
         Ok(Mark::Unknown)

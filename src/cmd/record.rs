@@ -1,7 +1,8 @@
 //! `record`: launches a program, watches what it does, and writes the profile that allows just that.
 //! How calls are watched and what the profile says is `watch`'s.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,8 +12,8 @@ use super::launch::{Launch, launch};
 use super::output::pretty;
 use super::{ExitCode, Global};
 use crate::container::timestamp;
-use crate::error::{Doing, Result, escape, quote_path};
-use crate::profile::{Profile, to_toml};
+use crate::error::{Doing, Result, escape, quote, quote_path};
+use crate::profile::{Profile, compare, is_at_most, to_toml};
 use crate::seccomp::Watch;
 use crate::watch::{Recording, Supervisor};
 
@@ -98,6 +99,16 @@ fn write(
     }
     let name = arguments.output.file_stem().unwrap_or_default();
     let profile = recording.profile(base, &name.to_string_lossy(), old.map(|old| &old.profile))?;
+    let calls_alone = Profile {
+        seccomp: profile.seccomp.clone(),
+        ..base.clone()
+    };
+    if !is_at_most(&compare(base, &calls_alone)?) {
+        log::warn!(
+            "the recording allows system calls that profile {} does not: see `stockade profile diff`",
+            quote(&base.name)
+        );
+    }
     let mut text =
         String::from("# Written by `stockade record`: look it through before you rely on it.\n");
     for run in old.iter().flat_map(|old| &old.runs) {
@@ -135,7 +146,11 @@ fn replace(path: &Path, text: &str) -> Result<()> {
     let doing = || format!("write {}", quote_path(path));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    fs::write(&temporary, text)
+    File::options()
+        .write(true)
+        .create_new(true)
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
         .and_then(|()| fs::rename(&temporary, path))
         .doing(doing)
         .inspect_err(|_| drop(fs::remove_file(&temporary)))

@@ -344,7 +344,7 @@ fn check_cgroup(store: &Store, entry: &Entry, location: &Location) -> Result<()>
         }
     }
     if !found.claimants.is_empty() {
-        return Cgroup::remove_claimed(location);
+        return Cgroup::remove_claimed(location, &found.claimants);
     }
     let names_it = |other: &Entry| {
         let cgroup = other.remains().and_then(|remains| remains.cgroup);

@@ -1,7 +1,7 @@
 //! The container's cgroup, as far as the lifecycle verbs need it.
 //! Not here: how cgroups are made and limited (`cgroup`).
 
-use super::State;
+use super::{State, process};
 use crate::cgroup::{Cgroup, Location};
 use crate::error::{Error, Result, quote_path};
 
@@ -57,11 +57,13 @@ pub(super) fn remove(cgroup: Option<&Location>) -> Result<()> {
 /// Gives a record without a mark the one of what is there. Versions that kept no marks had the container's cgroup at its
 /// path as long as nobody else made one there, which nothing tells from here, except for the processes in it: where there
 /// are some, and not the container's first one, they may be another's, and are left alone.
-pub(super) fn recognise(cgroup: Option<&mut Location>, pid: i32) {
+pub(super) fn recognise(cgroup: Option<&mut Location>, pid: i32, start_time: u64) {
     let Some(location) = cgroup.filter(|location| location.mark.is_unknown()) else {
         return;
     };
-    match Cgroup::recognise(location, pid) {
+    // A number alone may be another process by now.
+    let lives = pid > 0 && matches!(process::open(pid, start_time), Ok(Some(_)));
+    match Cgroup::recognise(location, lives.then_some(pid)) {
         Ok(mark) => location.mark = mark,
         Err(error) => log::debug!("{error}"),
     }

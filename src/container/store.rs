@@ -306,14 +306,14 @@ impl Entry {
         let mut state: State = serde_json::from_slice(&text).map_err(|cause| {
             Error::new(self.text("read"), format!("state.json is damaged: {cause}")).hint(hint)
         })?;
-        group::recognise(state.cgroup.as_mut(), state.pid);
+        group::recognise(state.cgroup.as_mut(), state.pid, state.start_time);
         Ok(state)
     }
 
     /// What to clear away, from a file of its own; `None` when that is missing or damaged too.
     pub fn remains(&self) -> Option<Remains> {
         let mut remains: Remains = serde_json::from_slice(&self.read(REMAINS).ok()?).ok()?;
-        group::recognise(remains.cgroup.as_mut(), remains.pid);
+        group::recognise(remains.cgroup.as_mut(), remains.pid, remains.start_time);
         Some(remains)
     }
 

@@ -495,11 +495,15 @@ fn watched(inputs: &Inputs<'_>, filters: Vec<Filter>) -> Result<(Vec<Filter>, Ve
     if watch == Watch::Nothing {
         return Ok((filters, Vec::new()));
     }
-    let hooks = inputs.config.hooks.as_ref();
-    if hooks.is_some_and(|hooks| !hooks.start_container.is_empty()) {
-        let cause =
-            "nobody answers for the system calls of a hook when those of the program are watched";
-        return Err(Error::new(field(inputs, "hooks.startContainer"), cause));
+    if let Some(hooks) = &inputs.config.hooks {
+        if !hooks.start_container.is_empty() {
+            let cause = "nobody answers for the system calls of a hook when those of the program are watched";
+            return Err(Error::new(field(inputs, "hooks.startContainer"), cause));
+        }
+        if !hooks.poststart.is_empty() {
+            let cause = "nobody answers for the system calls of the program while this hook runs, when they are watched";
+            return Err(Error::new(field(inputs, "hooks.poststart"), cause));
+        }
     }
     let programs: Vec<_> = filters
         .iter()
