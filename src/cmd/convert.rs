@@ -71,7 +71,7 @@ pub enum Foreign {
     Docker,
     /// A Pod of Kubernetes, in YAML or JSON
     Kubernetes,
-    /// The section [Service] of a unit of systemd
+    /// The section Service of a unit of systemd
     Systemd,
 }
 

@@ -24,7 +24,7 @@ pub(super) enum Audience {
     Gone,
 }
 
-/// As [`print`], for one who has more to say.
+/// As [`print()`], for one who has more to say.
 pub(super) fn print_line(text: &str) -> Result<Audience> {
     let mut output = std::io::stdout().lock();
     match writeln!(output, "{text}").and_then(|()| output.flush()) {
