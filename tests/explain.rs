@@ -2,8 +2,6 @@
 //! Not here: which rule a call falls under and how arguments are worded (unit tests), recordings (record.rs).
 
 use std::fs;
-use std::os::unix::fs::chown;
-use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -161,15 +159,8 @@ fn what_has_no_filter_or_another_listener_is_not_explained() {
 #[test]
 fn explaining_takes_no_privileges() {
     let Some(bundle) = ready() else { return };
-    let scratch = bundle.outside("scratch");
-    chown(&scratch, Some(65534), Some(65534)).unwrap();
-    let as_user = |call: Call| {
-        call.user(65534, 65534)
-            .env("XDG_RUNTIME_DIR", scratch.to_str().unwrap())
-            .env("TMPDIR", scratch.to_str().unwrap())
-            .env("HOME", scratch.to_str().unwrap())
-            .directory(Path::new("/"))
-    };
+    let scratch = bundle.home_of_nobody();
+    let as_user = |call: Call| call.nobody(&scratch);
     if !bundle.runs_without_root(as_user) {
         return;
     }

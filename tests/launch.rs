@@ -322,15 +322,8 @@ fn launch_refuses_the_forbidden_calls() {
 #[test]
 fn launch_without_root_works_where_user_namespaces_are_allowed() {
     let Some(bundle) = ready() else { return };
-    let scratch = bundle.outside("scratch");
-    chown(&scratch, Some(65534), Some(65534)).unwrap();
-    let as_user = |call: Call| {
-        call.user(65534, 65534)
-            .env("XDG_RUNTIME_DIR", scratch.to_str().unwrap())
-            .env("TMPDIR", scratch.to_str().unwrap())
-            .env("HOME", scratch.to_str().unwrap())
-            .directory(Path::new("/"))
-    };
+    let scratch = bundle.home_of_nobody();
+    let as_user = |call: Call| call.nobody(&scratch);
     if !bundle.runs_without_root(as_user) {
         return;
     }
@@ -378,8 +371,7 @@ fn launch_without_root_has_its_limits_in_a_delegated_cgroup() {
         return skip("cgroups are delegated on v2 alone");
     }
     let Some(bundle) = ready() else { return };
-    let scratch = bundle.outside("scratch");
-    chown(&scratch, Some(65534), Some(65534)).unwrap();
+    let scratch = bundle.home_of_nobody();
     let group = Delegated::to(65534);
     let script = format!(
         "echo $$ > {}/processes/cgroup.procs; exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$@\"",
@@ -391,10 +383,7 @@ fn launch_without_root_has_its_limits_in_a_delegated_cgroup() {
         .arg("launch")
         .arg(bundle.rootfs())
         .args(["--", "/bin/sh", "-c", "cat /proc/self/cgroup"])
-        .env("XDG_RUNTIME_DIR", scratch.to_str().unwrap())
-        .env("TMPDIR", scratch.to_str().unwrap())
-        .env("HOME", scratch.to_str().unwrap())
-        .directory(Path::new("/"));
+        .home(&scratch);
     let output = call.output();
     // Limits by process, and the warning of them, are for where there is no cgroup.
     assert_eq!(output.stderr, "");

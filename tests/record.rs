@@ -2,7 +2,6 @@
 //! Not here: how rules are put together and merged (unit tests), `--explain` (explain.rs).
 
 use std::fs;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -110,15 +109,8 @@ fn a_recording_denies_what_the_profile_denies_unless_it_is_permissive() {
 #[test]
 fn recording_takes_no_privileges_and_passes_the_exit_code_on() {
     let Some(bundle) = ready() else { return };
-    let scratch = bundle.outside("scratch");
-    chown(&scratch, Some(65534), Some(65534)).unwrap();
-    let as_user = |call: Call| {
-        call.user(65534, 65534)
-            .env("XDG_RUNTIME_DIR", scratch.to_str().unwrap())
-            .env("TMPDIR", scratch.to_str().unwrap())
-            .env("HOME", scratch.to_str().unwrap())
-            .directory(Path::new("/"))
-    };
+    let scratch = bundle.home_of_nobody();
+    let as_user = |call: Call| call.nobody(&scratch);
     if !bundle.runs_without_root(as_user) {
         return;
     }

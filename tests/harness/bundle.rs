@@ -2,6 +2,7 @@
 //! When it is dropped, nothing of its containers may be left: that is a claim of every test.
 
 use std::fs;
+use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -217,6 +218,13 @@ impl Bundle {
             return false;
         }
         true
+    }
+
+    /// A directory of the user of [`Call::nobody`].
+    pub(crate) fn home_of_nobody(&self) -> PathBuf {
+        let home = self.outside("scratch");
+        chown(&home, Some(65534), Some(65534)).unwrap();
+        home
     }
 
     /// `VERB --bundle DIR FLAGS ID` with the configuration written.

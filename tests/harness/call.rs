@@ -95,6 +95,21 @@ impl Call {
         self
     }
 
+    /// Makes the call as a user without privileges whose own directory this is.
+    pub(crate) fn nobody(self, home: &Path) -> Self {
+        self.user(65534, 65534).home(home)
+    }
+
+    /// Where whoever is called has its files.
+    pub(crate) fn home(self, home: &Path) -> Self {
+        let variables = ["XDG_RUNTIME_DIR", "TMPDIR", "HOME"];
+        let home_is = |call: Self, name: &&str| call.env(name, home.to_str().unwrap());
+        variables
+            .iter()
+            .fold(self, home_is)
+            .directory(Path::new("/"))
+    }
+
     pub(crate) fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
