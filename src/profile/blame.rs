@@ -1,11 +1,8 @@
 //! Which rule of a profile denies a call, and the smallest rule that would allow it.
 //! What a filter answers on the whole, its rules together, is `seccomp`'s.
 
-use super::format::{Action, ArgRule, SeccompRule, SeccompRules};
+use super::format::{Action, ArgRule, INT, SeccompRule, SeccompRules};
 use crate::names::syscalls::named;
-
-/// An `int` argument is 32 bits wide to the kernel, whatever the register holds above.
-const INT: u64 = 0xffff_ffff;
 
 /// The rule that denies the call with these registers, and its place; none where the default action does.
 pub fn blame<'a>(
@@ -43,7 +40,7 @@ pub fn allowing(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> Secco
     let test = |index: u32| {
         // All bits that any rule for the call looks at: the others that a masked test leaves out may be forbidden, too.
         let of_index = tests().filter(|arg| arg.index == index);
-        let mask = of_index.fold(0, |mask, arg| mask | arg.mask.unwrap_or(INT));
+        let mask = of_index.fold(0, |mask, arg| mask | arg.bits());
         ArgRule {
             index,
             mask: (mask != INT).then_some(mask),
@@ -61,7 +58,7 @@ pub fn allowing(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> Secco
 }
 
 fn matches(arg: &ArgRule, name: &str, registers: &[u64; 6]) -> bool {
-    let value = register(name, arg.index, registers) & arg.mask.unwrap_or(INT);
+    let value = register(name, arg.index, registers) & arg.bits();
     match (&arg.one_of, &arg.none_of) {
         (Some(values), _) => values.contains(&value),
         (None, Some(values)) => !values.contains(&value),

@@ -1,12 +1,9 @@
 //! A profile's system-call rules as the specification's `linux.seccomp`.
 //! Compiling them to BPF is not here; neither is the config's own filter, which stays as it is.
 
-use super::format::{Action, ArgRule, ErrnoName, SeccompRule, SeccompRules};
+use super::format::{Action, ArgRule, ErrnoName, INT, SeccompRule, SeccompRules};
 use crate::error::quote;
 use crate::spec::{Arch, Seccomp, SeccompAction, SeccompArg, SeccompOp, SyscallRule};
-
-/// An `int` argument is 32 bits wide to the kernel, whatever the register holds above.
-const INT: u64 = 0xffff_ffff;
 
 /// The filter; a rule with alternatives becomes one rule for each.
 pub(super) fn filter(rules: &SeccompRules) -> Seccomp {
@@ -60,7 +57,7 @@ pub(super) fn check(rules: &SeccompRules) -> Result<(), String> {
                 let index = arg.index;
                 return Err(format!("{key}.args[{at}].index: {index} is tested twice"));
             }
-            let mask = arg.mask.unwrap_or(INT);
+            let mask = arg.bits();
             let values = arg.one_of.iter().chain(&arg.none_of).flatten();
             if values.clone().next().is_none() {
                 return Err(format!("{key}.args[{at}]: without values it never matches"));
@@ -111,7 +108,7 @@ fn tests(arg: &ArgRule) -> Vec<SeccompArg> {
         .one_of
         .iter()
         .flatten()
-        .map(|value| masked(arg.mask.unwrap_or(INT), *value));
+        .map(|value| masked(arg.bits(), *value));
     let others = arg.none_of.iter().flat_map(|values| everything_but(values));
     wanted
         .chain(others.map(|(mask, value)| masked(mask, value)))

@@ -369,6 +369,9 @@ pub struct SeccompRule {
     pub reason: String,
 }
 
+/// What the kernel reads of an `int` argument, whatever the register holds above.
+pub const INT: u64 = 0xffff_ffff;
+
 /// A test of one argument, of its low 32 bits (`mask` aside): the high ones never slip past it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -384,4 +387,11 @@ pub struct ArgRule {
     /// Matches anything but these.
     #[serde(default)]
     pub none_of: Option<Vec<u64>>,
+}
+
+impl ArgRule {
+    /// The bits of the argument that are compared.
+    pub fn bits(&self) -> u64 {
+        self.mask.unwrap_or(INT)
+    }
 }

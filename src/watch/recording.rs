@@ -11,7 +11,7 @@ use crate::cgroup::Peaks;
 use crate::error::{Error, Result, quote};
 use crate::names::syscalls::named;
 use crate::profile::{
-    Action, ArgRule, Bound, ErrnoName, Profile, Quantity, SeccompRule, SeccompRules,
+    Action, ArgRule, Bound, ErrnoName, INT, Profile, Quantity, SeccompRule, SeccompRules,
 };
 use crate::seccomp::PASSED;
 use crate::sys::notify::Notification;
@@ -22,8 +22,6 @@ const MOST_FILES: usize = 20_000;
 const MOST_COMBINATIONS: usize = 200;
 /// How many calls are kept; of those that have a name, all.
 const MOST_CALLS: usize = 1000;
-
-const INT: u64 = 0xffff_ffff;
 
 /// Arguments that decide what a call does: their place, and the bits that count.
 const DECISIVE: &[(&str, &[(u32, u64)])] = &[
@@ -308,7 +306,7 @@ fn values_of(name: &str, args: &[ArgRule]) -> Option<Vec<Values>> {
     }
     let is_ours = args.len() == tests.len()
         && args.iter().zip(tests).all(|(arg, (index, mask))| {
-            arg.index == *index && arg.mask.unwrap_or(INT) == *mask && arg.none_of.is_none()
+            arg.index == *index && arg.bits() == *mask && arg.none_of.is_none()
         });
     if !is_ours {
         return None;
