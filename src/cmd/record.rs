@@ -1,8 +1,7 @@
 //! `record`: launches a program, watches what it does, and writes the profile that allows just that.
 //! How calls are watched and what the profile says is `watch`'s.
 
-use std::fs::{self, File};
-use std::io::Write as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,7 +10,7 @@ use clap::Args;
 use super::launch::{Launch, launch};
 use super::output::pretty;
 use super::{ExitCode, Global};
-use crate::container::timestamp;
+use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::profile::{Profile, compare, is_at_most, to_toml};
 use crate::seccomp::Watch;
@@ -116,7 +115,9 @@ fn write(
     }
     text.push_str(&told(arguments, &recording, denied));
     text.push_str(&to_toml(&profile)?);
-    replace(&arguments.output, &text)
+    // The old one may be what is being merged.
+    let output = &arguments.output;
+    write_whole(output, &text).doing(|| format!("write {}", quote_path(output)))
 }
 
 /// What was recorded, as comments: in one line each, whatever the words hold.
@@ -139,19 +140,4 @@ fn told(arguments: &Record, recording: &Recording, denied: &[String]) -> String 
     }
     text.push('\n');
     text
-}
-
-/// Whole or not at all: the old one may be what is being merged.
-fn replace(path: &Path, text: &str) -> Result<()> {
-    let doing = || format!("write {}", quote_path(path));
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    File::options()
-        .write(true)
-        .create_new(true)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| fs::rename(&temporary, path))
-        .doing(doing)
-        .inspect_err(|_| drop(fs::remove_file(&temporary)))
 }

@@ -1,7 +1,6 @@
 //! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
 //! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
 
-use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -11,6 +10,7 @@ use super::console::{Console, Presence, Streams, socket};
 use super::net_devices::NetDevices;
 use super::prepare::Prepared;
 use super::signals::Patience;
+use super::whole::write_whole;
 use super::{
     Entry, Phase, State, Status, Store, delete, group, hooks, owner, process, signals, start,
     timestamp,
@@ -466,18 +466,7 @@ pub(super) fn deliver(state: &State, pid: i32, listener: BorrowedFd<'_>) -> Resu
     notify::deliver(Path::new(path), &document.to_string(), listener)
 }
 
-/// Written whole or not at all: whoever waits for the file reads it at once. Never through a link: others may write to the
-/// directory.
+/// Whoever waits for the file reads it at once.
 pub(super) fn write_pid_file(path: &Path, pid: i32) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let doing = || format!("write the pid file {}", quote_path(path));
-    // One that a killed create left.
-    drop(std::fs::remove_file(&temporary));
-    std::fs::File::create_new(&temporary)
-        .and_then(|mut file| file.write_all(pid.to_string().as_bytes()))
-        .doing(doing)?;
-    std::fs::rename(&temporary, path)
-        .doing(doing)
-        .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+    write_whole(path, &pid.to_string()).doing(|| format!("write the pid file {}", quote_path(path)))
 }

@@ -35,6 +35,7 @@ mod store;
 mod system_mounts;
 mod target;
 mod update;
+mod whole;
 
 pub use confinement::Confinement;
 pub use create::{Attachment, Request, create, run};
@@ -57,3 +58,4 @@ pub use start::start;
 pub use state::{Phase, START_SOCKET, State, StateDocument, Status, timestamp};
 pub use store::{Entry, Lock, Remains, Store, default_root};
 pub use update::update;
+pub use whole::write_whole;
