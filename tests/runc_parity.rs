@@ -341,7 +341,7 @@ fn docker_like_rest_of_proc_equals_runcs() {
 }
 
 /// Counters and lists that the moment decides, and files that say which processes there are.
-const MOMENTARY: [&str; 16] = [
+const MOMENTARY: [&str; 17] = [
     "cgroup.procs",
     "tasks",
     "cgroup.threads",
@@ -355,6 +355,8 @@ const MOMENTARY: [&str; 16] = [
     "events",
     "current",
     "peak",
+    // Bytes and requests that the disk has served: what was in the cache before decides them.
+    ".io_service",
     "pids.current",
     "usage_in_bytes",
     "release_agent",
