@@ -26,7 +26,7 @@ struct Stage {
     before: &'static str,
 }
 
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 13] = [
     Stage {
         page: "README.md",
         about: None,
@@ -99,6 +99,12 @@ const STAGES: [Stage; 12] = [
         needs: &["skopeo"],
         before: "record.sh",
     },
+    Stage {
+        page: "docs/test.md",
+        about: None,
+        needs: &["skopeo"],
+        before: "record.sh",
+    },
 ];
 
 #[test]
@@ -159,6 +165,11 @@ fn commands_of_profiles_do_what_is_shown() {
 #[test]
 fn commands_of_record_do_what_is_shown() {
     holds("docs/record.md");
+}
+
+#[test]
+fn commands_of_test_do_what_is_shown() {
+    holds("docs/test.md");
 }
 
 #[test]

@@ -151,7 +151,8 @@ impl Block {
             }
             let last = commands.last_mut().expect("a command comes first");
             let shown = last.shown.as_mut().expect("of a console");
-            match text.strip_prefix("> ") {
+            let more = text.strip_prefix('>');
+            match more.and_then(|more| more.strip_prefix(' ').or(more.is_empty().then_some(more))) {
                 Some(more) if shown.is_empty() => last.text = format!("{}\n{more}", last.text),
                 _ => shown.push(text.to_owned()),
             }

@@ -59,10 +59,17 @@ fn line(page: &mut Page, check: &Check, width: usize) {
     if check.outcome.is_bad() {
         let wanted = match check.wanted.as_str() {
             "" => String::new(),
-            wanted => format!("wanted: {}; ", plain(wanted)),
+            wanted => format!("wanted: {}", plain(wanted)),
         };
-        let (severity, id, help) = (check.severity, plain(&check.id), plain(&check.help));
-        page.line(&format!("         {severity} ({id}): {wanted}{help}"));
+        let parts = [wanted, plain(&check.help)];
+        let parts: Vec<String> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        let (severity, id, colon) = (
+            check.severity,
+            plain(&check.id),
+            if parts.is_empty() { "" } else { ": " },
+        );
+        let parts = parts.join("; ");
+        page.line(&format!("         {severity} ({id}){colon}{parts}"));
     }
 }
 
