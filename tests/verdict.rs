@@ -2,9 +2,11 @@
 //! Not here: what confinement a profile brings (confinement_*.rs), how a recording is compared (unit tests).
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::process::Command;
 
-use crate::harness::{Bundle, Call, Output, is_foreign, skip};
+use crate::harness::{Bundle, Call, Output, is_foreign, runtime, skip};
 
 /// A bundle whose root filesystem lies beside the files of cases.
 fn ready() -> Option<Bundle> {
@@ -287,4 +289,83 @@ fn a_recording_that_needs_more_than_the_profile_allows_fails() {
     let output = held("./stricter.toml");
     assert!(output.exits(1).contains("limits.pids"), "{output:?}");
     assert_clean(&bundle);
+}
+
+/// The lines below the first one that ends in `key`, as far as they are indented more than it.
+fn below(text: &str, key: &str) -> String {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let mut lines = text.lines().skip_while(|line| !line.ends_with(key));
+    let outer = depth(lines.next().unwrap());
+    let block: Vec<&str> = lines.take_while(|line| depth(line) > outer).collect();
+    block.join("\n")
+}
+
+/// Runs a script as the runners of both services do, beside a file of cases with one that passes and one that fails.
+fn by_a_runner(bundle: &Bundle, script: &str, variables: &[(&str, &str)]) -> Option<i32> {
+    let programs = bundle.temp().join("programs");
+    fs::create_dir_all(&programs).unwrap();
+    let _ = symlink(runtime(), programs.join("stockade"));
+    let path = std::env::var("PATH").unwrap();
+    let status = Command::new("timeout")
+        .args([
+            "60",
+            "bash",
+            "--noprofile",
+            "--norc",
+            "-eo",
+            "pipefail",
+            "-c",
+            script,
+        ])
+        .env("PATH", format!("{}:{path}", programs.display()))
+        .env("TMPDIR", bundle.temp().join("tmp"))
+        .envs(variables.iter().copied())
+        .current_dir(bundle.path())
+        .status();
+    assert_clean(bundle);
+    status.unwrap().code()
+}
+
+const ONE_OF_TWO: &str = r#"
+[[case]]
+name = "right"
+root = "rootfs"
+command = ["/bin/true"]
+
+[[case]]
+name = "wrong"
+root = "rootfs"
+command = ["/bin/false"]
+"#;
+
+#[test]
+fn the_action_and_the_pipeline_of_the_docs_write_their_results_and_fail_with_a_case() {
+    let Some(bundle) = ready() else { return };
+    fs::create_dir(bundle.path().join("tests")).unwrap();
+    fs::write(
+        bundle.path().join("tests/cases.toml"),
+        ONE_OF_TWO.replace("rootfs", "../rootfs"),
+    )
+    .unwrap();
+    let action = include_str!("../.github/actions/test/action.yml");
+    let script = below(action, "run: |");
+    let variables = [
+        ("FILES", "tests/cases.toml"),
+        ("OUTPUT", "stockade-test.xml"),
+    ];
+    assert_eq!(by_a_runner(&bundle, &script, &variables), Some(1));
+    for (name, _) in variables {
+        let input = format!("{name}: ${{{{ inputs.{} }}}}", name.to_lowercase());
+        assert!(action.contains(&input), "{input}");
+    }
+    let page = include_str!("../docs/test.md");
+    let script = page
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("script: "))
+        .unwrap();
+    assert_eq!(by_a_runner(&bundle, script, &[]), Some(1));
+    for results in ["stockade-test.xml", "results.xml"] {
+        let text = fs::read_to_string(bundle.path().join(results)).unwrap();
+        assert!(text.contains("tests=\"2\" failures=\"1\""), "{text}");
+    }
 }
