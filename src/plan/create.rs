@@ -16,7 +16,7 @@ use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
-use crate::profile::Ruleset;
+use crate::profile::{Habits, Ruleset};
 use crate::seccomp::{self, Watch};
 use crate::spec::{self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp};
 use crate::sys::program::Vector;
@@ -28,6 +28,8 @@ pub struct Inputs<'a> {
     pub bundle: &'a Bundle,
     /// The config, after the profile.
     pub config: &'a Config,
+    /// How what the specification leaves open is done.
+    pub habits: Habits,
     /// The profile's own filter.
     pub profile_filter: Option<&'a Seccomp>,
     /// The profile's Landlock rules.

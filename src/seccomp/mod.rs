@@ -185,9 +185,9 @@ fn flags(seccomp: &Seccomp, listener: bool, warnings: &mut Vec<String>) -> u32 {
             ));
             continue;
         }
-        flags |= number;
-        if flag == SeccompFlag::TSync && listener {
-            flags |= action::TSYNC_ESRCH;
+        // Whoever installs a filter here has one thread, and the kernel takes this flag and a listener only with another.
+        if flag != SeccompFlag::TSync {
+            flags |= number;
         }
     }
     flags
