@@ -61,6 +61,7 @@ mod record;
 mod rootless;
 mod rootless_launch;
 mod runc_parity;
+mod runc_parity_open;
 mod runc_scripts;
 mod schema;
 mod seccomp;

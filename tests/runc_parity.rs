@@ -394,11 +394,7 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
                     }
                     _ => text,
                 };
-                let dir = dir
-                    .to_str()
-                    .unwrap()
-                    .replace(id, "ID")
-                    .replace("stockade-ID", "ID");
+                let dir = dir.to_str().unwrap().replace(id, "ID");
                 settings.insert(format!("{dir}/{name}"), text);
             }
         }

@@ -75,11 +75,7 @@ pub fn default_name(habits: Habits, id: &str) -> String {
 /// # Errors
 /// For a path that is no plain path (`..`, systemd's `slice:prefix:name`, the root itself), and where a mount does
 /// not show the caller's own cgroup.
-pub fn location(
-    layout: &Layout,
-    cgroups_path: Option<&str>,
-    default: &str,
-) -> Result<Location> {
+pub fn location(layout: &Layout, cgroups_path: Option<&str>, default: &str) -> Result<Location> {
     let (start_at_own, names) = match cgroups_path.filter(|path| !path.is_empty()) {
         None => (true, plain(&default.replace('/', "_"))?),
         Some(path) => (!path.starts_with('/'), plain(path)?),

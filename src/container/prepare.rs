@@ -62,7 +62,13 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
     for filter in filters.into_iter().chain(&tightened.filter) {
         seccomp::check_kernel(filter)?;
     }
-    let location = location(&layout, config, (id, profile.habits()), &host, options.cgroups)?;
+    let location = location(
+        &layout,
+        config,
+        (id, profile.habits()),
+        &host,
+        options.cgroups,
+    )?;
     let plan = plan::create(&Inputs {
         bundle: &bundle,
         config,

@@ -195,7 +195,7 @@ fn passing() -> Seccomp {
         default_action: SeccompAction::Errno,
         default_errno_ret: None,
         architectures: Vec::new(),
-        flags: Vec::new(),
+        flags: None,
         listener_path: None,
         listener_metadata: None,
         syscalls: vec![SyscallRule {

@@ -90,7 +90,10 @@ fn capabilities(sets: &mut Capabilities, at: &At, warnings: &mut Vec<String>) {
     }
     if !unknown.is_empty() {
         let names: Vec<String> = unknown.into_iter().collect();
-        let cause = format!("ignoring unknown or unavailable capabilities: [{}]", names.join(" "));
+        let cause = format!(
+            "ignoring unknown or unavailable capabilities: [{}]",
+            names.join(" ")
+        );
         at.warn(warnings, "", cause);
     }
     let Capabilities {
