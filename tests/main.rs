@@ -24,6 +24,7 @@ mod confinement_process;
 mod confinement_restricted;
 mod confinement_seccomp;
 mod confinement_shared;
+mod confinement_sources;
 mod conformance;
 mod control;
 mod control_events;

@@ -62,17 +62,12 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
     for filter in filters.into_iter().chain(&tightened.filter) {
         seccomp::check_kernel(filter)?;
     }
-    let location = location(
-        &layout,
-        config,
-        (id, profile.habits()),
-        &host,
-        options.cgroups,
-    )?;
+    let habits = profile.habits();
+    let location = location(&layout, config, (id, habits), &host, options.cgroups)?;
     let plan = plan::create(&Inputs {
         bundle: &bundle,
         config,
-        habits: profile.habits(),
+        habits,
         profile_filter: tightened.filter.as_ref(),
         landlock: tightened.landlock.as_ref(),
         host: &host,
