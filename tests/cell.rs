@@ -12,7 +12,7 @@ use crate::harness::{Bundle, Output, compiled, runtime, skip};
 /// One bundle whose script and mounts a test changes in place.
 pub(crate) struct Cell {
     pub(crate) bundle: Bundle,
-    profile: &'static str,
+    profile: PathBuf,
 }
 
 impl Cell {
@@ -24,8 +24,16 @@ impl Cell {
     pub(crate) fn of(bundle: Bundle) -> Self {
         Self {
             bundle,
-            profile: "none",
+            profile: "none".into(),
         }
+    }
+
+    /// The same under a profile that demands nothing, for claims about what `none` alone does in the way of runc.
+    pub(crate) fn in_our_way(mut self) -> Self {
+        let file = demanding_nothing(&self.bundle);
+        self.bundle = self.bundle.profile(file.to_str());
+        self.profile = file;
+        self
     }
 
     /// A cell with nothing mounted but /proc, so that devices are made in the root filesystem itself.
@@ -122,7 +130,7 @@ impl Cell {
         self.bundle.write();
         let mut words: Vec<PathBuf> = vec![runtime(), "--root".into(), self.bundle.state_dir()];
         if !crate::harness::is_foreign() {
-            words.extend(["--profile".into(), self.profile.into()]);
+            words.extend(["--profile".into(), self.profile.clone()]);
         }
         words.extend(["run".into(), "--bundle".into(), self.bundle.path()]);
         words.push(self.bundle.id().into());
@@ -132,6 +140,13 @@ impl Cell {
             .args(words)
             .output()
     }
+}
+
+/// A profile of the bundle's own that demands nothing of a config.
+pub(crate) fn demanding_nothing(bundle: &Bundle) -> PathBuf {
+    let file = bundle.temp().join("nothing.toml");
+    fs::write(&file, "name = \"nothing\"\ndescription = \"Nothing\"\n").unwrap();
+    file
 }
 
 /// The bounding set of this process as a bit mask.

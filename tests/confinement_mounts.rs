@@ -178,24 +178,43 @@ fn tree(cell: &Cell, options: &str) -> (std::path::PathBuf, String) {
 }
 
 #[test]
-fn bind_mount_keeps_the_flags_of_the_host_but_those_that_an_option_takes_off() {
+fn bind_mount_keeps_the_flags_of_the_host_but_those_that_an_option_takes_off_unless_under_none() {
     const HOST: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
-    let cases: [(&[&str], &[&str]); 4] = [
-        (&["rbind"], &HOST),
-        // Of runc this clears the other three.
-        (&["rbind", "ro"], &HOST),
-        (&["rbind", "exec"], &["ro", "nosuid", "nodev"]),
-        (&["rbind", "rw", "suid", "dev", "exec"], &[]),
+    // With what is left in our way, and in runc's.
+    let cases: [(&[&str], &[&str], &[&str]); 4] = [
+        (&["rbind"], &HOST, &HOST),
+        (&["rbind", "ro"], &HOST, &["ro"]),
+        (&["rbind", "exec"], &["ro", "nosuid", "nodev"], &[]),
+        (&["rbind", "rw", "suid", "dev", "exec"], &[], &[]),
     ];
-    for (options, left) in cases {
-        let cell = Cell::new();
-        let (tree, prelude) = tree(&cell, &HOST.join(","));
+    for (options, ours, runcs) in cases {
+        for (cell, left) in [(Cell::new().in_our_way(), ours), (Cell::new(), runcs)] {
+            let (tree, prelude) = tree(&cell, &HOST.join(","));
+            let mut cell = cell.mount(json!({"destination": "/mnt/a", "type": "bind",
+                "source": tree, "options": options}));
+            let out = cell.sh_after(&prelude, "cat /proc/self/mountinfo");
+            let line = Line::of(out.ok(), "/mnt/a");
+            let found: Vec<_> = HOST.into_iter().filter(|flag| line.has(flag)).collect();
+            assert_eq!(found, left, "{options:?}");
+        }
+    }
+}
+
+#[test]
+fn bind_mount_in_a_user_namespace_keeps_the_flags_that_are_locked() {
+    const LOCKED: [&str; 4] = ["ro", "nosuid", "nodev", "noexec"];
+    for option in ["ro", "nosuid", "symfollow"] {
+        let bundle = Bundle::new().no_mount("/sys").no_mount("/sys/fs/cgroup");
+        let cell = Cell::of(bundle.user_namespace());
+        let (tree, prelude) = tree(&cell, "ro,nosuid,nodev,noexec,nosymfollow");
         let mut cell = cell.mount(json!({"destination": "/mnt/a", "type": "bind",
-            "source": tree, "options": options}));
+            "source": tree, "options": ["rbind", option]}));
         let out = cell.sh_after(&prelude, "cat /proc/self/mountinfo");
         let line = Line::of(out.ok(), "/mnt/a");
-        let found: Vec<_> = HOST.into_iter().filter(|flag| line.has(flag)).collect();
-        assert_eq!(found, left, "{options:?}");
+        for flag in LOCKED {
+            assert!(line.has(flag), "{option}: {line:?}");
+        }
+        assert!(!line.has("nosymfollow"), "{option}: {line:?}");
     }
 }
 
@@ -538,6 +557,9 @@ fn rootfs_propagation_is_applied() {
         let out = cell.sh_after("mount --make-rshared /", "cat /proc/self/mountinfo");
         let found = Line::of(out.ok(), "/").propagation;
         assert!(found.contains(expected), "{word}: {found:?}");
+        // Nothing of the host comes in through a shared root.
+        let is_slave = found.contains("master:");
+        assert_eq!(is_slave, word == "slave", "{word}: {found:?}");
     }
     let mut cell = Cell::new().set("/linux/rootfsPropagation", json!("private"));
     let out = cell.sh_after("mount --make-rshared /", "cat /proc/self/mountinfo");

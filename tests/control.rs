@@ -269,11 +269,7 @@ fn list_has_the_fields_of_runc_for_every_status() {
     };
     let lists = [Bundle::new(), Bundle::new().by(runc)].map(|bundle| {
         let bundle = bundle
-            // The profile's name is in the state anyway, by ours.
-            .set(
-                "/annotations",
-                json!({"org.example.a": "b", "org.stockade.profile": "none"}),
-            )
+            .set("/annotations", json!({"org.example.a": "b"}))
             .shell("sleep 1000");
         bundle.create().ok();
         let mut seen = Vec::new();

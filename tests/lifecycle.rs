@@ -80,9 +80,7 @@ fn state_and_list_have_the_shape_of_runc() {
         return skip("runc is not installed");
     };
     let shapes = [Bundle::new(), Bundle::new().by(runc)].map(|bundle| {
-        // The profile's name is in the state anyway, by ours.
         let bundle = bundle.set("/annotations/a", "b");
-        let bundle = bundle.set("/annotations/org.stockade.profile", "none");
         bundle.create().ok();
         let state = bundle.state().json();
         let list = bundle.call(&["list", "--format", "json"]).output().json();

@@ -125,8 +125,6 @@ fn bundle_of_runc_spec_has_the_same_output_exit_code_and_state() {
         "id; pwd; env | sort; hostname; ls /; ls /dev | grep -vx core; ulimit -n; umask; exit 5";
     let seen = bundles.map(|mut bundle| {
         bundle.config = config.clone();
-        // The profile's name is in the state anyway, by ours.
-        let bundle = bundle.set("/annotations/org.stockade.profile", "none");
         let bundle = bundle.shell(script);
         let output = bundle.run();
         bundle.assert_clean();
@@ -394,11 +392,7 @@ fn group_settings(id: &str) -> BTreeMap<String, String> {
                     }
                     _ => text,
                 };
-                let dir = dir
-                    .to_str()
-                    .unwrap()
-                    .replace(id, "ID")
-                    .replace("stockade-ID", "ID");
+                let dir = dir.to_str().unwrap().replace(id, "ID");
                 settings.insert(format!("{dir}/{name}"), text);
             }
         }

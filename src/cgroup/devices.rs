@@ -136,6 +136,8 @@ fn access(text: Option<&str>) -> std::result::Result<u8, &str> {
             'r' => READ,
             'w' => WRITE,
             'm' => MKNOD,
+            // Loading refuses it in a rule that allows.
+            'a' => ALL,
             _ => return Err(text),
         };
     }

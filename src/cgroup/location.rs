@@ -9,6 +9,7 @@ use super::layout::{Hierarchy, Layout, Mode};
 use super::mark::Mark;
 use super::systemd::Unit;
 use crate::error::{Error, Result, quote};
+use crate::profile::Habits;
 
 const FIELD: &str = "linux.cgroupsPath";
 
@@ -58,16 +59,25 @@ impl Group {
     }
 }
 
-/// Where the container `id` goes. An absolute `cgroups_path` starts at each hierarchy's mount point; a relative one, or
-/// `stockade-<id>` for none, at the caller's own cgroup. On v2 alone that is its parent: a v2 cgroup that holds
+/// The name of the cgroup of container `id` where the config has no path for it. stockade's own names are never those of
+/// another runtime's containers.
+pub fn default_name(habits: Habits, id: &str) -> String {
+    match habits {
+        Habits::Own => format!("stockade-{id}"),
+        Habits::Runc => id.to_owned(),
+    }
+}
+
+/// Where a container goes. An absolute `cgroups_path` starts at each hierarchy's mount point; a relative one, or
+/// `default` for none, at the caller's own cgroup. On v2 alone that is its parent: a v2 cgroup that holds
 /// processes, as the caller's does, cannot have children with controllers (cgroups(7), "no internal processes").
 ///
 /// # Errors
 /// For a path that is no plain path (`..`, systemd's `slice:prefix:name`, the root itself), and where a mount does
 /// not show the caller's own cgroup.
-pub fn location(layout: &Layout, cgroups_path: Option<&str>, id: &str) -> Result<Location> {
+pub fn location(layout: &Layout, cgroups_path: Option<&str>, default: &str) -> Result<Location> {
     let (start_at_own, names) = match cgroups_path.filter(|path| !path.is_empty()) {
-        None => (true, plain(&format!("stockade-{}", id.replace('/', "_")))?),
+        None => (true, plain(&default.replace('/', "_"))?),
         Some(path) => (!path.starts_with('/'), plain(path)?),
     };
     let place = |hierarchy: &Hierarchy| {
@@ -165,7 +175,7 @@ mod tests {
     }
 
     fn directories(layout: &Layout, path: Option<&str>) -> Vec<PathBuf> {
-        let location = location(layout, path, "c1").unwrap();
+        let location = location(layout, path, "stockade-c1").unwrap();
         location.groups.iter().map(Group::directory).collect()
     }
 
@@ -196,6 +206,12 @@ mod tests {
                 Path::new("/sys/fs/cgroup/memory/outer/inner/stockade-c1")
             );
         }
+    }
+
+    #[test]
+    fn name_without_a_path_is_told_from_those_of_other_runtimes_unless_runcs_is_wanted() {
+        assert_eq!(default_name(Habits::Own, "c1"), "stockade-c1");
+        assert_eq!(default_name(Habits::Runc, "c1"), "c1");
     }
 
     #[test]

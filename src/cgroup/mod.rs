@@ -28,7 +28,7 @@ pub use entrance::{Entrance, Sub};
 pub use group::{Cgroup, Found};
 pub(crate) use layout::unescape;
 pub use layout::{Hierarchy, Layout, Mode};
-pub use location::{Driver, Group, Location, location};
+pub use location::{Driver, Group, Location, default_name, location};
 pub use mark::{Directories, Mark};
 pub use oom::MemoryWatch;
 pub use settings::{Write, settings};

@@ -27,7 +27,7 @@ impl Place {
     /// # Errors
     /// The mount does not show our own cgroup; there are hierarchies of v1, which nobody but root is given.
     pub fn find(layout: &Layout) -> Result<Self> {
-        let location = cgroup::location(layout, None, "new")?;
+        let location = cgroup::location(layout, None, "stockade-new")?;
         match &location.groups[..] {
             [group] if group.v2 => Ok(Self::of(group)),
             _ => Err(Error::new(

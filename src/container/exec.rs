@@ -220,6 +220,7 @@ fn plan(
         &Inputs {
             bundle: &bundle,
             config: &state.config,
+            habits: confinement.profile.habits(),
             profile_filter: tightened.filter.as_ref(),
             landlock: tightened.landlock.as_ref(),
             host: &host::Facts::read()?,

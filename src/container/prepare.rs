@@ -12,7 +12,7 @@ use crate::host;
 use crate::image::read_inside;
 use crate::names;
 use crate::plan::{self, ChangeOfRoot, Inputs, Options, Plan};
-use crate::profile::{self, Bound, Choice, Limits, Origin, Profile, Tightened};
+use crate::profile::{self, Bound, Choice, Habits, Limits, Origin, Profile, Tightened};
 use crate::seccomp;
 use crate::spec::{Bundle, Config};
 use crate::sys::attributes;
@@ -62,10 +62,12 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
     for filter in filters.into_iter().chain(&tightened.filter) {
         seccomp::check_kernel(filter)?;
     }
-    let location = location(&layout, config, id, &host, options.cgroups)?;
+    let habits = profile.habits();
+    let location = location(&layout, config, (id, habits), &host, options.cgroups)?;
     let plan = plan::create(&Inputs {
         bundle: &bundle,
         config,
+        habits,
         profile_filter: tightened.filter.as_ref(),
         landlock: tightened.landlock.as_ref(),
         host: &host,
@@ -141,7 +143,7 @@ fn does_without_cgroup(config: &Config, host: &host::Facts) -> bool {
 fn location(
     layout: &Layout,
     config: &Config,
-    id: &str,
+    (id, habits): (&str, Habits),
     host: &host::Facts,
     driver: Driver,
 ) -> Result<Option<Location>> {
@@ -153,7 +155,7 @@ fn location(
     if does_without_cgroup(config, host) {
         return Ok(None);
     }
-    cgroup::location(layout, path, id).map(Some)
+    cgroup::location(layout, path, &cgroup::default_name(habits, id)).map(Some)
 }
 
 /// The runtime's own values of the limits that the config sets.

@@ -11,6 +11,7 @@ use rustix::mount::{
 
 use super::root::{self, Missing};
 use super::{Call, Child, Difference, Fault, In, Outcome, copy};
+use crate::names::mount::LOCKABLE;
 use crate::plan::{Attributes, Filesystem, Mount, Source};
 use crate::sys::mount::{Change, RDONLY, Reach, change};
 use crate::sys::{Errno, SysResult};
@@ -32,6 +33,17 @@ impl<'a> Child<'a> {
             open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).in_call(Call::OpenTree)?;
         change(slash.as_fd(), Change::propagation(propagation), Reach::Tree)
             .in_call(Call::MountSetattr)
+    }
+
+    /// The root's propagation. A mount that becomes shared stays a slave of the host's where it was one, and this one was
+    /// cloned from there: events of the host would go on through it.
+    pub(super) fn propagate_root(&self, propagation: u64, recursive: bool) -> Outcome {
+        let reach = if recursive { Reach::Tree } else { Reach::Mount };
+        if propagation == libc::MS_SHARED {
+            let private = Change::propagation(libc::MS_PRIVATE);
+            change(self.root(), private, Reach::Mount).in_call(Call::MountSetattr)?;
+        }
+        change(self.root(), Change::propagation(propagation), reach).in_call(Call::MountSetattr)
     }
 
     /// Attaches a clone of the root filesystem, over itself or over `/`, which makes it a mount to pivot to.
@@ -59,13 +71,9 @@ impl<'a> Child<'a> {
     fn tree(&self, number: usize) -> Outcome<OwnedFd> {
         let (wanted, prepared) = (&self.plan.trees[number], &self.fds.trees[number]);
         if wanted.id_maps.is_none() {
-            let depth = if wanted.recursive {
-                OpenTreeFlags::AT_RECURSIVE
-            } else {
-                OpenTreeFlags::empty()
-            };
+            let flags = CLONE | depth(wanted.recursive);
             // A path such as /proc/self/fd/7 is something else here.
-            if let Ok(tree) = open_tree(CWD, wanted.path.as_c_str(), CLONE | depth)
+            if let Ok(tree) = open_tree(CWD, wanted.path.as_c_str(), flags)
                 && identity(tree.as_fd())? == identity(prepared.as_fd())?
             {
                 return Ok(tree);
@@ -79,13 +87,15 @@ impl<'a> Child<'a> {
         let (tree, target) = match &mount.source {
             Source::Filesystem(filesystem) => self.new_filesystem(mount, filesystem)?,
             Source::Bind { path, recursive } => {
-                let depth = if *recursive {
-                    OpenTreeFlags::AT_RECURSIVE
-                } else {
-                    OpenTreeFlags::empty()
-                };
-                let tree =
-                    open_tree(CWD, path.as_c_str(), CLONE | depth).in_call(Call::OpenTree)?;
+                let tree = open_tree(CWD, path.as_c_str(), CLONE | depth(*recursive))
+                    .in_call(Call::OpenTree)?;
+                let target = self.bind_target(tree.as_fd(), &mount.destination)?;
+                (tree, target)
+            }
+            Source::Inside { path, recursive } => {
+                let place = root::place(self.root(), path).in_call(Call::OpenTree)?;
+                let flags = CLONE | depth(*recursive) | OpenTreeFlags::AT_EMPTY_PATH;
+                let tree = open_tree(&place, c"", flags).in_call(Call::OpenTree)?;
                 let target = self.bind_target(tree.as_fd(), &mount.destination)?;
                 (tree, target)
             }
@@ -239,6 +249,15 @@ impl<'a> Child<'a> {
     }
 }
 
+/// Whether submounts come along.
+fn depth(recursive: bool) -> OpenTreeFlags {
+    if recursive {
+        OpenTreeFlags::AT_RECURSIVE
+    } else {
+        OpenTreeFlags::empty()
+    }
+}
+
 /// Device and inode.
 fn identity(fd: BorrowedFd<'_>) -> Outcome<(u64, u64)> {
     let stat = rustix::fs::fstat(fd).in_call(Call::Fstat)?;
@@ -314,13 +333,30 @@ fn inherit_mode(context: BorrowedFd<'_>, below: BorrowedFd<'_>) -> Outcome {
 
 /// Applies attributes before the mount can be seen, and reads them back.
 pub(super) fn apply(tree: BorrowedFd<'_>, attributes: &Attributes) -> Outcome {
-    if attributes.mount != Change::default() {
+    if attributes.implied != 0 {
+        change_all(tree, attributes).in_call(Call::MountSetattr)?;
+    } else if attributes.mount != Change::default() {
         change(tree, attributes.mount, Reach::Mount).in_call(Call::MountSetattr)?;
     }
     if attributes.tree != Change::default() {
         change(tree, attributes.tree, Reach::Tree).in_call(Call::MountSetattr)?;
     }
     confirm(tree, attributes.mount.set | attributes.tree.set)
+}
+
+/// Clears what the options imply too; of that, flags that are locked stay (mount_namespaces(7)).
+fn change_all(tree: BorrowedFd<'_>, attributes: &Attributes) -> SysResult<()> {
+    let clearing = |implied: u64| Change {
+        clear: attributes.mount.clear | implied,
+        ..attributes.mount
+    };
+    match change(tree, clearing(attributes.implied), Reach::Mount) {
+        Err(Errno::PERM) => {
+            let free = attributes.implied & !LOCKABLE;
+            change(tree, clearing(free), Reach::Mount)
+        }
+        other => other,
+    }
 }
 
 /// Propagation is a matter of attached mounts.

@@ -88,15 +88,7 @@ impl<'a> Child<'a> {
             Step::RootPropagation {
                 propagation,
                 recursive,
-            } => {
-                let reach = if *recursive {
-                    Reach::Tree
-                } else {
-                    Reach::Mount
-                };
-                let wanted = Change::propagation(*propagation);
-                change(self.root(), wanted, reach).in_call(Call::MountSetattr)
-            }
+            } => self.propagate_root(*propagation, *recursive),
             _ => Self::set_attribute(step),
         }
     }

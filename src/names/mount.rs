@@ -7,6 +7,10 @@ pub struct MountOptions {
     pub set: u64,
     /// To clear on the mount; the access-time modes are one field, cleared as a whole by any of them.
     pub clear: u64,
+    /// To clear on a new bind mount as well, as far as the kernel allows it; none but by [`MountOptions::alone`].
+    pub implied: u64,
+    /// Whether the access-time mode is that of a word that sets one, not only of one that reverses another.
+    pub sets_mode: bool,
     /// To set on the mount and everything below it.
     pub tree_set: u64,
     /// To clear on the mount and everything below it.
@@ -37,6 +41,10 @@ const NOSYMFOLLOW: u64 = libc::MOUNT_ATTR_NOSYMFOLLOW;
 const ATIME: u64 = libc::MOUNT_ATTR__ATIME;
 const NOATIME: u64 = libc::MOUNT_ATTR_NOATIME;
 const STRICTATIME: u64 = libc::MOUNT_ATTR_STRICTATIME;
+/// What the kernel locks on a mount that a user namespace inherits, but for access times (mount_namespaces(7)).
+pub const LOCKABLE: u64 = RDONLY | NOSUID | NODEV | NOEXEC;
+/// The words that set an access-time mode.
+const MODES: [&str; 3] = ["noatime", "relatime", "strictatime"];
 
 /// Word, what it sets, what it clears. With an `r` in front it reaches the whole tree.
 const ATTRIBUTES: [(&str, u64, u64); 18] = [
@@ -135,6 +143,21 @@ pub fn parse<S: AsRef<str>>(options: &[S]) -> MountOptions {
 }
 
 impl MountOptions {
+    /// The same in the way of runc, for a new bind mount: once an option names an attribute, those that none names are
+    /// taken off, but access times stay as they are unless a word sets something of them.
+    #[must_use]
+    pub fn alone(mut self) -> Self {
+        if self.set | self.clear == 0 {
+            return self;
+        }
+        self.clear &= !(ATIME | NODIRATIME);
+        if self.sets_mode || self.set & NODIRATIME != 0 {
+            self.clear |= ATIME | NODIRATIME & !self.set;
+        }
+        self.implied = (LOCKABLE | NOSYMFOLLOW) & !(self.set | self.clear);
+        self
+    }
+
     fn add(&mut self, word: &str) {
         match word {
             "bind" => self.bind = Some(false),
@@ -161,7 +184,12 @@ impl MountOptions {
         let found = |word: &str| ATTRIBUTES.iter().find(|(name, ..)| *name == word);
         let (set, clear, (_, add, remove)) =
             match (found(word), word.strip_prefix('r').and_then(found)) {
-                (Some(attribute), _) => (&mut self.set, &mut self.clear, attribute),
+                (Some(attribute), _) => {
+                    if attribute.2 == ATIME {
+                        self.sets_mode = MODES.contains(&word);
+                    }
+                    (&mut self.set, &mut self.clear, attribute)
+                }
                 (None, Some(attribute)) => (&mut self.tree_set, &mut self.tree_clear, attribute),
                 (None, None) => return false,
             };
@@ -215,6 +243,29 @@ mod tests {
         assert_eq!((options.set, options.clear), (STRICTATIME, ATIME));
         let options = parse(&["rnoatime"]);
         assert_eq!((options.tree_set, options.tree_clear), (NOATIME, ATIME));
+    }
+
+    #[test]
+    fn alone_an_option_takes_off_what_none_names_but_access_times() {
+        let alone = |words: &[&str]| {
+            let options = parse(words).alone();
+            (options.set, options.clear, options.implied)
+        };
+        assert_eq!(alone(&[]), (0, 0, 0));
+        assert_eq!(alone(&["rro"]), (0, 0, 0));
+        let others = NODEV | NOEXEC | NOSYMFOLLOW;
+        assert_eq!(alone(&["ro", "nosuid"]), (RDONLY | NOSUID, 0, others));
+        let others = NOSUID | others;
+        assert_eq!(alone(&["rw"]), (0, RDONLY, others));
+        let all = RDONLY | others;
+        for kept in ["atime", "norelatime", "nostrictatime", "diratime"] {
+            assert_eq!(alone(&[kept]), (0, 0, all), "{kept}");
+        }
+        let field = ATIME | NODIRATIME;
+        assert_eq!(alone(&["relatime"]), (0, field, all));
+        assert_eq!(alone(&["nodiratime"]), (NODIRATIME, ATIME, all));
+        let words = ["nodiratime", "strictatime"];
+        assert_eq!(alone(&words), (NODIRATIME | STRICTATIME, ATIME, all));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use super::Cgroup;
 use super::create::Inputs;
-use crate::cgroup::{Mode, Write};
+use crate::cgroup::{Mode, Write, default_name};
 use crate::error::Result;
 use crate::spec::{Config, IdMapping, Linux, NamespaceType};
 
@@ -22,7 +22,7 @@ pub(super) fn cgroup(inputs: &Inputs<'_>, linux: &Linux) -> Result<Option<Cgroup
     let annotations = &inputs.config.annotations;
     let properties = crate::cgroup::systemd::properties(&location, &writes, &devices, annotations)?;
     let name = linux.cgroups_path.clone().filter(|path| !path.is_empty());
-    let name = name.unwrap_or_else(|| format!("stockade-{}", inputs.id));
+    let name = name.unwrap_or_else(|| default_name(inputs.habits, inputs.id));
     // v1 cannot be given away safely.
     let is_v2 = inputs.layout.mode() == Mode::V2;
     Ok(Some(Cgroup {

@@ -1,6 +1,7 @@
 //! The order of confinement: `create`, and the three phases of the child below it. What each part consists of is in the
 //! files beside this one.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 
@@ -16,9 +17,11 @@ use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
-use crate::profile::Ruleset;
+use crate::profile::{Habits, Ruleset};
 use crate::seccomp::{self, Watch};
-use crate::spec::{self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp};
+use crate::spec::{
+    self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp, SeccompFlag,
+};
 use crate::sys::program::Vector;
 
 /// Everything that a plan depends on. What is read from the host or the image was read before.
@@ -28,6 +31,8 @@ pub struct Inputs<'a> {
     pub bundle: &'a Bundle,
     /// The config, after the profile.
     pub config: &'a Config,
+    /// How what the specification leaves open is done.
+    pub habits: Habits,
     /// The profile's own filter.
     pub profile_filter: Option<&'a Seccomp>,
     /// The profile's Landlock rules.
@@ -478,7 +483,7 @@ pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>>
     let mut filters = Vec::new();
     for (origin, source) in sources {
         if let Some(source) = source {
-            let compiled = seccomp::compile(source)?;
+            let compiled = seccomp::compile(&with_usual_flags(inputs, source))?;
             filters.push(Filter {
                 origin,
                 program: compiled.program,
@@ -487,6 +492,18 @@ pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>>
         }
     }
     Ok(filters)
+}
+
+/// Where a filter has no `flags`, not even an empty list, runc lets the program speculate as it would without a filter.
+fn with_usual_flags<'a>(inputs: &Inputs<'_>, filter: &'a Seccomp) -> Cow<'a, Seccomp> {
+    if filter.flags.is_some() || inputs.habits == Habits::Own {
+        return Cow::Borrowed(filter);
+    }
+    let flags = Some(vec![SeccompFlag::SpecAllow]);
+    Cow::Owned(Seccomp {
+        flags,
+        ..filter.clone()
+    })
 }
 
 /// The filters to install, and those that whoever listens answers in the place of.

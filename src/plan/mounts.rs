@@ -9,6 +9,7 @@ use super::namespaces::{Namespaces, map_text};
 use super::{Attributes, Filesystem, MapWriter, Mount, MountIds, Source, Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::{self, MountOptions};
+use crate::profile::Habits;
 use crate::spec::{self, Linux};
 use crate::sys::mount::{Change, RDONLY};
 
@@ -130,7 +131,7 @@ impl All<'_> {
     fn add(&mut self, index: usize, mount: &spec::Mount) -> Result<()> {
         let name = |part: &str| field(self.inputs, &format!("mounts[{index}]{part}"));
         let options = mount::parse(&mount.options);
-        let destination = clean(&mount.destination);
+        let destination = destination(self.inputs, &mount.destination);
         if is_guarded(&destination) {
             return Err(Error::new(
                 name(".destination"),
@@ -209,7 +210,11 @@ impl All<'_> {
             self.share(path, destination, options);
             return Ok(());
         }
-        let source = if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
+        let inside = below_root(self.inputs, &path.to_string_lossy());
+        let source = if let (Some(inside), None) = (inside, &id_maps) {
+            let path = c_string(&inside);
+            Source::Inside { path, recursive }
+        } else if id_maps.is_some() || prepares_trees(self.inputs, self.spaces) {
             Source::Tree(add_tree(
                 &mut self.mounts.trees,
                 Tree {
@@ -222,7 +227,7 @@ impl All<'_> {
         } else {
             Source::Bind { path, recursive }
         };
-        let attributes = attributes(options);
+        let attributes = attributes(&self.bind_options(options));
         self.push(Mount {
             destination,
             source,
@@ -230,6 +235,19 @@ impl All<'_> {
             seal: None,
         });
         Ok(())
+    }
+
+    /// What the options of a bind mount take off. In a user namespace the flags that the host gave to its mounts are
+    /// locked; those of a tree that the parent opened would not be.
+    fn bind_options(&self, options: &MountOptions) -> MountOptions {
+        let mut options = options.clone();
+        if self.inputs.habits == Habits::Runc {
+            options = options.alone();
+        }
+        if self.spaces.has_user {
+            options.implied &= !mount::LOCKABLE;
+        }
+        options
     }
 
     /// The maps of an idmapped mount: its own, or else those of the container's user namespace.
@@ -359,6 +377,7 @@ pub(super) fn attributes(options: &MountOptions) -> Attributes {
             clear: options.clear,
             propagation: 0,
         },
+        implied: options.implied,
         tree: Change {
             set: options.tree_set,
             clear: options.tree_clear,
@@ -397,6 +416,29 @@ pub(super) fn is_bind(mount: &spec::Mount) -> bool {
 /// A path of the runtime namespace; relative ones are below the bundle.
 fn path_in(inputs: &Inputs<'_>, path: &str) -> CString {
     c_string(&inputs.bundle.path.join(Path::new(path)).to_string_lossy())
+}
+
+/// Where a mount goes in the container. runc takes the path of the root filesystem off, for callers of old.
+pub(super) fn destination(inputs: &Inputs<'_>, path: &str) -> String {
+    let inside = match inputs.habits {
+        Habits::Own => None,
+        Habits::Runc => below_root(inputs, path),
+    };
+    inside.unwrap_or_else(|| clean(path))
+}
+
+/// A path of the runtime namespace that is in the root filesystem by its words, as a path of that; none where all of the
+/// runtime namespace is the root filesystem.
+fn below_root(inputs: &Inputs<'_>, path: &str) -> Option<String> {
+    let root = inputs.config.root.as_ref()?;
+    let root = clean(&path_in(inputs, &root.path).to_string_lossy());
+    let path = clean(path);
+    let rest = path.strip_prefix(&root).filter(|_| root != "/")?;
+    match rest {
+        "" => Some("/".to_owned()),
+        rest if rest.starts_with('/') => Some(rest.to_owned()),
+        _ => None,
+    }
 }
 
 /// Lexically clean and absolute: no `.`, no empty component, and `..` stops at the root.

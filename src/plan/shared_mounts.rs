@@ -5,7 +5,7 @@
 use std::ffi::CString;
 
 use super::create::{Inputs, add_tree, field};
-use super::mounts::{All, Mounts, attributes, clean};
+use super::mounts::{All, Mounts, attributes, clean, destination};
 use super::{Step, Tree};
 use crate::error::{Error, Result, quote};
 use crate::names::mount::MountOptions;
@@ -81,23 +81,26 @@ impl Mounts {
 /// Everything of the config that is mounted somewhere, by its name, in order.
 fn insides(inputs: &Inputs<'_>) -> Vec<(String, String)> {
     let config = inputs.config;
-    let mounts = config.mounts.iter().map(|mount| &mount.destination);
+    let mounts = config.mounts.iter();
+    let mounts = mounts.map(|mount| destination(inputs, &mount.destination));
     let mut all = named("mounts", ".destination", mounts);
     if let Some(linux) = &config.linux {
-        all.extend(named("linux.readonlyPaths", "", &linux.readonly_paths));
-        all.extend(named("linux.maskedPaths", "", &linux.masked_paths));
+        let cleaned = |paths: &[String]| paths.iter().map(|path| clean(path)).collect::<Vec<_>>();
+        let readonly = cleaned(&linux.readonly_paths);
+        all.extend(named("linux.readonlyPaths", "", readonly));
+        all.extend(named("linux.maskedPaths", "", cleaned(&linux.masked_paths)));
     }
     all
 }
 
-fn named<'p>(
+fn named(
     list: &str,
     member: &str,
-    paths: impl IntoIterator<Item = &'p String>,
+    paths: impl IntoIterator<Item = String>,
 ) -> Vec<(String, String)> {
     let numbered = paths.into_iter().enumerate();
     numbered
-        .map(|(index, path)| (format!("{list}[{index}]{member}"), clean(path)))
+        .map(|(index, path)| (format!("{list}[{index}]{member}"), path))
         .collect()
 }
 

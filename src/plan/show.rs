@@ -288,6 +288,7 @@ impl Plan {
         match source {
             Source::Filesystem(filesystem) => quoted(&filesystem.kind),
             Source::Bind { path, .. } => quoted(path),
+            Source::Inside { path, .. } => format!("{} of the root", quoted(path)),
             Source::Tree(number) => quoted(&self.trees[*number].path),
             Source::Existing => "other options".into(),
         }

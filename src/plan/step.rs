@@ -230,7 +230,9 @@ pub enum Source {
     Filesystem(Filesystem),
     /// A tree of the runtime namespace, opened by the child.
     Bind { path: CString, recursive: bool },
-    /// The same, opened by the parent: number in `Plan::trees`.
+    /// A tree inside the root filesystem, where it is looked up: what an earlier mount has put there.
+    Inside { path: CString, recursive: bool },
+    /// A tree of the runtime namespace, opened by the parent: number in `Plan::trees`.
     Tree(usize),
     /// The mount that is there already gets other attributes.
     Existing,
@@ -265,6 +267,9 @@ impl Filesystem {
 pub struct Attributes {
     /// For the mount itself.
     pub mount: Change,
+    /// To clear as well, as far as the kernel allows it: flags that the host gave to the source of a bind mount and that
+    /// no option names.
+    pub implied: u64,
     /// For the mount and everything below it.
     pub tree: Change,
     /// Propagation types, in order, each with whether it is recursive.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::ANNOTATION;
 use super::change::{Change, Difference};
+use super::{ANNOTATION, Profile};
 
 /// The annotation with what the profile changed: a JSON array, an object for each change.
 pub const TIGHTENED: &str = "org.stockade.tightened";
@@ -28,12 +28,16 @@ struct Told<'a> {
     difference: Option<Difference>,
 }
 
-/// Sets our annotations, and takes away those by the same names.
+/// Sets our annotations, and takes away those by the same names. The profile that changes nothing adds none either: what
+/// hooks get of it is the config's.
 pub fn annotate(annotations: &mut BTreeMap<String, String>, profile: &str, changes: &[Change]) {
     for name in [TIGHTENED, OMITTED] {
         annotations.remove(name);
     }
-    annotations.insert(ANNOTATION.to_owned(), profile.to_owned());
+    let [none, ..] = Profile::names();
+    if profile != none || annotations.contains_key(ANNOTATION) {
+        annotations.insert(ANNOTATION.to_owned(), profile.to_owned());
+    }
     if changes.is_empty() {
         return;
     }
@@ -128,6 +132,16 @@ mod tests {
         ];
         let expected = [("org.stockade.profile".to_owned(), "p".to_owned())];
         assert_eq!(annotated(&[], &lies), BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn the_profile_that_changes_nothing_is_named_only_where_the_config_names_one() {
+        let mut annotations = BTreeMap::new();
+        annotate(&mut annotations, "none", &[]);
+        assert_eq!(annotations, BTreeMap::new());
+        annotations.insert(ANNOTATION.to_owned(), "paranoid".to_owned());
+        annotate(&mut annotations, "none", &[]);
+        assert_eq!(annotations[ANNOTATION], "none");
     }
 
     #[test]

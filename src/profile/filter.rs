@@ -16,7 +16,7 @@ pub(super) fn filter(rules: &SeccompRules) -> Seccomp {
             .iter()
             .filter_map(|name| arch(name))
             .collect(),
-        flags: Vec::new(),
+        flags: None,
         listener_path: None,
         listener_metadata: None,
         syscalls: rules

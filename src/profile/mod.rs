@@ -70,6 +70,16 @@ const BUILTIN: [(&str, &str); 4] = [
     ("paranoid", include_str!("../../profiles/paranoid.toml")),
 ];
 
+/// How what the specification leaves open is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Habits {
+    /// The way that gives a container less.
+    #[default]
+    Own,
+    /// The way of runc, which callers of the profile `none` expect.
+    Runc,
+}
+
 impl Profile {
     /// The names of the profiles inside the binary, from the most permissive to the strictest.
     pub fn names() -> [&'static str; BUILTIN.len()] {
@@ -110,6 +120,14 @@ impl Profile {
             .hint("give the file a name of its own, so that reports are not mistaken"));
         }
         Ok(profile)
+    }
+
+    /// How what the specification leaves open is done under this profile.
+    pub fn habits(&self) -> Habits {
+        match self.strictness() {
+            Some(0) => Habits::Runc,
+            _ => Habits::Own,
+        }
     }
 
     /// The place among the built-in profiles, 0 for the most permissive; a file has none.

@@ -64,9 +64,6 @@ pub(super) const FLAGS: [(SeccompFlag, &str, u32); 4] = [
     ),
 ];
 
-/// With both TSYNC and a listener the kernel wants failures as ESRCH (`SECCOMP_FILTER_FLAG_TSYNC_ESRCH`).
-pub(super) const TSYNC_ESRCH: u32 = 1 << 4;
-
 /// The comparisons, as the specification spells them.
 pub(super) const OPERATORS: [&str; 7] = [
     "SCMP_CMP_NE",

@@ -94,7 +94,7 @@ pub fn check_kernel(seccomp: &Seccomp) -> Result<()> {
         }
         fine.push(action);
     }
-    for (i, &flag) in seccomp.flags.iter().enumerate() {
+    for (i, &flag) in seccomp.flags.iter().flatten().enumerate() {
         let (word, number) = action::flag(flag);
         if !flag_available(number) {
             return unknown(format!("linux.seccomp.flags[{i}]"), word);
@@ -177,7 +177,7 @@ fn abis(seccomp: &Seccomp, host: Host, warnings: &mut Vec<String>) -> Vec<Abi> {
 
 fn flags(seccomp: &Seccomp, listener: bool, warnings: &mut Vec<String>) -> u32 {
     let mut flags = if listener { NEW_LISTENER } else { 0 };
-    for (i, &flag) in seccomp.flags.iter().enumerate() {
+    for (i, &flag) in seccomp.flags.iter().flatten().enumerate() {
         let (word, number) = action::flag(flag);
         if flag == SeccompFlag::WaitKillableRecv && !listener {
             warnings.push(format!(
@@ -185,9 +185,9 @@ fn flags(seccomp: &Seccomp, listener: bool, warnings: &mut Vec<String>) -> u32 {
             ));
             continue;
         }
-        flags |= number;
-        if flag == SeccompFlag::TSync && listener {
-            flags |= action::TSYNC_ESRCH;
+        // Whoever installs a filter here has one thread, and the kernel takes this flag and a listener only with another.
+        if flag != SeccompFlag::TSync {
+            flags |= number;
         }
     }
     flags

@@ -340,7 +340,7 @@ fn notify_rule_asks_for_a_listener() {
         "syscalls": [{"names": ["mount"], "action": "SCMP_ACT_NOTIFY"}]}),
     );
     assert!(filter.listener);
-    assert_eq!(filter.flags, 0b1_1011);
+    assert_eq!(filter.flags, 0b1010);
     assert_eq!(answer(&filter, Abi::X8664, "mount", &[]), "SCMP_ACT_NOTIFY");
 }
 

@@ -162,10 +162,8 @@ pub fn watching(
         );
         return Err(Error::new(doing, cause));
     }
-    // Threads are synchronised by filters without a listener only, and there is one thread.
-    let synchronising = 1 | super::action::TSYNC_ESRCH;
     let others = programs.iter().fold(0, |flags, (_, own)| flags | own);
-    let mut flags = others & !synchronising | NEW_LISTENER;
+    let mut flags = others | NEW_LISTENER;
     if flag_available(WAIT_KILLABLE_RECV) {
         flags |= WAIT_KILLABLE_RECV;
     }
@@ -197,7 +195,7 @@ fn passing() -> Seccomp {
         default_action: SeccompAction::Errno,
         default_errno_ret: None,
         architectures: Vec::new(),
-        flags: Vec::new(),
+        flags: None,
         listener_path: None,
         listener_metadata: None,
         syscalls: vec![SyscallRule {

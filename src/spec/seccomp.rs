@@ -21,8 +21,8 @@ pub struct Seccomp {
     pub default_errno_ret: Option<u32>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<Arch>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub flags: Vec<SeccompFlag>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flags: Option<Vec<SeccompFlag>>,
     #[serde(
         default,
         deserialize_with = "present",

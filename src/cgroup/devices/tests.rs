@@ -227,3 +227,16 @@ fn malformed_rules_are_named() {
         assert_eq!(error, format!("linux.resources.devices[0].{message}"));
     }
 }
+
+#[test]
+fn a_rule_that_denies_all_access_by_its_letter_denies_all_of_it() {
+    let rule = |access: &str| DeviceRule {
+        allow: false,
+        kind: Some("c".to_owned()),
+        major: Some(1),
+        minor: Some(11),
+        access: Some(access.to_owned()),
+    };
+    let parsed = parse(&[rule("rwa"), rule("a")]).unwrap();
+    assert!(parsed.iter().all(|rule| rule.access == ALL));
+}

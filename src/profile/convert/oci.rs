@@ -120,7 +120,7 @@ pub fn from_oci(seccomp: &Seccomp) -> Result<SeccompRules> {
         listener_metadata,
         syscalls,
     } = seccomp;
-    if !flags.is_empty() {
+    if flags.iter().flatten().next().is_some() {
         return Err(no(format!("{ROOT}.flags"), "flags"));
     }
     if listener_path.is_some() || listener_metadata.is_some() {

@@ -18,13 +18,13 @@ pub(super) fn linux(linux: &Linux, at: &At) -> Result<()> {
         sysctl(linux, key, value, at)?;
     }
     net_devices(linux, at)?;
-    for (field, paths) in [
-        ("maskedPaths", &linux.masked_paths),
-        ("readonlyPaths", &linux.readonly_paths),
-    ] {
-        for (i, path) in paths.iter().enumerate() {
-            at.absolute(format!("{field}[{i}]"), path)?;
-        }
+    for (i, path) in linux.masked_paths.iter().enumerate() {
+        at.absolute(format!("maskedPaths[{i}]"), path)?;
+    }
+    // A relative one is taken from the root, as by runc; the empty one would be all of it.
+    let mut readonly = linux.readonly_paths.iter();
+    if let Some(i) = readonly.position(String::is_empty) {
+        at.absolute(format!("readonlyPaths[{i}]"), "")?;
     }
     if let Some(path) = &linux.cgroups_path {
         cgroups_path(path, at)?;

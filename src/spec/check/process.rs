@@ -1,7 +1,9 @@
 //! `process` (config.md, "Process", "Linux Process", "User").
 
+use std::collections::BTreeSet;
+
 use super::{At, not_one_of};
-use crate::error::{Result, quote};
+use crate::error::{Result, escape, quote};
 use crate::names;
 use crate::spec::{Capabilities, IoPriority, Process, Rlimit, Scheduler, User};
 
@@ -76,17 +78,23 @@ fn capabilities(sets: &mut Capabilities, at: &At, warnings: &mut Vec<String>) {
         ("permitted", &mut sets.permitted),
         ("ambient", &mut sets.ambient),
     ];
-    for (field, set) in each {
-        let mut i = 0;
+    let mut unknown = BTreeSet::new();
+    for (_, set) in each {
         set.retain(|name| {
-            let known = names::capability(name).is_some();
-            if !known {
-                let cause = format!("{} is not a capability, it is ignored", quote(name));
-                at.warn(warnings, format!("{field}[{i}]"), cause);
+            let is_known = names::capability(name).is_some();
+            if !is_known {
+                unknown.insert(escape(name));
             }
-            i += 1;
-            known
+            is_known
         });
+    }
+    if !unknown.is_empty() {
+        let names: Vec<String> = unknown.into_iter().collect();
+        let cause = format!(
+            "ignoring unknown or unavailable capabilities: [{}]",
+            names.join(" ")
+        );
+        at.warn(warnings, "", cause);
     }
     let Capabilities {
         effective,

@@ -48,7 +48,9 @@ fn device_rule(rule: &DeviceRule, at: &At) -> Result<()> {
     }
     device_number(rule.major, rule.minor, -1, at)?;
     let access = rule.access.as_deref().unwrap_or("");
-    if access.is_empty() || access.contains(|c| !matches!(c, 'r' | 'w' | 'm')) {
+    // runc takes any letter and leaves it without a meaning. In a rule that denies, this one can mean all.
+    let is_known = |c| matches!(c, 'r' | 'w' | 'm') || c == 'a' && !rule.allow;
+    if access.is_empty() || !access.chars().all(is_known) {
         let cause = format!("{} is not made of r, w and m", quote(access));
         return Err(at.refuse("access", cause));
     }

@@ -72,9 +72,7 @@ fn unknown_capabilities_are_taken_out_with_a_warning() {
     assert_eq!(
         warnings,
         [
-            "\"f\": process.capabilities.bounding[0]: \"cap_chown\" is not a capability, it is ignored",
-            "\"f\": process.capabilities.bounding[2]: \"CAP_NOT_REAL\" is not a capability, it is ignored",
-            "\"f\": process.capabilities.effective[1]: \"CAP_NOT_REAL\" is not a capability, it is ignored",
+            "\"f\": process.capabilities: ignoring unknown or unavailable capabilities: [CAP_NOT_REAL cap_chown]",
         ]
     );
 }

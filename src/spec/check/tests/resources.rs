@@ -11,6 +11,7 @@ fn resource_rules_name_their_field() {
         ("devices", json!([{"allow": true, "type": "x", "access": "r"}]), "devices[0].type: \"x\" is not one of a, b, c"),
         ("devices", json!([{"allow": true, "major": -2, "access": "r"}]), "devices[0].major: -2 is not from -1 to 4095"),
         ("devices", json!([{"allow": true, "access": "rx"}]), "devices[0].access: \"rx\" is not made of r, w and m"),
+        ("devices", json!([{"allow": true, "access": "rwa"}]), "devices[0].access: \"rwa\" is not made of r, w and m"),
         ("devices", json!([{"allow": true}]), "devices[0].access: \"\" is not made of r, w and m"),
         ("memory/limit", json!(-2), "memory.limit: -2 is negative, only -1 (no limit) may be"),
         ("memory/kernelTCP", json!(-2), "memory.kernelTCP: -2 is negative, only -1 (no limit) may be"),
