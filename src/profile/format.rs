@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::landlock::Landlock;
-use super::values::{Bound, DeviceSet, RlimitBound};
+use super::landlock::{Landlock, OnOldKernel};
+use super::values::{Bound, DeviceSet, RlimitBound, Time};
 use crate::spec::NamespaceType;
 
 /// A profile; a section that is absent demands nothing.
@@ -26,6 +26,15 @@ pub struct Profile {
     /// Flags of the process.
     #[serde(default)]
     pub process: ProcessRules,
+    /// Which variables the process may have.
+    #[serde(default)]
+    pub environment: Option<Environment>,
+    /// What the process may execute of its own memory, beside the config.
+    #[serde(default)]
+    pub memory: Option<MemoryRules>,
+    /// The AppArmor profile of a process whose config names none.
+    #[serde(default)]
+    pub apparmor: Option<AppArmor>,
     /// Which namespaces must not be the host's.
     #[serde(default)]
     pub namespaces: Namespaces,
@@ -128,9 +137,61 @@ pub struct ProcessRules {
     /// What happens when `process.terminal` is true.
     #[serde(default)]
     pub terminal: Verdict,
+    /// Whether user id 0 alone gives no capabilities, now and for good: securebits(7), all of them locked.
+    #[serde(default)]
+    pub lock_securebits: bool,
     /// For `no-new-privileges`.
     #[serde(default)]
     pub on_conflict: OnConflict,
+}
+
+/// Which variables the process may have. The caller's own environment is never passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Environment {
+    /// Names of `process.env` that stay; `LC_*` is every name that begins so.
+    pub allow: Vec<String>,
+    /// For a variable that is not listed.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// What the process may execute of its own memory; a config has no place for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MemoryRules {
+    /// Whether no memory is writable and executable, or becomes executable later (`PR_SET_MDWE`, Linux 6.3).
+    #[serde(default)]
+    pub deny_write_execute: bool,
+    /// Whether files in memory, memfd_create(2), cannot be executed (`vm.memfd_noexec`, Linux 6.6); only in a pid namespace
+    /// of the container's own, made by root.
+    #[serde(default)]
+    pub memfd_noexec: bool,
+    /// What happens where it cannot be had.
+    #[serde(default)]
+    pub on_old_kernel: OnOldKernel,
+}
+
+/// The AppArmor profile of a process whose config names none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AppArmor {
+    /// Its name, as the kernel has it.
+    pub profile: String,
+    /// What happens on a host without AppArmor, or where the profile is not loaded.
+    #[serde(default)]
+    pub when_missing: WhenMissing,
+}
+
+/// What happens where the host does not have what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenMissing {
+    /// The container is not created.
+    #[default]
+    Refuse,
+    /// It is left out.
+    Ignore,
 }
 
 /// Which namespaces must not be the host's.
@@ -307,6 +368,12 @@ pub struct Limits {
     /// CPU time, in percent of one CPU.
     #[serde(default)]
     pub cpu_percent: Bound,
+    /// Whether all processes are killed together when the memory is used up (`memory.oom.group`, cgroup v2 only).
+    #[serde(default)]
+    pub oom_group: bool,
+    /// How long a container runs that `run` or `launch` waits for: seconds, or a time such as `"10m"`.
+    #[serde(default)]
+    pub time: Option<Time>,
 }
 
 /// A system-call filter. A file may have groups of calls, and `allow` and `deny` on top of the rules: `groups` makes rules

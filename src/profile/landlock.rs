@@ -146,7 +146,7 @@ impl Rules<'_> {
         let Some(wanted) = &self.profile.landlock else {
             return Ok(None);
         };
-        let abi = self.host.landlock_abi;
+        let abi = self.host.kernel.landlock_abi;
         let is_unmet = |demand: &&Demand| demand.value.is_some() && demand.needs > abi;
         let demands = wanted.demands();
         let name = quote(&self.profile.name);
@@ -223,6 +223,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::profile::facts::Kernel;
     use crate::profile::order::landlock_at_most;
     use crate::profile::{Facts, Profile, Tightened, parse, tighten};
     use crate::spec::hardened_default;
@@ -238,8 +239,12 @@ mod tests {
     }
 
     fn on_kernel(section: &str, landlock_abi: u32) -> Result<Tightened> {
-        let host = Facts {
+        let kernel = Kernel {
             landlock_abi,
+            ..Kernel::default()
+        };
+        let host = Facts {
+            kernel,
             ..Facts::default()
         };
         tighten(&hardened_default(None), &profile(section).unwrap(), &host)

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::facts::Kernel;
 use super::order::at_most;
 use super::{Facts, Profile, tighten};
 use crate::spec::{
@@ -21,7 +22,13 @@ fn host() -> Facts {
         thermal_throttle: Vec::new(),
         rlimits: vec![rlimit],
         own_namespaces: Vec::new(),
-        landlock_abi: 7,
+        kernel: Kernel {
+            landlock_abi: 7,
+            denies_write_execute: true,
+            memfd_noexec: true,
+            apparmor_profiles: vec!["stockade-container".into()],
+            has_memory_v2: true,
+        },
     }
 }
 

@@ -87,6 +87,65 @@ impl From<Quantity> for RawQuantity {
     }
 }
 
+/// A length of time, in TOML as seconds or as `"90s"`, `"10m"`, `"2h"`, `"1d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "RawTime", into = "u64")]
+pub struct Time {
+    /// At least 1.
+    pub seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "seconds, or a time such as \"10m\"")]
+enum RawTime {
+    Seconds(u64),
+    Text(String),
+}
+
+impl TryFrom<RawTime> for Time {
+    type Error = String;
+
+    fn try_from(raw: RawTime) -> Result<Self, String> {
+        let (seconds, said) = match raw {
+            RawTime::Seconds(seconds) => (Some(seconds), seconds.to_string()),
+            RawTime::Text(text) => (seconds(&text), quote(&text)),
+        };
+        match seconds.filter(|seconds| *seconds > 0) {
+            Some(seconds) => Ok(Self { seconds }),
+            None => Err(format!(
+                "{said} is not a time such as \"90s\", \"10m\", \"2h\" or \"1d\""
+            )),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
+    let (digits, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+impl From<Time> for u64 {
+    fn from(time: Time) -> Self {
+        time.seconds
+    }
+}
+
+/// The largest unit that it is whole in: `10m`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.seconds {
+            seconds if seconds % 86400 == 0 => (86400, "d"),
+            seconds if seconds % 3600 == 0 => (3600, "h"),
+            seconds if seconds % 60 == 0 => (60, "m"),
+            _ => (1, "s"),
+        };
+        write!(f, "{}{name}", self.seconds / unit)
+    }
+}
+
 /// One resource limit, soft and hard alike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
