@@ -11,6 +11,7 @@ use crate::spec::NamespaceType;
 
 /// A profile; a section that is absent demands nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Profile {
     /// One word, shown in every refusal and change.
@@ -66,6 +67,7 @@ pub struct Profile {
 
 /// What happens when a config asks for more than the profile allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnConflict {
     /// The value is cut, and the change recorded.
@@ -77,6 +79,7 @@ pub enum OnConflict {
 
 /// What happens when a config asks for one particular thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing.
@@ -90,6 +93,7 @@ pub enum Verdict {
 
 /// Who may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Identity {
     /// What happens when `process.user.uid` is 0.
@@ -105,6 +109,7 @@ pub struct Identity {
 
 /// What happens to supplementary groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Groups {
     /// They stay.
@@ -118,6 +123,7 @@ pub enum Groups {
 
 /// Which capabilities may be held, in any of the five sets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Capabilities {
     /// Names such as `CAP_CHOWN`.
@@ -129,6 +135,7 @@ pub struct Capabilities {
 
 /// Flags of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProcessRules {
     /// Whether `process.noNewPrivileges` must be true.
@@ -147,6 +154,7 @@ pub struct ProcessRules {
 
 /// Which variables the process may have. The caller's own environment is never passed on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Environment {
     /// Names of `process.env` that stay; `LC_*` is every name that begins so.
@@ -158,6 +166,7 @@ pub struct Environment {
 
 /// What the process may execute of its own memory; a config has no place for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct MemoryRules {
     /// Whether no memory is writable and executable, or becomes executable later (`PR_SET_MDWE`, Linux 6.3).
@@ -174,6 +183,7 @@ pub struct MemoryRules {
 
 /// The AppArmor profile of a process whose config names none.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct AppArmor {
     /// Its name, as the kernel has it.
@@ -185,6 +195,7 @@ pub struct AppArmor {
 
 /// What happens where the host does not have what is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WhenMissing {
     /// The container is not created.
@@ -196,6 +207,7 @@ pub enum WhenMissing {
 
 /// Which namespaces must not be the host's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Namespaces {
     /// Kinds that a config must have, new or joined by path; a missing one is added as new.
@@ -211,6 +223,7 @@ pub struct Namespaces {
 
 /// The root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Root {
     /// Whether `root.readonly` must be true.
@@ -223,6 +236,7 @@ pub struct Root {
 
 /// Options of mounts, by class of mount.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Mounts {
     /// The most permissive propagation.
@@ -247,6 +261,7 @@ pub struct Mounts {
 
 /// Propagation of mounts (mount_namespaces(7)), the strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Propagation {
     /// Neither way.
@@ -259,6 +274,7 @@ pub enum Propagation {
 
 /// A mount option that takes something away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Flag {
     /// Read-only.
@@ -273,6 +289,7 @@ pub enum Flag {
 
 /// Bind mounts, and filesystems of no other class.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BindMounts {
     /// Options that must be set; on a recursive bind mount, on everything below too.
@@ -288,6 +305,7 @@ pub struct BindMounts {
 
 /// tmpfs. The one on `/dev` is always spared `nodev`, as it holds the container's devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TmpfsMounts {
     /// Options that must be set.
@@ -303,6 +321,7 @@ pub struct TmpfsMounts {
 
 /// The kernel's own filesystems. devpts is always spared `nodev`, as it holds terminals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct KernelMounts {
     /// Options that must be set.
@@ -321,6 +340,7 @@ pub struct KernelMounts {
 
 /// Paths to hide or to make read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Paths {
     /// Added to `linux.maskedPaths`.
@@ -336,6 +356,7 @@ pub struct Paths {
 
 /// Which devices may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Devices {
     /// Whether everything is denied that no rule allows, and a rule that allows everything is removed.
@@ -354,6 +375,7 @@ pub struct Devices {
 
 /// cgroup limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
     /// Bytes.
@@ -379,6 +401,7 @@ pub struct Limits {
 /// A system-call filter. A file may have groups of calls, and `allow` and `deny` on top of the rules: `groups` makes rules
 /// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", try_from = "super::groups::Written")]
 pub struct SeccompRules {
     /// For a call that no rule matches.
@@ -393,6 +416,7 @@ pub struct SeccompRules {
 
 /// What the filter does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// The call is made.
@@ -407,6 +431,7 @@ pub enum Action {
 
 /// The error of a refused call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ErrnoName {
     /// Refused.
@@ -420,6 +445,7 @@ pub enum ErrnoName {
 
 /// System calls and what happens to them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SeccompRule {
     /// Names of system calls; one that the architecture lacks is passed over.
@@ -441,6 +467,7 @@ pub const INT: u64 = 0xffff_ffff;
 
 /// A test of one argument, of its low 32 bits (`mask` aside): the high ones never slip past it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ArgRule {
     /// From 0.

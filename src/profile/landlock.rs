@@ -13,6 +13,7 @@ use crate::sys::landlock::{ABSTRACT_UNIX_SOCKET, NEWEST, SIGNAL};
 /// What the process may do with files and ports, and whom it reaches (landlock(7)). A list that is absent restricts
 /// nothing, an empty one allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Landlock {
     /// Files and directories, with what is below, that may be read and listed.
@@ -43,6 +44,7 @@ pub struct Landlock {
 
 /// What stays among the processes under the same rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Signals.
@@ -62,6 +64,7 @@ impl Scope {
 
 /// What happens where the kernel cannot do all that a section demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnOldKernel {
     /// The container is not created.

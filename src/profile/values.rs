@@ -9,6 +9,7 @@ use crate::error::quote;
 
 /// One limit: what it is where the config has none, and the most that the config may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Bound {
     /// Set where the config has no limit; absent: `maximum`.
@@ -24,6 +25,7 @@ pub struct Bound {
 
 /// A number, in TOML plain, `"512MiB"`, or `"host"` for all the memory of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "RawQuantity", into = "RawQuantity")]
 pub enum Quantity {
     /// That many.
@@ -44,6 +46,7 @@ impl Quantity {
 }
 
 #[derive(Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     untagged,
     expecting = "a number, a size such as \"512MiB\", or \"host\""
@@ -89,6 +92,7 @@ impl From<Quantity> for RawQuantity {
 
 /// A length of time, in TOML as seconds or as `"90s"`, `"10m"`, `"2h"`, `"1d"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "RawTime", into = "u64")]
 pub struct Time {
     /// At least 1.
@@ -96,6 +100,7 @@ pub struct Time {
 }
 
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "seconds, or a time such as \"10m\"")]
 enum RawTime {
     Seconds(u64),
@@ -148,6 +153,7 @@ impl fmt::Display for Time {
 
 /// One resource limit, soft and hard alike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RlimitBound {
     /// The most, and what is set where the config has none; in the limit's own unit (getrlimit(2)).
@@ -159,6 +165,7 @@ pub struct RlimitBound {
 
 /// A set of devices, `c 1:3 rwm`, of the devices cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceSet {
     /// `c` or `b`.
