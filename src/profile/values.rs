@@ -218,3 +218,25 @@ impl fmt::Display for DeviceSet {
         write!(f, "{} {major}:{minor} {}", self.kind, self.access)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_its_units_and_said_in_the_largest_whole_one() {
+        let time = |raw: RawTime| Time::try_from(raw).map(|time| time.to_string());
+        let text = |text: &str| time(RawTime::Text(text.to_owned()));
+        assert_eq!(text("90s").as_deref(), Ok("90s"));
+        assert_eq!(text("120s").as_deref(), Ok("2m"));
+        assert_eq!(text("48h").as_deref(), Ok("2d"));
+        assert_eq!(time(RawTime::Seconds(3600)).as_deref(), Ok("1h"));
+        for wrong in ["", "0m", "5", "1.5h", "-1s", "1 m", "99999999999999999d"] {
+            let expected = format!(
+                "{} is not a time such as \"90s\", \"10m\", \"2h\" or \"1d\"",
+                quote(wrong)
+            );
+            assert_eq!(text(wrong), Err(expected));
+        }
+    }
+}
