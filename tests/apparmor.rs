@@ -117,3 +117,20 @@ fn apparmor_profile_of_a_container_holds_its_later_processes() {
         "{out:?}"
     );
 }
+
+#[test]
+fn apparmor_profile_that_a_profile_wants_is_for_a_config_that_names_none() {
+    let Some(loaded) = Loaded::new("wanted") else {
+        return;
+    };
+    let bundle = crate::harness::Bundle::new();
+    let file = bundle.temp().join("own.toml");
+    let text = format!(
+        "name = \"own\"\ndescription = \"\"\n[apparmor]\nprofile = \"{}\"\n",
+        loaded.name
+    );
+    fs::write(&file, text).unwrap();
+    let bundle = bundle.profile(Some(file.to_str().unwrap()));
+    let out = bundle.shell("cat /proc/self/attr/current").run();
+    assert_eq!(out.ok(), format!("{} (enforce)\n", loaded.name));
+}

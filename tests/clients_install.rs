@@ -66,8 +66,9 @@ impl Desk {
         let (bin, shown) = (self.path("bin").display().to_string(), file.display());
         let expected = format!(
             "made link \"{bin}/stockade-restricted\"\n\
+             made link \"{bin}/stockade-paranoid\"\n\
              made link \"{bin}/stockade-none\"\n\
-             \"{shown}\": added stockade, stockade-restricted, stockade-none\n\
+             \"{shown}\": added stockade, stockade-restricted, stockade-paranoid, stockade-none\n\
              what it was is in \"{shown}.before-stockade\"\n\
              to make it known: {reload}\n"
         );
@@ -124,6 +125,7 @@ fn docker_reads_what_was_merged() {
             "other": {"path": "/opt/other"},
             "stockade": path("stockade"),
             "stockade-restricted": path("stockade-restricted"),
+            "stockade-paranoid": path("stockade-paranoid"),
             "stockade-none": path("stockade-none"),
         },
     });

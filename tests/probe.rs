@@ -119,7 +119,7 @@ fn every_row_is_open_somewhere_and_refused_somewhere() {
         skip_part(id, reason);
     }
     // What programs of every kind need is refused by paranoid alone, if at all.
-    let usual = ["sockets-work", "write-and-execute", "run-from-memory"];
+    let usual = ["sockets-work", "write-and-execute"];
     let usual: BTreeSet<String> = usual.map(str::to_owned).into();
     assert_eq!(answered(&restricted, "open"), usual);
 }

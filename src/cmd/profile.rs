@@ -39,6 +39,8 @@ pub enum Act {
     Check(ProfileCheck),
     /// Say what a second profile forbids or permits against a first
     Diff(ProfileDiff),
+    /// Print the JSON Schema of a profile's file, for editors and other programs
+    Schema,
     /// Turn a profile into what another program confines by, or that into a profile
     Convert(super::convert::ProfileConvert),
 }
@@ -109,6 +111,7 @@ pub fn run(global: &Global, arguments: &Profiles) -> Result<ExitCode> {
         Act::Groups => print_groups(),
         Act::Check(check) => print_findings(check),
         Act::Diff(diff) => print_differences(diff),
+        Act::Schema => print_schema(),
         Act::Convert(convert) => super::convert::run(convert),
     }
 }
@@ -167,6 +170,11 @@ fn print_group(show: &ProfileShow) -> Result<ExitCode> {
         ShowFormat::Toml => print(&calls.join("\n"))?,
         ShowFormat::Json => print(&pretty(&calls, "  ")?)?,
     }
+    Ok(ExitCode::Done)
+}
+
+fn print_schema() -> Result<ExitCode> {
+    print(profile::SCHEMA.trim_end())?;
     Ok(ExitCode::Done)
 }
 

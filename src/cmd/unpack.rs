@@ -253,7 +253,7 @@ fn configure(
         // What this user may not have a cgroup for would keep the bundle from running; `run` adds it where it can.
         choice.profile = choice.profile.without_cgroup_limits();
     }
-    let facts = Facts::read()?.with_landlock(&choice.profile);
+    let facts = Facts::read()?.with_kernel(&choice.profile);
     let tightened = profile::tighten(config, &choice.profile, &facts)
         .map_err(|refusal| choice.advise(refusal, config, &facts))?;
     let file = bundle.join("config.json");

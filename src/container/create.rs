@@ -1,15 +1,17 @@
 //! `create`, and the first half of `run`: state directory, cgroup, clone, handshake, hooks.
 //! Whatever fails, everything that was made is unmade; the guard at the end of the file does it.
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::child::{CgroupFds, Child, Listening};
 use super::console::{Console, Presence, Streams, socket};
+use super::kill::{Whom, kill};
 use super::net_devices::NetDevices;
 use super::prepare::Prepared;
-use super::signals::Patience;
+use super::signals::{Deadline, Patience};
 use super::whole::write_whole;
 use super::{
     Entry, Phase, State, Status, Store, delete, group, hooks, owner, process, signals, start,
@@ -56,6 +58,7 @@ impl Request {
 /// # Errors
 /// The step that failed; nothing is left of the container then.
 pub fn create(store: &Store, prepared: Prepared, request: &Request) -> Result<()> {
+    refuse_time(&prepared)?;
     let mut console = console(&prepared, request, Presence::Leaves)?;
     let entry = store.reserve(&request.id)?;
     let listener = start::listen(&entry)?;
@@ -78,6 +81,9 @@ pub enum Attachment {
 /// The exit code of what SIGKILL ended.
 const KILLED: i32 = 128 + libc::SIGKILL;
 
+/// The exit code of a container that ran longer than its profile allows; that of timeout(1).
+const OUT_OF_TIME: i32 = 124;
+
 /// Makes and starts a container in one go; the exit code of its program, or 0 when detached. Where the plan has system calls
 /// watched, `supervisor` is who is asked about them, as long as the program runs.
 ///
@@ -94,6 +100,9 @@ pub fn run(
         Attachment::Detached => Presence::Leaves,
         Attachment::Foreground | Attachment::Keep => Presence::Stays,
     };
+    if presence == Presence::Leaves {
+        refuse_time(&prepared)?;
+    }
     let mut console = console(&prepared, request, presence)?;
     let signals = match presence {
         Presence::Leaves => None,
@@ -106,12 +115,22 @@ pub fn run(
     let relay = console.relay()?;
     let (entry, state, pidfd) = making.finish()?;
     let Some(signals) = signals else { return Ok(0) };
-    let code = signals.wait(pidfd.as_fd(), relay, supervisor.as_deref_mut())?;
+    let (time, is_over) = (state.limits.time, Cell::new(false));
+    let end = || {
+        is_over.set(true);
+        end_all(&entry)
+    };
+    let at = time.and_then(|time| Instant::now().checked_add(Duration::from_secs(time.seconds)));
+    let deadline = at.map(|at| Deadline { at, end: &end });
+    let mut code = signals.wait(pidfd.as_fd(), relay, supervisor.as_deref_mut(), deadline)?;
     if let (Some(supervisor), Some(location)) = (supervisor, &state.cgroup) {
         supervisor.read_peaks(location);
         supervisor.read_limits(location);
     }
-    if code == KILLED
+    if let (true, Some(time)) = (is_over.get(), time) {
+        log::warn!("the time limit ({time}) was reached: the container was killed");
+        code = OUT_OF_TIME;
+    } else if code == KILLED
         && let Some(limit) = group::memory_that_ran_out(&state)
     {
         log::warn!("the memory limit{limit} was reached: killed by the kernel");
@@ -121,6 +140,29 @@ pub fn run(
         delete::destroy(&entry, &state)?;
     }
     Ok(code)
+}
+
+/// All processes of a container, whatever they do about it.
+fn end_all(entry: &Entry) -> Result<()> {
+    let ended = kill(entry, libc::SIGKILL, Whom::Init);
+    match entry.state()?.status(entry) {
+        // It was faster.
+        Status::Stopped => Ok(()),
+        _ => ended,
+    }
+}
+
+/// Nobody would be there when the time is over.
+fn refuse_time(prepared: &Prepared) -> Result<()> {
+    let Some(time) = prepared.limits.time else {
+        return Ok(());
+    };
+    let name = quote(&prepared.confinement.profile.name);
+    let doing = format!("limits.time of profile {name}");
+    let cause =
+        format!("nothing of stockade waits for a detached container to end it after {time}");
+    Err(Error::new(doing, cause)
+        .hint("run it in the foreground, by launch or run, or under a profile without limits.time"))
 }
 
 /// Where the terminal goes, if the config wants one.

@@ -115,7 +115,9 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     announce(&child, request, pidfd_socket)?;
     let relay = console.relay()?;
     let (_, pidfd) = child.release();
-    signals.map_or(Ok(0), |signals| signals.wait(pidfd.as_fd(), relay, None))
+    signals.map_or(Ok(0), |signals| {
+        signals.wait(pidfd.as_fd(), relay, None, None)
+    })
 }
 
 /// What a container's config and profile come to, for whoever wants to know what is promised inside.
@@ -125,7 +127,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
 pub fn confined(entry: &Entry) -> Result<Tightened> {
     let state = entry.state()?;
     let profile = Confinement::read(entry)?.profile;
-    let facts = Facts::of_process()?.with_landlock(&profile);
+    let facts = Facts::of_process()?.with_kernel(&profile);
     let mut tightened = profile::tighten(&state.config, &profile, &facts)?;
     // It was tightened when it was created, on the facts of that time.
     tightened.config = state.config;
@@ -223,6 +225,7 @@ fn plan(
             habits: confinement.profile.habits(),
             profile_filter: tightened.filter.as_ref(),
             landlock: tightened.landlock.as_ref(),
+            hardening: tightened.hardening,
             host: &host::Facts::read()?,
             layout: &Layout::default(),
             location: None,
@@ -267,7 +270,7 @@ fn tighten(
         annotations: state.annotations.clone(),
         linux: None,
     };
-    let facts = Facts::of_process()?.with_landlock(&confinement.profile);
+    let facts = Facts::of_process()?.with_kernel(&confinement.profile);
     let tightened = profile::tighten(&asked, &confinement.profile, &facts)
         .map_err(|refusal| advise(refusal, &asked, confinement, &facts))?;
     tightened

@@ -221,7 +221,7 @@ pub fn embedded(request: &Launch, profile: &Profile) -> Result<Tightened> {
 fn tightened(config: &Config, profile: &Profile) -> Result<Tightened> {
     // What of the host cannot be seen, as inside of another sandbox, is as if it were not there.
     let facts = profile::Facts::read().unwrap_or_default();
-    profile::tighten(config, profile, &facts.with_landlock(profile))
+    profile::tighten(config, profile, &facts.with_kernel(profile))
 }
 
 /// Where the root filesystem comes from, and the scratch directory's place.
@@ -371,6 +371,11 @@ fn profile_for(request: &Launch, profile: &Profile) -> Profile {
         // Asked for by whoever launches; a profile guards against what a config brings along.
         let required = &mut profile.namespaces.require;
         required.retain(|kind| *kind != NamespaceType::Network);
+    }
+    if let Some(environment) = &mut profile.environment {
+        let names = request.environment.iter();
+        let names = names.map(|variable| variable.split('=').next().unwrap_or(variable));
+        environment.allow.extend(names.map(str::to_owned));
     }
     profile
 }

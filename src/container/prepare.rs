@@ -46,7 +46,7 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         Driver::Systemd => Cow::Borrowed(&choice.profile),
     };
     let facts = profile::Facts::read()?;
-    let facts = facts.with_joins(&bundle.config).with_landlock(profile);
+    let facts = facts.with_joins(&bundle.config).with_kernel(profile);
     let mut tightened = profile::tighten(&bundle.config, profile, &facts)
         .map_err(|refusal| choice.advise(refusal, &bundle.config, &facts))?;
     profile::annotate(
@@ -70,6 +70,7 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         habits,
         profile_filter: tightened.filter.as_ref(),
         landlock: tightened.landlock.as_ref(),
+        hardening: tightened.hardening,
         host: &host,
         layout: &layout,
         location,

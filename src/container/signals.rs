@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Instant;
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::child::{exit_code, reap};
 use super::console::{Relay, Stream};
@@ -28,6 +29,26 @@ pub(super) enum First {
     Message,
     /// Whoever waits is asked to end, by this signal.
     End(i32),
+}
+
+/// When a program has to end, and what ends it; by the clock that stands still while the host is suspended.
+pub(super) struct Deadline<'a> {
+    pub(super) at: Instant,
+    pub(super) end: &'a dyn Fn() -> Result<()>,
+}
+
+impl Deadline<'_> {
+    fn has_passed(&self) -> bool {
+        self.at <= Instant::now()
+    }
+
+    fn left(&self) -> Timespec {
+        let left = self.at.saturating_duration_since(Instant::now());
+        Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        }
+    }
 }
 
 /// What a second request to end means. The first process of a pid namespace does not get a signal that it has no handler
@@ -90,12 +111,14 @@ impl Forwarded {
     }
 
     /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
-    /// A supervisor is asked meanwhile what becomes of system calls.
+    /// A supervisor is asked meanwhile what becomes of system calls. At the deadline the
+    /// process is killed, and its end is awaited as any other.
     pub(super) fn wait(
         &self,
         pidfd: BorrowedFd<'_>,
         mut relay: Option<Relay>,
         mut supervisor: Option<&mut Supervisor>,
+        mut deadline: Option<Deadline<'_>>,
     ) -> Result<i32> {
         let mut requests = 0;
         for number in &self.early {
@@ -114,7 +137,8 @@ impl Forwarded {
             if let Some(listener) = supervisor.as_ref().and_then(|own| own.listener()) {
                 fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
             }
-            rustix::io::retry_on_intr(|| poll(&mut fds, None))
+            let left = deadline.as_ref().map(Deadline::left);
+            rustix::io::retry_on_intr(|| poll(&mut fds, left.as_ref()))
                 .doing(|| "wait for the container")?;
             let has_ended = !fds[0].revents().is_empty();
             let mut events = fds.iter().skip(2).map(|fd| !fd.revents().is_empty());
@@ -128,6 +152,9 @@ impl Forwarded {
                     relay.finish();
                 }
                 return Ok(reap(pidfd)?.as_ref().map_or(1, exit_code));
+            }
+            if let Some(passed) = deadline.take_if(|deadline| deadline.has_passed()) {
+                (passed.end)()?;
             }
             self.forward(pidfd, &mut requests, relay.as_mut())?;
             if let Some(relay) = &mut relay {

@@ -74,6 +74,9 @@ impl Child<'_> {
         if confinement.no_new_privileges {
             prctl::set_no_new_privileges()?;
         }
+        if confinement.deny_write_execute {
+            prctl::deny_write_execute()?;
+        }
         self.landlock()
             .map_err(|fault| Errno::from_raw_os_error(fault.errno))
     }

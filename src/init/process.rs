@@ -116,6 +116,21 @@ impl Child<'_> {
         Ok(())
     }
 
+    /// Locking takes CAP_SETPCAP, and ambient ones cannot be raised afterwards: the sets are last, with no more than is
+    /// held by then.
+    pub(super) fn capabilities_for_good(sets: attributes::Capabilities, ambient: u64) -> Outcome {
+        let held = attributes::capabilities().in_call(Call::Capget)?;
+        let all = attributes::Capabilities {
+            effective: held.permitted,
+            permitted: held.permitted,
+            inheritable: sets.inheritable,
+        };
+        Self::capabilities(all, ambient)?;
+        prctl::lock_securebits().in_call(Call::Prctl)?;
+        // Takes away what is ambient and not in them.
+        attributes::set_capabilities(sets).in_call(Call::Capset)
+    }
+
     /// As root, to whom a network filesystem may grant less than to the user. Where a link is in the way the user's own
     /// rights decide: it may be the image's, and lead where the config does not.
     pub(super) fn workdir_first(&mut self, path: &CStr) -> Outcome {

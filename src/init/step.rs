@@ -39,7 +39,14 @@ impl<'a> Child<'a> {
             Step::WorkdirFirst(path) => self.workdir_first(path),
             Step::Workdir(path) => self.workdir(path),
             Step::FindProgram => self.find_program(),
-            Step::Capabilities { sets, ambient } => Self::capabilities(*sets, *ambient),
+            Step::Capabilities {
+                sets,
+                ambient,
+                lock_securebits: false,
+            } => Self::capabilities(*sets, *ambient),
+            Step::Capabilities { sets, ambient, .. } => {
+                Self::capabilities_for_good(*sets, *ambient)
+            }
             Step::Label { file, value, .. } => self.write_below_proc(file, value.as_bytes()),
             Step::Landlock => self.landlock(),
             Step::Verify(expectation) => self.verify(expectation),
@@ -121,6 +128,7 @@ impl<'a> Child<'a> {
             Step::Affinity { cpus, .. } => set_affinity(cpus),
             Step::EveryCpu => attributes::use_every_cpu().in_call(Call::SchedSetaffinity),
             Step::NoNewPrivileges => prctl::set_no_new_privileges().in_call(Call::Prctl),
+            Step::DenyWriteExecute => prctl::deny_write_execute().in_call(Call::Prctl),
             _ => unreachable!("every other step is carried out above"),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::{Call, Child, Difference, Fault, In, Outcome, process};
 use crate::plan::Expectation;
+use crate::profile::Hardening;
 use crate::sys::{Errno, attributes, prctl};
 
 impl Child<'_> {
@@ -15,6 +16,7 @@ impl Child<'_> {
         if prctl::no_new_privileges().in_call(Call::Prctl)? != expected.no_new_privileges {
             return Err(Fault::differs(Difference::NoNewPrivileges, 0));
         }
+        hardening(expected.hardening)?;
         if expected.readonly_root && !process::is_readonly(self.root())? {
             return Err(Fault::differs(Difference::ReadonlyRoot, 0));
         }
@@ -90,6 +92,16 @@ fn capabilities(expected: &Expectation) -> Outcome {
         if prctl::is_ambient(capability).in_call(Call::Prctl)? != wanted(expected.ambient) {
             return Err(Fault::differs(Difference::Ambient, u64::from(capability)));
         }
+    }
+    Ok(())
+}
+
+fn hardening(expected: Hardening) -> Outcome {
+    if expected.lock_securebits && !prctl::has_locked_securebits().in_call(Call::Prctl)? {
+        return Err(Fault::differs(Difference::Securebits, 0));
+    }
+    if expected.deny_write_execute && !prctl::denies_write_execute().in_call(Call::Prctl)? {
+        return Err(Fault::differs(Difference::WriteExecute, 0));
     }
     Ok(())
 }

@@ -157,6 +157,10 @@ pub enum Difference {
     NotFile = -19,
     /// Two mounts that are shared with the host in one place.
     SharedTwice = -20,
+    /// Securebits.
+    Securebits = -21,
+    /// PR_SET_MDWE.
+    WriteExecute = -22,
 }
 
 impl Difference {
@@ -182,6 +186,14 @@ impl Difference {
         ),
         (Self::Bounding, "the bounding set is not the configured one"),
         (Self::NoNewPrivileges, "no_new_privs is not as configured"),
+        (
+            Self::Securebits,
+            "the securebits are not locked as the profile demands",
+        ),
+        (
+            Self::WriteExecute,
+            "memory may be writable and executable, against the profile",
+        ),
         (Self::ReadonlyRoot, "the root filesystem is not read-only"),
         (Self::Limit, "a resource limit is not as configured"),
         (

@@ -17,7 +17,7 @@ use crate::cgroup::{Driver, Layout, Location, Mode};
 use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
-use crate::profile::{Habits, Ruleset};
+use crate::profile::{Habits, Hardening, Ruleset};
 use crate::seccomp::{self, Watch};
 use crate::spec::{
     self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp, SeccompFlag,
@@ -37,6 +37,8 @@ pub struct Inputs<'a> {
     pub profile_filter: Option<&'a Seccomp>,
     /// The profile's Landlock rules.
     pub landlock: Option<&'a Ruleset>,
+    /// What else the profile demands beside the config.
+    pub hardening: Hardening,
     /// The host.
     pub host: &'a Facts,
     /// The cgroup hierarchies.
@@ -119,6 +121,9 @@ pub enum Keyring {
     Inherited,
 }
 
+/// The parameter of a pid namespace.
+const MEMFD_NOEXEC: &str = "vm/memfd_noexec";
+
 /// Computes the plan of a container.
 ///
 /// # Errors
@@ -179,6 +184,12 @@ fn setup(
 ) -> Result<Vec<Step>> {
     let config = inputs.config;
     let mut steps = Vec::new();
+    // The kernel asks the writer for the host's root, which no id of a user namespace is any more.
+    let (by_owner, sysctls): (Vec<_>, Vec<_>) = linux
+        .sysctl
+        .iter()
+        .partition(|(key, _)| names::sysctl_file(key).as_deref() == Some(MEMFD_NOEXEC));
+    steps.extend(by_owner.into_iter().map(|(key, value)| sysctl(key, value)));
     steps.extend(
         spaces
             .take_ids
@@ -212,7 +223,7 @@ fn setup(
             .map(c_string)
             .map(Step::Domainname),
     );
-    steps.extend(linux.sysctl.iter().map(|(key, value)| sysctl(key, value)));
+    steps.extend(sysctls.into_iter().map(|(key, value)| sysctl(key, value)));
     steps.push(Step::Directory(c_string(&process.cwd)));
     Ok(steps)
 }
@@ -295,6 +306,7 @@ pub(super) fn become_the_user(
     steps.push(Step::Capabilities {
         sets: privileges.sets,
         ambient: privileges.ambient,
+        lock_securebits: inputs.hardening.lock_securebits,
     });
     // With the rights that execve(2) will ask for.
     steps.push(Step::FindProgram);
@@ -314,6 +326,9 @@ pub(super) fn start(
     steps.push(Step::Umask(process.user.umask.unwrap_or(0o022)));
     if process.no_new_privileges {
         steps.push(Step::NoNewPrivileges);
+    }
+    if inputs.hardening.deny_write_execute {
+        steps.push(Step::DenyWriteExecute);
     }
     // Paths are opened here for the last time, which a limit may forbid.
     steps.extend(inputs.landlock.map(|_| Step::Landlock));
@@ -432,6 +447,7 @@ fn hook_step(
                 .process
                 .as_ref()
                 .is_some_and(|process| process.no_new_privileges),
+            deny_write_execute: inputs.hardening.deny_write_execute,
         }),
         state: state_around_pid(inputs, status),
     }))

@@ -372,6 +372,7 @@ pub(super) fn expectation(
         bounding: privileges.bounding,
         last_capability: inputs.host.last_capability,
         no_new_privileges: process.no_new_privileges,
+        hardening: inputs.hardening,
         readonly_root: inputs
             .config
             .root

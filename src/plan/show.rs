@@ -165,6 +165,7 @@ impl Plan {
             }
             Step::Label { field, value, .. } => format!("process.{field}: set {}", quoted(value)),
             Step::NoNewPrivileges => "set no_new_privs".into(),
+            Step::DenyWriteExecute => "deny memory that is writable and executable".into(),
             Step::Landlock => LANDLOCK.into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),
@@ -256,12 +257,21 @@ impl Plan {
                     format!("{groups:?}")
                 }
             }
-            Step::Capabilities { sets, ambient } => format!(
-                "effective {}, permitted {}, inheritable {}, ambient {}",
+            Step::Capabilities {
+                sets,
+                ambient,
+                lock_securebits,
+            } => format!(
+                "effective {}, permitted {}, inheritable {}, ambient {}{}",
                 set_words(sets.effective, 63),
                 set_words(sets.permitted, 63),
                 set_words(sets.inheritable, 63),
-                set_words(*ambient, 63)
+                set_words(*ambient, 63),
+                if *lock_securebits {
+                    ", securebits locked"
+                } else {
+                    ""
+                }
             ),
             Step::Limit { soft, hard, .. } => format!("{} to {}", number(*soft), number(*hard)),
             Step::Landlock => self

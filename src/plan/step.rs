@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
+use crate::profile::Hardening;
 use crate::spec::NamespaceType;
 use crate::sys::attributes::{Capabilities, Scheduling};
 use crate::sys::mount::Change;
@@ -131,8 +132,12 @@ pub enum Step {
     Workdir(CString),
     /// Find the program among the candidates.
     FindProgram,
-    /// The capability sets, and the ambient one as a mask.
-    Capabilities { sets: Capabilities, ambient: u64 },
+    /// The capability sets, and the ambient one as a mask; and that nothing adds to them later (securebits(7)).
+    Capabilities {
+        sets: Capabilities,
+        ambient: u64,
+        lock_securebits: bool,
+    },
     /// prlimit(2).
     Limit { resource: u32, soft: u64, hard: u64 },
     /// The security label that execve(2) will apply, written to a file of /proc/thread-self.
@@ -143,6 +148,8 @@ pub enum Step {
     },
     /// PR_SET_NO_NEW_PRIVS.
     NoNewPrivileges,
+    /// PR_SET_MDWE.
+    DenyWriteExecute,
     /// The Landlock rules of the plan: from here on only what they allow can be opened.
     Landlock,
     /// Read back what the kernel says of this process and compare.
@@ -350,6 +357,8 @@ pub struct HookCall {
 pub struct HookConfinement {
     /// no_new_privs.
     pub no_new_privileges: bool,
+    /// PR_SET_MDWE.
+    pub deny_write_execute: bool,
 }
 
 /// What init must find when it asks the kernel about itself, just before the program.
@@ -371,6 +380,8 @@ pub struct Expectation {
     pub last_capability: u8,
     /// no_new_privs.
     pub no_new_privileges: bool,
+    /// PR_SET_MDWE, and locked securebits.
+    pub hardening: Hardening,
     /// Whether the root must be mounted read-only.
     pub readonly_root: bool,
     /// Resource, soft, hard.

@@ -11,7 +11,7 @@ use super::rows::ROWS;
 use super::scene::is_below;
 use super::table::{Probe, Promised};
 use crate::error::Result;
-use crate::profile::Tightened;
+use crate::profile::{Hardening, Tightened};
 use crate::seccomp::{self, bpf};
 use crate::spec::{Config, Linux, Mount, NamespaceType, Process, Seccomp};
 use crate::sys::attempt::Attempt;
@@ -52,6 +52,7 @@ impl Promise {
         let asked = Asked {
             config,
             filters: filters?,
+            hardening: tightened.hardening,
         };
         let wants = ROWS
             .iter()
@@ -82,6 +83,7 @@ fn compiled(filter: &Seccomp) -> Result<Vec<libc::sock_filter>> {
 pub(super) struct Asked<'a> {
     config: &'a Config,
     filters: Vec<Vec<libc::sock_filter>>,
+    hardening: Hardening,
 }
 
 impl Asked<'_> {
@@ -122,6 +124,15 @@ impl Asked<'_> {
 
     pub(super) fn has_filter(&self) -> bool {
         !self.filters.is_empty()
+    }
+
+    pub(super) fn denies_write_execute(&self) -> bool {
+        self.hardening.deny_write_execute
+    }
+
+    pub(super) fn has_sysctl(&self, key: &str, value: &str) -> bool {
+        let sysctl = self.linux().and_then(|linux| linux.sysctl.get(key));
+        sysctl.is_some_and(|found| found == value)
     }
 
     fn process(&self) -> Option<&Process> {

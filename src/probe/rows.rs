@@ -157,7 +157,7 @@ group "Devices, terminals, execution":
    "A device node is the device.";
 50 Medium "terminal-input" "ioctl(TIOCSTI), with a high bit too; TIOCLINUX" [calls TIOCSTI TIOCSTI_HIGH TIOCLINUX]
    "It types for whoever has the terminal after the program.";
-51 Low "write-and-execute" "mmap(PROT_WRITE | PROT_EXEC)" [calls MMAP_WRITE_EXEC]
+51 Low "write-and-execute" "mmap(PROT_WRITE | PROT_EXEC)" [calls MMAP_WRITE_EXEC] want(and written_memory)
    "Code that an exploit writes can be run at once; compilers that run what they make need it.";
 52 Medium "run-from-memory" "executes a file in memory" [look execution::from_memory] want(memory_file)
    "A program that came over the network never touches a file system.";

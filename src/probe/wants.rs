@@ -48,7 +48,12 @@ pub(super) fn memory_file(asked: &Asked<'_>) -> Want {
         crate::sys::attempt::MEMFD_CREATE,
         crate::sys::attempt::EXECVEAT,
     ];
-    open_if(!calls.iter().any(|call| asked.filters_out(call)))
+    let is_filtered = calls.iter().any(|call| asked.filters_out(call));
+    open_if(!is_filtered && !asked.has_sysctl("vm.memfd_noexec", "2"))
+}
+
+pub(super) fn written_memory(asked: &Asked<'_>) -> Want {
+    open_if(!asked.denies_write_execute())
 }
 
 pub(super) fn tmp(asked: &Asked<'_>) -> Want {

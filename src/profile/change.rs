@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::facts::Facts;
 use super::format::{OnConflict, Profile};
+use super::hardening::Hardening;
 use super::ruleset::Ruleset;
 use crate::error::{Error, Result, is_steering, quote};
 use crate::spec::{Config, Seccomp};
@@ -28,6 +29,8 @@ pub struct Tightened {
     pub filter: Option<Seccomp>,
     /// The profile's Landlock rules, as far as this kernel can do them; a config has none.
     pub landlock: Option<Ruleset>,
+    /// What else a config has no place for.
+    pub hardening: Hardening,
 }
 
 /// One value that the profile changed.

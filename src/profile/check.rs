@@ -41,6 +41,7 @@ impl Profile {
                 quote(name)
             ));
         }
+        self.check_process()?;
         self.check_paths()?;
         self.check_namespaces()?;
         for (key, bound) in self.bounds() {
@@ -55,6 +56,29 @@ impl Profile {
         }
         self.landlock.as_ref().map_or(Ok(()), Landlock::check)?;
         self.seccomp.as_ref().map_or(Ok(()), filter::check)
+    }
+
+    fn check_process(&self) -> Result<(), String> {
+        let variables = self.environment.iter().flat_map(|section| &section.allow);
+        let is_pattern = |name: &str| {
+            let name = name.strip_suffix('*').unwrap_or(name);
+            !name.is_empty() && !name.contains(['=', '*', '\0'])
+        };
+        if let Some(name) = variables.into_iter().find(|name| !is_pattern(name)) {
+            return Err(format!(
+                "environment.allow: {} is not a name such as \"LANG\" or \"LC_*\"",
+                quote(name)
+            ));
+        }
+        let profile = self.apparmor.as_ref().map(|section| &section.profile);
+        let is_word = |name: &str| !name.is_empty() && !name.contains(char::is_control);
+        match profile.filter(|name| !is_word(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!(
+                "apparmor.profile: {} is not the name of a profile",
+                quote(name)
+            )),
+        }
     }
 
     fn check_paths(&self) -> Result<(), String> {

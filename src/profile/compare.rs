@@ -162,6 +162,7 @@ fn leaf(field: &str, a: &Value, b: &Value) -> Option<FieldChange> {
             (_, Value::Null) => (false, true),
             _ => (!covers(b, a), !covers(a, b)),
         },
+        Order::Name => (!a.is_string() || b.is_string(), a.is_string()),
         Order::None => (true, true),
     };
     let direction = match (less, more) {
@@ -189,6 +190,8 @@ enum Order {
     Demands,
     /// A list of what is permitted: more of them permit more, and an absent one everything.
     Permits,
+    /// A name of what confines: an absent one permits more, and two different ones tell nothing.
+    Name,
     None,
 }
 
@@ -216,9 +219,19 @@ fn order(field: &str) -> Order {
         | "mounts.kernel.proc-invisible"
         | "mounts.kernel.proc-only-pids"
         | "paths.mask-thermal-throttle"
+        | "process.lock-securebits"
+        | "memory.deny-write-execute"
+        | "memory.memfd-noexec"
+        | "limits.oom-group"
         | "devices.deny-all" => Order::Words(&["false", "true"]),
-        "landlock.on-old-kernel" => Order::Words(&["best-effort", "refuse"]),
+        "landlock.on-old-kernel" | "memory.on-old-kernel" => {
+            Order::Words(&["best-effort", "refuse"])
+        }
+        "apparmor.when-missing" => Order::Words(&["ignore", "refuse"]),
+        "apparmor.profile" => Order::Name,
+        "limits.time" => Order::Number(Ordering::AtMost),
         "capabilities.allow"
+        | "environment.allow"
         | "devices.allow"
         | "devices.nodes"
         | "landlock.read"
@@ -266,8 +279,17 @@ fn covers(outer: &Value, inner: &Value) -> bool {
     items(inner).iter().all(|item| {
         outer
             .iter()
-            .any(|other| other == item || covers_device(other, item))
+            .any(|other| other == item || covers_device(other, item) || covers_name(other, item))
     })
+}
+
+/// `LC_*` has `LC_ALL` and `LC_T*`. Of paths, a star is none that stands for anything.
+fn covers_name(outer: &Value, inner: &Value) -> bool {
+    let (Some(outer), Some(inner)) = (outer.as_str(), inner.as_str()) else {
+        return false;
+    };
+    let begins = |prefix: &str| !prefix.contains('/') && inner.starts_with(prefix);
+    outer.strip_suffix('*').is_some_and(begins)
 }
 
 /// `c 1:* rwm` has all that `c 1:3 r` has.
@@ -492,6 +514,34 @@ mod tests {
             "root.readonly: looser: true -> false",
         ];
         assert_eq!(lines(a, b), expected);
+    }
+
+    #[test]
+    fn variables_names_and_times_are_compared_as_what_they_permit() {
+        let a = "[environment]\nallow = [\"LC_*\", \"X\"]\n[limits]\ntime = \"1m\"\n";
+        let b = "[environment]\nallow = [\"LC_ALL\", \"Y\"]\n[limits]\ntime = 30\n[apparmor]\nprofile = \"p\"\n";
+        assert_eq!(
+            lines(a, b),
+            [
+                "apparmor.profile: stricter: anything -> p",
+                "apparmor.when-missing: stricter: anything -> refuse",
+                "environment.allow: different: -LC_* -X +LC_ALL +Y",
+                "limits.time: stricter: 60 -> 30",
+            ]
+        );
+        let (narrow, wide) = (
+            "[environment]\nallow = [\"LC_ALL\"]\n",
+            "[environment]\nallow = [\"LC_*\"]\n",
+        );
+        assert_eq!(
+            lines(narrow, wide),
+            ["environment.allow: looser: -LC_ALL +LC_*"]
+        );
+        let other = "[apparmor]\nprofile = \"q\"\n";
+        assert_eq!(
+            lines("[apparmor]\nprofile = \"p\"\n", other),
+            ["apparmor.profile: different: p -> q"]
+        );
     }
 
     #[test]

@@ -5,11 +5,14 @@ use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+
 use super::Profile;
 use crate::error::{Doing, Error, Result};
 use crate::names;
 use crate::spec::{Config, Rlimit};
-use crate::sys::{attributes, landlock};
+use crate::sys::{attributes, landlock, prctl};
 
 /// What of the host a profile depends on; the default is a host that says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -22,8 +25,40 @@ pub struct Facts {
     pub rlimits: Vec<Rlimit>,
     /// Namespace paths of the config that lead to where this process is itself: the host, not another container.
     pub own_namespaces: Vec<String>,
-    /// The version of Landlock that the kernel has, 0 for none, and where nobody has asked.
+    /// What the kernel can do.
+    pub kernel: Kernel,
+}
+
+/// What the kernel can do of what profiles may demand; nothing where nobody has asked.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Kernel {
+    /// The version of Landlock, 0 for none.
     pub landlock_abi: u32,
+    /// Whether there is `PR_SET_MDWE`.
+    pub denies_write_execute: bool,
+    /// Whether `vm.memfd_noexec` is there and may be written.
+    pub memfd_noexec: bool,
+    /// The AppArmor profiles that are loaded.
+    pub apparmor_profiles: Vec<String>,
+    /// Whether memory is limited by cgroup v2.
+    pub has_memory_v2: bool,
+}
+
+impl Kernel {
+    /// Asks for no more than this profile depends on.
+    fn asked_for(profile: &Profile) -> Self {
+        let memory = profile.memory.clone().unwrap_or_default();
+        Self {
+            landlock_abi: profile.landlock.as_ref().map_or(0, |_| landlock::abi()),
+            denies_write_execute: memory.deny_write_execute && prctl::has_deny_write_execute(),
+            memfd_noexec: memory.memfd_noexec && has_memfd_noexec(),
+            apparmor_profiles: profile
+                .apparmor
+                .as_ref()
+                .map_or_else(Vec::new, |_| apparmor_profiles()),
+            has_memory_v2: profile.limits.oom_group && has_memory_v2(),
+        }
+    }
 }
 
 impl Facts {
@@ -48,12 +83,10 @@ impl Facts {
         self
     }
 
-    /// Asks the kernel for what a profile with Landlock rules depends on.
+    /// Asks the kernel for what a profile depends on.
     #[must_use]
-    pub fn with_landlock(mut self, profile: &Profile) -> Self {
-        if profile.landlock.is_some() {
-            self.landlock_abi = landlock::abi();
-        }
+    pub fn with_kernel(mut self, profile: &Profile) -> Self {
+        self.kernel = Kernel::asked_for(profile);
         self
     }
 
@@ -78,9 +111,41 @@ impl Facts {
             thermal_throttle: thermal_throttle(),
             rlimits: rlimits()?,
             own_namespaces: Vec::new(),
-            landlock_abi: 0,
+            kernel: Kernel::default(),
         })
     }
+}
+
+/// Before Linux 6.6 the strictest value refused every program that says nothing about executing.
+const MEMFD_NOEXEC_SINCE: (u32, u32) = (6, 6);
+
+/// The file asks who writes it and not for capabilities (kernel/pid_sysctl.h): root of the host's user namespace.
+fn has_memfd_noexec() -> bool {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release
+        .split(|c: char| !c.is_ascii_digit())
+        .map_while(|part| part.parse::<u32>().ok());
+    let version = numbers.next().zip(numbers.next());
+    let (path, by) = ("/proc/sys/vm/memfd_noexec", AtFlags::EACCESS);
+    let is_writable = match accessat(CWD, path, Access::WRITE_OK, by) {
+        Ok(()) => true,
+        // The mount of another runtime over it; ours is another.
+        Err(errno) => errno == Errno::ROFS,
+    };
+    version.is_some_and(|version| version >= MEMFD_NOEXEC_SINCE) && is_writable
+}
+
+/// `NAME (MODE)` in each line; only root reads it.
+fn apparmor_profiles() -> Vec<String> {
+    let text = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+    let name = |line: &str| line.rsplit_once(" (").map(|(name, _)| name.to_owned());
+    text.lines().filter_map(name).collect()
+}
+
+fn has_memory_v2() -> bool {
+    let text = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
+    text.split_whitespace().any(|name| name == "memory")
 }
 
 /// `MemTotal:  2035472 kB` (proc_meminfo(5)).

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::landlock::Landlock;
-use super::values::{Bound, DeviceSet, RlimitBound};
+use super::landlock::{Landlock, OnOldKernel};
+use super::values::{Bound, DeviceSet, RlimitBound, Time};
 use crate::spec::NamespaceType;
 
 /// A profile; a section that is absent demands nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Profile {
     /// One word, shown in every refusal and change.
@@ -26,6 +27,15 @@ pub struct Profile {
     /// Flags of the process.
     #[serde(default)]
     pub process: ProcessRules,
+    /// Which variables the process may have.
+    #[serde(default)]
+    pub environment: Option<Environment>,
+    /// What the process may execute of its own memory, beside the config.
+    #[serde(default)]
+    pub memory: Option<MemoryRules>,
+    /// The AppArmor profile of a process whose config names none.
+    #[serde(default)]
+    pub apparmor: Option<AppArmor>,
     /// Which namespaces must not be the host's.
     #[serde(default)]
     pub namespaces: Namespaces,
@@ -57,6 +67,7 @@ pub struct Profile {
 
 /// What happens when a config asks for more than the profile allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnConflict {
     /// The value is cut, and the change recorded.
@@ -68,6 +79,7 @@ pub enum OnConflict {
 
 /// What happens when a config asks for one particular thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing.
@@ -81,6 +93,7 @@ pub enum Verdict {
 
 /// Who may run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Identity {
     /// What happens when `process.user.uid` is 0.
@@ -96,6 +109,7 @@ pub struct Identity {
 
 /// What happens to supplementary groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Groups {
     /// They stay.
@@ -109,6 +123,7 @@ pub enum Groups {
 
 /// Which capabilities may be held, in any of the five sets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Capabilities {
     /// Names such as `CAP_CHOWN`.
@@ -120,6 +135,7 @@ pub struct Capabilities {
 
 /// Flags of the process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ProcessRules {
     /// Whether `process.noNewPrivileges` must be true.
@@ -128,13 +144,70 @@ pub struct ProcessRules {
     /// What happens when `process.terminal` is true.
     #[serde(default)]
     pub terminal: Verdict,
+    /// Whether user id 0 alone gives no capabilities, now and for good: securebits(7), all of them locked.
+    #[serde(default)]
+    pub lock_securebits: bool,
     /// For `no-new-privileges`.
     #[serde(default)]
     pub on_conflict: OnConflict,
 }
 
+/// Which variables the process may have. The caller's own environment is never passed on.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Environment {
+    /// Names of `process.env` that stay; `LC_*` is every name that begins so.
+    pub allow: Vec<String>,
+    /// For a variable that is not listed.
+    #[serde(default)]
+    pub on_conflict: OnConflict,
+}
+
+/// What the process may execute of its own memory; a config has no place for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct MemoryRules {
+    /// Whether no memory is writable and executable, or becomes executable later (`PR_SET_MDWE`, Linux 6.3).
+    #[serde(default)]
+    pub deny_write_execute: bool,
+    /// Whether files in memory, memfd_create(2), cannot be executed (`vm.memfd_noexec`, Linux 6.6); only in a pid namespace
+    /// of the container's own, made by root.
+    #[serde(default)]
+    pub memfd_noexec: bool,
+    /// What happens where it cannot be had.
+    #[serde(default)]
+    pub on_old_kernel: OnOldKernel,
+}
+
+/// The AppArmor profile of a process whose config names none.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct AppArmor {
+    /// Its name, as the kernel has it.
+    pub profile: String,
+    /// What happens on a host without AppArmor, or where the profile is not loaded.
+    #[serde(default)]
+    pub when_missing: WhenMissing,
+}
+
+/// What happens where the host does not have what is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum WhenMissing {
+    /// The container is not created.
+    #[default]
+    Refuse,
+    /// It is left out.
+    Ignore,
+}
+
 /// Which namespaces must not be the host's.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Namespaces {
     /// Kinds that a config must have, new or joined by path; a missing one is added as new.
@@ -150,6 +223,7 @@ pub struct Namespaces {
 
 /// The root filesystem.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Root {
     /// Whether `root.readonly` must be true.
@@ -162,6 +236,7 @@ pub struct Root {
 
 /// Options of mounts, by class of mount.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Mounts {
     /// The most permissive propagation.
@@ -186,6 +261,7 @@ pub struct Mounts {
 
 /// Propagation of mounts (mount_namespaces(7)), the strictest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Propagation {
     /// Neither way.
@@ -198,6 +274,7 @@ pub enum Propagation {
 
 /// A mount option that takes something away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Flag {
     /// Read-only.
@@ -212,6 +289,7 @@ pub enum Flag {
 
 /// Bind mounts, and filesystems of no other class.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BindMounts {
     /// Options that must be set; on a recursive bind mount, on everything below too.
@@ -227,6 +305,7 @@ pub struct BindMounts {
 
 /// tmpfs. The one on `/dev` is always spared `nodev`, as it holds the container's devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct TmpfsMounts {
     /// Options that must be set.
@@ -242,6 +321,7 @@ pub struct TmpfsMounts {
 
 /// The kernel's own filesystems. devpts is always spared `nodev`, as it holds terminals.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct KernelMounts {
     /// Options that must be set.
@@ -260,6 +340,7 @@ pub struct KernelMounts {
 
 /// Paths to hide or to make read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Paths {
     /// Added to `linux.maskedPaths`.
@@ -275,6 +356,7 @@ pub struct Paths {
 
 /// Which devices may be used.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Devices {
     /// Whether everything is denied that no rule allows, and a rule that allows everything is removed.
@@ -293,6 +375,7 @@ pub struct Devices {
 
 /// cgroup limits.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Limits {
     /// Bytes.
@@ -307,11 +390,18 @@ pub struct Limits {
     /// CPU time, in percent of one CPU.
     #[serde(default)]
     pub cpu_percent: Bound,
+    /// Whether all processes are killed together when the memory is used up (`memory.oom.group`, cgroup v2 only).
+    #[serde(default)]
+    pub oom_group: bool,
+    /// How long a container runs that `run` or `launch` waits for: seconds, or a time such as `"10m"`.
+    #[serde(default)]
+    pub time: Option<Time>,
 }
 
 /// A system-call filter. A file may have groups of calls, and `allow` and `deny` on top of the rules: `groups` makes rules
 /// of them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", try_from = "super::groups::Written")]
 pub struct SeccompRules {
     /// For a call that no rule matches.
@@ -326,6 +416,7 @@ pub struct SeccompRules {
 
 /// What the filter does with a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// The call is made.
@@ -340,6 +431,7 @@ pub enum Action {
 
 /// The error of a refused call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "UPPERCASE")]
 pub enum ErrnoName {
     /// Refused.
@@ -353,6 +445,7 @@ pub enum ErrnoName {
 
 /// System calls and what happens to them.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct SeccompRule {
     /// Names of system calls; one that the architecture lacks is passed over.
@@ -374,6 +467,7 @@ pub const INT: u64 = 0xffff_ffff;
 
 /// A test of one argument, of its low 32 bits (`mask` aside): the high ones never slip past it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct ArgRule {
     /// From 0.

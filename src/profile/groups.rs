@@ -17,16 +17,24 @@ use crate::names::{self, Group, MARK};
 
 /// The section as a file has it.
 #[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct Written {
+    /// For a call that no rule matches.
     pub(super) default_action: Action,
+    /// The error of the default action, and of rules that name none.
     #[serde(default)]
     pub(super) default_errno: ErrnoName,
+    /// `native`, or names such as `SCMP_ARCH_X86_64`; a call of any other architecture kills the process.
     pub(super) architectures: Vec<String>,
+    /// In no order: no two of them may match the same call.
     #[serde(default)]
     pub(super) rules: Vec<SeccompRule>,
+    /// System calls and groups of them that are made, whatever the rules say; a group leaves alone the calls whose arguments
+    /// a rule tests.
     #[serde(default)]
     pub(super) allow: Vec<String>,
+    /// System calls and groups of them that fail with EPERM, whatever the rules and `allow` say.
     #[serde(default)]
     pub(super) deny: Vec<String>,
 }

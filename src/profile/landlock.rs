@@ -13,6 +13,7 @@ use crate::sys::landlock::{ABSTRACT_UNIX_SOCKET, NEWEST, SIGNAL};
 /// What the process may do with files and ports, and whom it reaches (landlock(7)). A list that is absent restricts
 /// nothing, an empty one allows nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Landlock {
     /// Files and directories, with what is below, that may be read and listed.
@@ -43,6 +44,7 @@ pub struct Landlock {
 
 /// What stays among the processes under the same rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
     /// Signals.
@@ -62,6 +64,7 @@ impl Scope {
 
 /// What happens where the kernel cannot do all that a section demands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OnOldKernel {
     /// The container is not created.
@@ -146,7 +149,7 @@ impl Rules<'_> {
         let Some(wanted) = &self.profile.landlock else {
             return Ok(None);
         };
-        let abi = self.host.landlock_abi;
+        let abi = self.host.kernel.landlock_abi;
         let is_unmet = |demand: &&Demand| demand.value.is_some() && demand.needs > abi;
         let demands = wanted.demands();
         let name = quote(&self.profile.name);
@@ -223,6 +226,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::profile::facts::Kernel;
     use crate::profile::order::landlock_at_most;
     use crate::profile::{Facts, Profile, Tightened, parse, tighten};
     use crate::spec::hardened_default;
@@ -238,8 +242,12 @@ mod tests {
     }
 
     fn on_kernel(section: &str, landlock_abi: u32) -> Result<Tightened> {
-        let host = Facts {
+        let kernel = Kernel {
             landlock_abi,
+            ..Kernel::default()
+        };
+        let host = Facts {
+            kernel,
             ..Facts::default()
         };
         tighten(&hardened_default(None), &profile(section).unwrap(), &host)

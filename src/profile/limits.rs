@@ -3,11 +3,14 @@
 
 use super::change::{Rules, short};
 use super::{Bound, DeviceSet, Limits, OnConflict, Profile, Quantity, RlimitBound};
-use crate::error::Result;
+use crate::error::{Result, quote};
 use crate::spec::{DeviceRule, Linux, Resources};
 
 /// Microseconds in which `cpu-percent` is a quota: the kernel's default period.
 pub(super) const PERIOD: u64 = 100_000;
+
+/// The file of cgroup v2 that has all processes of a group killed together.
+pub(super) const OOM_GROUP: &str = "memory.oom.group";
 
 impl Profile {
     /// The same profile for a host where no cgroup can be made: the limits that have a counterpart among the resource
@@ -16,6 +19,7 @@ impl Profile {
     pub fn without_cgroup_limits(&self) -> Self {
         let mut profile = self.clone();
         let limits = std::mem::take(&mut profile.limits);
+        profile.limits.time = limits.time;
         let as_rlimits = [
             ("RLIMIT_DATA", limits.memory),
             ("RLIMIT_NPROC", limits.pids),
@@ -45,6 +49,7 @@ impl Rules<'_> {
     pub(super) fn limits(&mut self, linux: &mut Linux) -> Result<()> {
         let limits = self.profile.limits.clone();
         let mut resources = linux.resources.clone().unwrap_or_default();
+        self.oom_group(&limits, &mut resources)?;
         self.unified(&limits, &mut resources)?;
         self.memory(&limits, &mut resources)?;
         self.pids(&limits.pids, &mut resources)?;
@@ -53,6 +58,32 @@ impl Rules<'_> {
             linux.resources = Some(resources);
         }
         Ok(())
+    }
+
+    /// A file of cgroup v2; v1 has nothing like it.
+    fn oom_group(&mut self, limits: &Limits, resources: &mut Resources) -> Result<()> {
+        let before = resources.unified.get(OOM_GROUP).cloned();
+        if !limits.oom_group || before.as_deref() == Some("1") {
+            return Ok(());
+        }
+        if !self.host.kernel.has_memory_v2 {
+            let name = quote(&self.profile.name);
+            self.warnings.push(format!(
+                "limits.oom-group of profile {name} needs cgroup v2 for memory: it is left out"
+            ));
+            return Ok(());
+        }
+        let after = "1".to_owned();
+        resources
+            .unified
+            .insert(OOM_GROUP.to_owned(), after.clone());
+        self.conflict(
+            "limits.oom-group",
+            OnConflict::Tighten,
+            &format!("/linux/resources/unified/{OOM_GROUP}"),
+            before.as_ref(),
+            Some(&after),
+        )
     }
 
     /// `unified` is written over the other fields, so what stands there is held against the same bounds: `max` is no

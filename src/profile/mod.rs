@@ -16,6 +16,7 @@ mod facts;
 mod filter;
 mod format;
 mod groups;
+mod hardening;
 mod landlock;
 mod limits;
 mod lint;
@@ -26,6 +27,7 @@ pub mod order;
 mod place;
 mod region;
 mod ruleset;
+mod schema;
 mod tighten;
 mod update;
 mod values;
@@ -49,15 +51,17 @@ pub use convert::{
     Converted, Loss, from_docker, from_kubernetes, from_oci, from_systemd, read_oci, to_docker,
     to_kubernetes, to_oci, to_oci_seccomp, to_systemd,
 };
-pub use facts::Facts;
+pub use facts::{Facts, Kernel};
 pub use format::*;
 pub use groups::group;
+pub use hardening::Hardening;
 pub use landlock::{Landlock, OnOldKernel, Scope};
 pub use lint::{Lint, lint};
 pub use ruleset::{Hierarchy, Ruleset};
+pub use schema::SCHEMA;
 pub use tighten::tighten;
 pub use update::settle;
-pub use values::{Bound, DeviceSet, Quantity, RlimitBound};
+pub use values::{Bound, DeviceSet, Quantity, RlimitBound, Time};
 pub use write::{rule_to_toml, to_toml};
 
 use crate::error::{Error, Result, quote};

@@ -2,6 +2,7 @@
 //! Written over all fields by destructuring, so that a new field of the config does not compile until it has a place here.
 //! What a config has no place for, Landlock rules, is compared of two profiles.
 
+use std::collections::BTreeMap;
 use std::ffi::CStr;
 
 use super::mounts::{data, size};
@@ -143,13 +144,20 @@ fn at_most_process(a: &Process, b: &Process) -> Checked {
     same("process.terminal", terminal, &b.terminal)?;
     same("process.consoleSize", console_size, &b.console_size)?;
     same("process.args", args, &b.args)?;
-    same("process.env", env, &b.env)?;
+    subset("process.env", env, &b.env)?;
     same("process.cwd", cwd, &b.cwd)?;
-    same(
-        "process.apparmorProfile",
-        apparmor_profile,
-        &b.apparmor_profile,
-    )?;
+    // A name where there was none confines more.
+    let is_named = |name: &Option<String>| {
+        name.as_deref()
+            .is_some_and(|name| !matches!(name, "" | "unconfined"))
+    };
+    if is_named(&b.apparmor_profile) || !is_named(apparmor_profile) {
+        same(
+            "process.apparmorProfile",
+            apparmor_profile,
+            &b.apparmor_profile,
+        )?;
+    }
     same("process.oomScoreAdj", oom_score_adj, &b.oom_score_adj)?;
     same("process.scheduler", scheduler, &b.scheduler)?;
     same("process.selinuxLabel", selinux_label, &b.selinux_label)?;
@@ -321,7 +329,17 @@ fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
     } = a;
     same("linux.uidMappings", uid_mappings, &b.uid_mappings)?;
     same("linux.gidMappings", gid_mappings, &b.gid_mappings)?;
-    same("linux.sysctl", sysctl, &b.sysctl)?;
+    let without = |sysctl: &BTreeMap<String, String>| {
+        let mut sysctl = sysctl.clone();
+        sysctl.remove("vm.memfd_noexec");
+        sysctl
+    };
+    same("linux.sysctl", &without(sysctl), &without(&b.sysctl))?;
+    // The higher the stricter, by one digit.
+    let memfd = |sysctl: &BTreeMap<String, String>| sysctl.get("vm.memfd_noexec").cloned();
+    if memfd(sysctl) < memfd(&b.sysctl) {
+        return Err("linux.sysctl[\"vm.memfd_noexec\"]: is lower".into());
+    }
     same("linux.cgroupsPath", cgroups_path, &b.cgroups_path)?;
     same("linux.netDevices", net_devices, &b.net_devices)?;
     // The profile's filter is stacked on this one, which stays.
@@ -381,11 +399,17 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
     )?;
     same("linux.resources.network", network, &b.network)?;
     same("linux.resources.rdma", rdma, &b.rdma)?;
-    // A value of no limit may go; the bounds of the other fields then apply.
+    // A value of no limit may go; the bounds of the other fields then apply. Of the whole group is killed no less.
+    let (oom_group, all) = ("memory.oom.group", "1");
     let is_kept = |(key, value): (&String, &String)| {
-        unified.get(key) == Some(value) || !unified.contains_key(key) && value.starts_with("max")
+        unified.get(key) == Some(value)
+            || !unified.contains_key(key) && value.starts_with("max")
+            || key == oom_group && unified.get(key).is_some_and(|value| value == all)
     };
-    if !b.unified.iter().all(is_kept) || unified.keys().any(|key| !b.unified.contains_key(key)) {
+    let is_known = |(key, value): (&String, &String)| {
+        b.unified.contains_key(key) || key == oom_group && value == all
+    };
+    if !b.unified.iter().all(is_kept) || !unified.iter().all(is_known) {
         return Err("linux.resources.unified: differs".into());
     }
     at_most_devices(devices, &b.devices)?;

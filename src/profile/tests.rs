@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::facts::Kernel;
 use super::order::at_most;
 use super::{Facts, Profile, tighten};
 use crate::spec::{
@@ -21,7 +22,13 @@ fn host() -> Facts {
         thermal_throttle: Vec::new(),
         rlimits: vec![rlimit],
         own_namespaces: Vec::new(),
-        landlock_abi: 7,
+        kernel: Kernel {
+            landlock_abi: 7,
+            denies_write_execute: true,
+            memfd_noexec: true,
+            apparmor_profiles: vec!["stockade-container".into()],
+            has_memory_v2: true,
+        },
     }
 }
 
@@ -68,6 +75,16 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn beside()(
+        env in words(&["PATH=/bin", "LC_ALL=C", "LC_X=a=b", "SECRET=1", "TERM"]),
+        apparmor in proptest::option::of(proptest::sample::select(vec!["", "unconfined", "own"])),
+        memfd in proptest::option::of(proptest::sample::select(vec!["0", "1", "2"])),
+    ) -> (Vec<String>, Option<String>, Option<String>) {
+        (env, apparmor.map(str::to_owned), memfd.map(str::to_owned))
+    }
+}
+
+prop_compose! {
     fn config()(
         uid in proptest::sample::select(vec![0u32, 5, 1000, 70_000]),
         groups in proptest::collection::vec(0u32..50, 0..3),
@@ -81,6 +98,7 @@ prop_compose! {
             NamespaceType::Mount, NamespaceType::Pid, NamespaceType::Network, NamespaceType::Ipc,
         ], 0..=4),
         masked in words(&["/proc/kcore", "/x"]),
+        beside in beside(),
     ) -> Config {
         let mut config = hardened_default(None);
         let process = config.process.as_mut().unwrap();
@@ -95,6 +113,11 @@ prop_compose! {
         linux.resources = resources;
         linux.namespaces = kinds.into_iter().map(|kind| Namespace { kind, path: None }).collect();
         linux.masked_paths = masked;
+        let (env, apparmor, memfd) = beside;
+        linux.sysctl.extend(memfd.map(|value| ("vm.memfd_noexec".to_owned(), value)));
+        let process = config.process.as_mut().unwrap();
+        process.env = env;
+        process.apparmor_profile = apparmor;
         config
     }
 }
@@ -212,6 +235,28 @@ fn a_tmpfs_size_that_is_not_understood_is_refused_not_replaced() {
             .to_string();
         assert!(error.starts_with("mounts[0].options: "), "{error}");
     }
+}
+
+#[test]
+fn the_whole_group_is_killed_by_a_file_of_cgroup_v2_and_without_it_that_is_said() {
+    let profile = Profile::builtin("paranoid").unwrap();
+    let resources = |facts: &Facts| {
+        let tightened = tighten(&ordinary(), &profile, facts).unwrap();
+        (
+            tightened.config.linux.unwrap().resources.unwrap().unified,
+            tightened.warnings,
+        )
+    };
+    let file = [("memory.oom.group".to_owned(), "1".to_owned())];
+    assert_eq!(resources(&host()), (file.into(), vec![]));
+    let mut facts = host();
+    facts.kernel.has_memory_v2 = false;
+    let warning =
+        "limits.oom-group of profile \"paranoid\" needs cgroup v2 for memory: it is left out";
+    assert_eq!(
+        resources(&facts),
+        (std::collections::BTreeMap::new(), vec![warning.to_owned()])
+    );
 }
 
 #[test]

@@ -24,7 +24,9 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         rules.identity(process)?;
         rules.capabilities(process)?;
         rules.flags(process)?;
+        rules.environment(process)?;
         rules.rlimits(process)?;
+        rules.apparmor(process)?;
     }
     rules.root(&mut config)?;
     rules.mounts(&mut config)?;
@@ -35,6 +37,7 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         rules.devices(linux)?;
         rules.limits(linux)?;
     }
+    let hardening = rules.hardening(&mut config)?;
     let landlock = rules.landlock()?;
     Ok(Tightened {
         config,
@@ -42,6 +45,7 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         warnings: rules.warnings,
         filter: profile.seccomp.as_ref().map(filter::filter),
         landlock,
+        hardening,
     })
 }
 

@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::change::{Change, short, value};
-use super::limits::{PERIOD, percent, positive, unified_number};
+use super::limits::{OOM_GROUP, PERIOD, percent, positive, unified_number};
 use super::{Bound, Limits};
 use crate::error::{Error, Result, quote};
 use crate::spec::{Cpu, Memory, Resources};
@@ -54,6 +54,16 @@ impl Limits {
         change: &Resources,
         all: &Resources,
     ) -> Result<()> {
+        let whole = change.unified.get(OOM_GROUP);
+        if self.oom_group && whole.is_some_and(|value| value.trim() != "1") {
+            let name = quote(profile);
+            let cause = format!(
+                "{} is refused by profile {name} (limits.oom-group)",
+                short(whole)
+            );
+            let field = format!("linux.resources.unified[{}]", quote(OOM_GROUP));
+            return Err(Error::new(field, cause));
+        }
         for asked in asked(change, all) {
             let rule = asked.of.rule();
             let Some(maximum) = asked
@@ -404,6 +414,21 @@ mod tests {
             error.unwrap_err().to_string(),
             r#"linux.resources.pids.limit: no limit is refused by profile "p" (limits.pids): its maximum is 300"#
         );
+    }
+
+    #[test]
+    fn killing_of_the_whole_group_is_not_taken_back() {
+        let limits = Profile::builtin("paranoid").unwrap().limits;
+        let asked = |text: &str| {
+            let change = resources(text);
+            limits.check_update("p", 0, &change, &Resources::default().changed_by(&change))
+        };
+        let error = asked(r#"{"unified":{"memory.oom.group":"0"}}"#).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            r#"linux.resources.unified["memory.oom.group"]: "0" is refused by profile "p" (limits.oom-group)"#
+        );
+        assert!(asked(r#"{"unified":{"memory.oom.group":"1"}}"#).is_ok());
     }
 
     #[test]

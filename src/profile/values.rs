@@ -9,6 +9,7 @@ use crate::error::quote;
 
 /// One limit: what it is where the config has none, and the most that the config may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Bound {
     /// Set where the config has no limit; absent: `maximum`.
@@ -24,6 +25,7 @@ pub struct Bound {
 
 /// A number, in TOML plain, `"512MiB"`, or `"host"` for all the memory of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "RawQuantity", into = "RawQuantity")]
 pub enum Quantity {
     /// That many.
@@ -44,6 +46,7 @@ impl Quantity {
 }
 
 #[derive(Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(
     untagged,
     expecting = "a number, a size such as \"512MiB\", or \"host\""
@@ -87,8 +90,70 @@ impl From<Quantity> for RawQuantity {
     }
 }
 
+/// A length of time, in TOML as seconds or as `"90s"`, `"10m"`, `"2h"`, `"1d"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(try_from = "RawTime", into = "u64")]
+pub struct Time {
+    /// At least 1.
+    pub seconds: u64,
+}
+
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(untagged, expecting = "seconds, or a time such as \"10m\"")]
+enum RawTime {
+    Seconds(u64),
+    Text(String),
+}
+
+impl TryFrom<RawTime> for Time {
+    type Error = String;
+
+    fn try_from(raw: RawTime) -> Result<Self, String> {
+        let (seconds, said) = match raw {
+            RawTime::Seconds(seconds) => (Some(seconds), seconds.to_string()),
+            RawTime::Text(text) => (seconds(&text), quote(&text)),
+        };
+        match seconds.filter(|seconds| *seconds > 0) {
+            Some(seconds) => Ok(Self { seconds }),
+            None => Err(format!(
+                "{said} is not a time such as \"90s\", \"10m\", \"2h\" or \"1d\""
+            )),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86400)];
+    let (digits, unit) = units
+        .iter()
+        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)))?;
+    digits.parse::<u64>().ok()?.checked_mul(unit)
+}
+
+impl From<Time> for u64 {
+    fn from(time: Time) -> Self {
+        time.seconds
+    }
+}
+
+/// The largest unit that it is whole in: `10m`.
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (unit, name) = match self.seconds {
+            seconds if seconds % 86400 == 0 => (86400, "d"),
+            seconds if seconds % 3600 == 0 => (3600, "h"),
+            seconds if seconds % 60 == 0 => (60, "m"),
+            _ => (1, "s"),
+        };
+        write!(f, "{}{name}", self.seconds / unit)
+    }
+}
+
 /// One resource limit, soft and hard alike.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct RlimitBound {
     /// The most, and what is set where the config has none; in the limit's own unit (getrlimit(2)).
@@ -100,6 +165,7 @@ pub struct RlimitBound {
 
 /// A set of devices, `c 1:3 rwm`, of the devices cgroup.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(try_from = "String", into = "String")]
 pub struct DeviceSet {
     /// `c` or `b`.
@@ -150,5 +216,27 @@ impl fmt::Display for DeviceSet {
         let number = |n: Option<i64>| n.map_or("*".into(), |n| n.to_string());
         let (major, minor) = (number(self.major), number(self.minor));
         write!(f, "{} {major}:{minor} {}", self.kind, self.access)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_read_in_its_units_and_said_in_the_largest_whole_one() {
+        let time = |raw: RawTime| Time::try_from(raw).map(|time| time.to_string());
+        let text = |text: &str| time(RawTime::Text(text.to_owned()));
+        assert_eq!(text("90s").as_deref(), Ok("90s"));
+        assert_eq!(text("120s").as_deref(), Ok("2m"));
+        assert_eq!(text("48h").as_deref(), Ok("2d"));
+        assert_eq!(time(RawTime::Seconds(3600)).as_deref(), Ok("1h"));
+        for wrong in ["", "0m", "5", "1.5h", "-1s", "1 m", "99999999999999999d"] {
+            let expected = format!(
+                "{} is not a time such as \"90s\", \"10m\", \"2h\" or \"1d\"",
+                quote(wrong)
+            );
+            assert_eq!(text(wrong), Err(expected));
+        }
     }
 }

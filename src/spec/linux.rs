@@ -237,6 +237,7 @@ pub struct Personality {
 
 /// The eight kinds of namespace (namespaces(7)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub enum NamespaceType {
     #[serde(rename = "pid")]
     Pid,

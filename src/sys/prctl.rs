@@ -86,6 +86,53 @@ pub fn no_new_privileges() -> SysResult<bool> {
     Ok(prctl(libc::PR_GET_NO_NEW_PRIVS, 0, 0)? == 1)
 }
 
+/// No memory of this process, and of what it executes, is writable and executable at once or becomes executable later;
+/// for good. `EINVAL` before Linux 6.3.
+///
+/// # Errors
+/// The errno of the call.
+pub fn deny_write_execute() -> SysResult<()> {
+    let flags = u64::from(libc::PR_MDWE_REFUSE_EXEC_GAIN);
+    prctl(libc::PR_SET_MDWE, flags, 0).map(drop)
+}
+
+/// Whether [`deny_write_execute`] is in force.
+///
+/// # Errors
+/// `EINVAL` before Linux 6.3.
+pub fn denies_write_execute() -> SysResult<bool> {
+    let flags = prctl(libc::PR_GET_MDWE, 0, 0)?;
+    Ok(flags & libc::c_long::from(libc::PR_MDWE_REFUSE_EXEC_GAIN) != 0)
+}
+
+/// Whether the kernel has [`deny_write_execute`].
+pub fn has_deny_write_execute() -> bool {
+    denies_write_execute().is_ok()
+}
+
+/// Every one that execve(2) and set*id look at, and their locks, without `SECBIT_KEEP_CAPS` itself (securebits(7)).
+const LOCKED_SECUREBITS: u64 = 0b1110_1111;
+
+/// User id 0 alone gives no capabilities any more, changes of ids leave capabilities as they are, and no ambient ones are
+/// added; for good. `EPERM` without CAP_SETPCAP.
+///
+/// # Errors
+/// The errno of the call.
+pub fn lock_securebits() -> SysResult<()> {
+    // Those about scripts (Linux 6.14) may be locked already.
+    let others = prctl(libc::PR_GET_SECUREBITS, 0, 0)? as u64 & !0xff;
+    prctl(libc::PR_SET_SECUREBITS, others | LOCKED_SECUREBITS, 0).map(drop)
+}
+
+/// Whether [`lock_securebits`] is in force.
+///
+/// # Errors
+/// The errno of the call.
+pub fn has_locked_securebits() -> SysResult<bool> {
+    let bits = prctl(libc::PR_GET_SECUREBITS, 0, 0)? as u64;
+    Ok(bits & 0xff == LOCKED_SECUREBITS)
+}
+
 /// Nobody without CAP_SYS_PTRACE attaches to this process or reads its memory and descriptors.
 ///
 /// # Errors

@@ -34,7 +34,7 @@ pub struct Handler {
 }
 
 /// Every handler.
-pub const HANDLERS: [Handler; 3] = [
+pub const HANDLERS: [Handler; 4] = [
     Handler {
         name: "stockade",
         profile: "baseline",
@@ -42,6 +42,10 @@ pub const HANDLERS: [Handler; 3] = [
     Handler {
         name: "stockade-restricted",
         profile: "restricted",
+    },
+    Handler {
+        name: "stockade-paranoid",
+        profile: "paranoid",
     },
     Handler {
         name: "stockade-none",

@@ -201,7 +201,9 @@ fn demands(profile: &Profile) -> Result<Vec<String>> {
 
 fn differing(path: &str, value: &Value, none: &Value, found: &mut Vec<String>) {
     // Cutting what is too much is what is not said otherwise.
-    if value == none || path.ends_with("on-conflict") && value == "tighten" {
+    // Of a section that is absent there, what is not demanded is the same.
+    let is_none = value == none || *value == Value::Bool(false) && none.is_null();
+    if is_none || path.ends_with("on-conflict") && value == "tighten" {
         return;
     }
     let Some(members) = value.as_object().filter(|_| path != "seccomp") else {

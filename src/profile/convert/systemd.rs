@@ -30,6 +30,22 @@ const TABLE: &[Row<Unit>] = &[
         "process.terminal",
         Way::Looser("StandardInput=tty is for each unit to say"),
     ),
+    (
+        "process.lock-securebits",
+        Way::Looser("SecureBits= is for each unit to add"),
+    ),
+    (
+        "environment.allow",
+        Way::Looser("variables are for each unit to say"),
+    ),
+    (
+        "memory.deny-write-execute",
+        Way::Looser("MemoryDenyWriteExecute=yes is for each unit to add"),
+    ),
+    (
+        "apparmor",
+        Way::Looser("AppArmorProfile= is for each unit to add"),
+    ),
     ("namespaces.require", Way::Says(namespaces)),
     ("namespaces.net-devices", Way::Holds),
     ("root.readonly", Way::Says(readonly)),
@@ -55,6 +71,14 @@ const TABLE: &[Row<Unit>] = &[
     ("limits.swap", Way::Says(swap)),
     ("limits.pids", Way::Says(tasks)),
     ("limits.cpu-percent", Way::Says(cpu_quota)),
+    (
+        "limits.oom-group",
+        Way::Looser("OOMPolicy=kill is for each unit to add"),
+    ),
+    (
+        "limits.time",
+        Way::Looser("RuntimeMaxSec= is for each unit to add"),
+    ),
     ("rlimits", Way::Says(rlimits)),
     ("seccomp", Way::Says(calls)),
 ];

@@ -178,6 +178,7 @@ fn sysctl(linux: &Linux, key: &str, value: &str, at: &At) -> Result<()> {
         | "kernel/shmmni"
         | "kernel/shm_rmid_forced" => NamespaceType::Ipc,
         _ if file.starts_with("fs/mqueue/") => NamespaceType::Ipc,
+        "vm/memfd_noexec" => NamespaceType::Pid,
         _ if file.starts_with("net/") => NamespaceType::Network,
         _ => {
             let cause = "belongs to no namespace, it would change the whole host";
