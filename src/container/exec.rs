@@ -334,7 +334,7 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 1 to 4, and a look at what only shows from outside.
+/// Messages 1 to 5, and a look at what only shows from outside.
 fn settle(
     child: &mut Child,
     plan: &Plan,
@@ -388,7 +388,7 @@ fn hear(child: &Child, state: &State, signals: Option<&mut Forwarded>) -> Result
     Ok(())
 }
 
-/// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.
+/// Messages 3 and 4: the terminal has its size, or its new owner, before the program can look.
 fn take_terminal(child: &Child, console: &mut Console) -> Result<()> {
     match console {
         Console::None => Ok(()),
