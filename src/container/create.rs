@@ -234,8 +234,9 @@ impl Making {
         self.hooks_began = true;
         let document = self.state.for_hooks(Status::Creating);
         let hooks = self.hooks();
-        hooks::run(&hooks.prestart, "prestart", &document)?;
-        hooks::run(&hooks.create_runtime, "createRuntime", &document)?;
+        let process = Some(self.child().pidfd.as_fd());
+        hooks::run(&hooks.prestart, "prestart", &document, process)?;
+        hooks::run(&hooks.create_runtime, "createRuntime", &document, process)?;
         self.explained(|making| making.child().proceed())?; // 3, 4
         if let (Some(cgroup), Some(wanted)) = (&self.cgroup, &self.prepared.plan.cgroup) {
             cgroup.verify(&wanted.writes)?;
@@ -410,7 +411,8 @@ pub(super) fn after_start(state: &State) -> Result<()> {
     verify_filters(state.pid, state.filters)?;
     let document = state.for_hooks(Status::Running);
     let hooks = state.config.hooks.clone().unwrap_or_default();
-    hooks::run(&hooks.poststart, "poststart", &document)
+    // They have their end whether the program is a short one or not.
+    hooks::run(&hooks.poststart, "poststart", &document, None)
 }
 
 /// The last part of the read-back: that the filters are in force can only be seen from outside, once the program runs.
