@@ -421,7 +421,7 @@ fn state_during_create_runtime_hook_is_creating() {
     );
     let bundle = bundle.set("/hooks/createRuntime/-", hook(&script));
     let create = bundle.launch("create", &[]).spawn();
-    crate::harness::eventually("the hook runs", || seen.exists());
+    eventually("the hook runs", || seen.exists());
     let state: Output = bundle.state();
     fs::write(&go, "").unwrap();
     create.wait().ok();

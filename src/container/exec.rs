@@ -45,6 +45,8 @@ pub struct Execution {
     pub paused: Paused,
     /// An open file to execute in place of the first argument, by the number of its descriptor.
     pub program: Option<i32>,
+    /// Open files in place of the caller's standard streams, by the numbers of their descriptors, above 2.
+    pub streams: Option<[i32; 3]>,
 }
 
 /// What a paused container means to `exec`.
@@ -232,6 +234,7 @@ fn plan(
                 keyring: confinement.keyring,
                 preserve_fds: request.preserve_fds,
                 program: request.program,
+                streams: request.streams,
                 ..Options::default()
             },
             id: &state.id,
