@@ -14,18 +14,19 @@
 //! 5 connect ──────────▶ accept; steps(start)   startContainer hooks, read-back, seccomp
 //! 6 EOF     ◀────────── execve(2) succeeded (close-on-exec), or Failed
 //! ```
-//! `run` keeps one socket for all six. `exec` needs fewer, since nothing but a terminal waits in the middle of it:
+//! `run` keeps one socket for all six. `exec` needs fewer, since only a second fork and a terminal wait in the middle of it:
 //!
 //! ```text
 //! container/exec                         init/exec
 //! clone3
 //! 0 Proceed ──────────▶ (moved by systemd)     joins
 //! 1         ◀────────── (Cloned, after a pid namespace: it has forked once more)
-//!                                        setup
-//! 2         ◀────────── (Terminal with the master end, where there is one)
-//! 3 Proceed ──────────▶ (after a terminal)     enter, start
-//! 4 EOF     ◀────────── execve(2) succeeded, or Failed
+//! 2 Proceed ──────────▶ (after Cloned)         setup
+//! 3         ◀────────── (Terminal with the master end, where there is one)
+//! 4 Proceed ──────────▶ (after a terminal)     enter, start
+//! 5 EOF     ◀────────── execve(2) succeeded, or Failed
 //! ```
+//! Cloned comes from a process that the new one does not wait for: without 2 the new one's first message could overtake it.
 //! EOF can also mean that init was killed: ask its pidfd before claiming success.
 
 use std::io::{IoSlice, IoSliceMut};
@@ -50,7 +51,7 @@ pub enum Message {
     Done,
     /// The child forked once more; the process id of the one that goes on, in the parent's pid namespace.
     Cloned(i32),
-    /// The master end of the process's terminal comes with this message, between 1 and 2.
+    /// The master end of the process's terminal comes with this message, between 1 and 2 (3 of `exec`).
     Terminal,
     /// The seccomp listener comes with this message.
     Listener,

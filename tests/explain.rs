@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Call, Output, is_foreign, raw_calls, skip};
+use crate::harness::{Bundle, Call, Output, compiled, is_foreign, raw_calls, skip};
 
 /// socket(AF_ALG, SOCK_SEQPACKET, 0) for the program `call`.
 const ALG: &str = "41 38 5 0";
@@ -195,5 +195,34 @@ fn a_container_says_what_its_profile_tightened() {
     assert_eq!(told["chosenBy"], "flag");
     assert_eq!(told["changes"].as_array().unwrap().len(), lines.len() - 2);
     bundle.delete_by_force().ok();
+    bundle.assert_clean();
+}
+
+#[test]
+fn a_program_whose_memory_cannot_be_read_holds_nobody_up() {
+    let Some(bundle) = ready() else { return };
+    let Some(program) = compiled("userfault") else {
+        return skip("there is no C compiler");
+    };
+    fs::copy(program, bundle.rootfs().join("userfault")).unwrap();
+    let filter = json!({
+        "defaultAction": "SCMP_ACT_ALLOW",
+        "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],
+    });
+    // Faults of the kernel, too, are only a privileged program's to handle, unless the host says otherwise.
+    let bundle = bundle
+        .profile(Some("none"))
+        .set("/linux/seccomp", filter)
+        .capabilities(&["CAP_SYS_PTRACE"])
+        .args(&["/userfault"]);
+    let output = bundle.launch("run", &["--explain"]).output();
+    if output.code == 77 {
+        return skip("this kernel gives no userfaultfd");
+    }
+    assert_eq!(output.ok(), "38\n".repeat(5));
+    assert!(
+        output.stderr.starts_with("denied 5x: mkdir(0x"),
+        "{output:?}"
+    );
     bundle.assert_clean();
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Output, is_foreign, skip};
+use crate::harness::{Bundle, Output, eventually, is_foreign, skip};
 
 const KINDS: [&str; 6] = [
     "prestart",
@@ -343,6 +343,28 @@ fn missing_hook_program_is_named() {
 }
 
 #[test]
+fn delete_by_force_ends_a_hook_that_hangs() {
+    if is_foreign() {
+        return skip("other runtimes have no lock to wait for");
+    }
+    for kind in ["prestart", "createRuntime"] {
+        let bundle = Bundle::new();
+        let script = format!("echo > {}/began; sleep 1000", bundle.rootfs().display());
+        let bundle = bundle.set(&format!("/hooks/{kind}/-"), hook(&script));
+        let creating = bundle.launch("create", &[]).spawn();
+        let began = bundle.rootfs().join("began");
+        eventually("the hook runs", || began.exists());
+        bundle.delete_by_force().ok();
+        let error = format!(
+            "error: run hooks.{kind}[0] \"/bin/sh\": error running {kind} hook #0: the container's process has ended, killed\n"
+        );
+        let output = creating.wait();
+        assert_eq!((output.code, output.stderr), (1, error));
+        bundle.assert_clean();
+    }
+}
+
+#[test]
 fn b57_hook_that_leaves_a_daemon_does_not_hang_create() {
     let bundle = Bundle::new();
     let pid = bundle.temp().join("daemon");
@@ -399,7 +421,7 @@ fn state_during_create_runtime_hook_is_creating() {
     );
     let bundle = bundle.set("/hooks/createRuntime/-", hook(&script));
     let create = bundle.launch("create", &[]).spawn();
-    crate::harness::eventually("the hook runs", || seen.exists());
+    eventually("the hook runs", || seen.exists());
     let state: Output = bundle.state();
     fs::write(&go, "").unwrap();
     create.wait().ok();

@@ -8,7 +8,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, Call, Output, installed, is_foreign, runtime, say, skip, skip_part};
+use crate::harness::{
+    Bundle, Call, Output, Pty, installed, is_foreign, runtime, say, skip, skip_part,
+};
 
 /// A bundle for its places; `None` for a runtime that has no such verb.
 fn ready() -> Option<Bundle> {
@@ -161,6 +163,42 @@ fn probe_in_a_bundle_runs_nothing_of_it() {
             .any(|name| name.to_string_lossy().contains("stockade"))
     );
     bundle.assert_clean();
+}
+
+/// Looks at the streams of every process that comes, and writes to them.
+const WRITES_TO_OTHERS: &str = r"while :; do
+    for process in /proc/[0-9]*; do
+        [ $process = /proc/1 ] || [ $process = /proc/$$ ] && continue
+        case $(readlink $process/exe) in *stockade*) ;; *) continue ;; esac
+        for fd in 0 1 2; do echo $fd $(readlink $process/fd/$fd) >>/seen; done
+        printf '\033]0;evil\007' 1<>$process/fd/2
+        kill -KILL ${process#/proc/}
+    done
+done 2>/dev/null";
+
+#[test]
+fn a_probe_in_a_container_brings_no_terminal_there() {
+    if ready().is_none() {
+        return;
+    }
+    let bundle = Bundle::new().profile(Some("none")).shell(WRITES_TO_OTHERS);
+    bundle.launch("run", &["--detach"]).output().ok();
+    let mut pty = Pty::new();
+    let running = bundle
+        .call(&["probe", "--container", bundle.id()])
+        .terminal(&pty.end)
+        .spawn();
+    let said = pty.all_of(&running);
+    assert_eq!(running.wait().code, 1, "{said}");
+    let expected = concat!(
+        "error: collect the answers: the program that probes ended with 137: ",
+        r#""\u{1b}]0;evil\u{7}""#
+    );
+    assert_eq!(said.trim_end(), expected);
+    let seen = fs::read_to_string(bundle.rootfs().join("seen")).unwrap();
+    let expected = "0 /dev/null\n1 /memfd:answers (deleted)\n2 /memfd:said (deleted)\n";
+    assert_eq!(seen, expected);
+    bundle.delete_by_force().ok();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Bundle, Call, Pty, eventually, installed, skip};
+use crate::harness::{Bundle, Call, Pty, eventually, installed, runtime, skip};
 
 /// A bundle whose program has a terminal.
 fn bundle(script: &str) -> Bundle {
@@ -351,6 +351,26 @@ fn terminal_of_exec_is_one_of_the_containers_own() {
     pty.says("got words");
     running.wait().exits(4);
     assert_eq!(pty.modes(), before);
+    bundle.delete_by_force().ok();
+}
+
+#[test]
+fn terminal_of_exec_comes_after_the_process_is_known_however_slow_the_one_in_between() {
+    let Some(strace) = installed("strace") else {
+        return skip("no strace to slow a process down with");
+    };
+    let bundle = Bundle::new().args(&["/bin/sleep", "1000"]);
+    bundle.launch("run", &["--detach"]).output().ok();
+    // Whoever clones goes on half a second later, and what it has cloned at once.
+    let slow = ["-f", "-o", "/dev/null", "-e", "trace=clone3"];
+    let call = Call::new(strace, bundle.temp())
+        .args(slow)
+        .args(["-e", "inject=clone3:delay_exit=500000"])
+        .arg(runtime())
+        .arg("--root")
+        .arg(bundle.state_dir())
+        .args(["exec", "-t", bundle.id(), "tty"]);
+    assert_eq!(said_by(call, 0), "/dev/pts/0\n");
     bundle.delete_by_force().ok();
 }
 

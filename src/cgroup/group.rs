@@ -30,7 +30,7 @@ pub struct Cgroup {
 pub struct Found {
     /// Whether there is any directory.
     pub is_any: bool,
-    /// The state directories of the containers that it is claimed for.
+    /// The claims of the containers that it is made for.
     pub claimants: BTreeSet<String>,
 }
 

@@ -19,7 +19,7 @@ pub enum Mark {
     /// Not known: not made yet, or of a state file from before there were marks.
     #[default]
     Unknown,
-    /// About to be made for the container with this state directory; what a killed `create` has left says so.
+    /// About to be made for the container with this claim, which names its state directory; what a killed `create` has left says so.
     Claimed(String),
     /// Made.
     Made(Directories),
@@ -85,10 +85,10 @@ fn inode(directory: BorrowedFd<'_>) -> Option<(u64, u64)> {
 /// Where a claim is: the first takes privileges over the host, the second is for all others (xattr(7); cgroup file systems
 /// have had it since Linux 5.7).
 const CLAIMS: [&CStr; 2] = [c"trusted.stockade", c"user.stockade"];
-/// The longest claim, a path.
-const LONGEST: usize = libc::PATH_MAX as usize;
+/// The longest claim, two numbers and a path.
+const LONGEST: usize = libc::PATH_MAX as usize + 64;
 
-/// The state directory of the container that a cgroup is claimed for. A text that others may have written: it decides who
+/// The claim of the container that a cgroup is made for. A text that others may have written: it decides who
 /// is refused a cgroup, and never who is killed.
 pub(super) fn claim(directory: BorrowedFd<'_>) -> Option<String> {
     let mut text = [0u8; LONGEST];

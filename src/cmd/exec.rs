@@ -109,6 +109,7 @@ pub fn run(global: &Global, arguments: &Exec) -> Result<ExitCode> {
             Paused::Refused
         },
         program: None,
+        streams: None,
     };
     let entry = global.store()?.load(&arguments.id)?;
     let code = container::exec(&entry, &request)?;

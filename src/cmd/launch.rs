@@ -197,6 +197,7 @@ impl Launch {
             // Thousandths of a period of 100 ms, in microseconds.
             cpu_quota: self.cpus.map(|thousandths| i64::from(thousandths) * 100),
             pids: self.pids,
+            streams: None,
             tty: match self.tty {
                 Tty::Auto => container::Tty::Auto,
                 Tty::Always => container::Tty::Always,

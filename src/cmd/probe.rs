@@ -1,13 +1,14 @@
 //! `probe`: tries from inside of a sandbox what a confined program must not be able to do, and says how much of it is open.
 //! What is tried and what is promised is `probe`'s; here is where it is run.
 
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 
 use super::checks::CheckFlags;
 use super::output::columns;
@@ -128,14 +129,17 @@ fn in_embedded(global: &Global, configuration: &Configuration, only: &[String]) 
     let choice = choice(global, configuration)?;
     let promise = std::cell::RefCell::new(Promise::default());
     let store = global.store()?;
-    let answers = captured(|| {
-        let request = request(global, configuration);
-        let arguments = |confined: &_| {
-            *promise.borrow_mut() = Promise::of(confined)?;
-            Ok(words(only))
-        };
-        container::launch(&store, &request, &choice, &arguments, None)
-    })?;
+    let streams = Streams::new()?;
+    let request = container::Launch {
+        streams: Some(streams.numbers()),
+        ..request(global, configuration)
+    };
+    let arguments = |confined: &_| {
+        *promise.borrow_mut() = Promise::of(confined)?;
+        Ok(words(only))
+    };
+    let code = container::launch(&store, &request, &choice, &arguments, None)?;
+    let answers = streams.answers(code)?;
     let subject = format!("profile {}", quote(&choice.profile.name));
     Ok((subject, answers, promise.into_inner()))
 }
@@ -165,6 +169,7 @@ fn request(global: &Global, configuration: &Configuration) -> container::Launch 
         cpu_quota: None,
         pids: None,
         tty: container::Tty::Never,
+        streams: None,
         map: container::Map::Auto,
         images: None,
         policy: Policy::default(),
@@ -199,9 +204,11 @@ fn in_bundle(
         linux.cgroups_path = None;
     }
     let id = format!("probe-{}", std::process::id());
+    let streams = Streams::new()?;
     let options = Options {
         cgroups: global.driver(),
         program: Some(program.as_raw_fd()),
+        streams: Some(streams.numbers()),
         ..Options::default()
     };
     let store = global.store()?;
@@ -213,8 +220,8 @@ fn in_bundle(
         profile: choice.profile.name.clone(),
         ..Request::default()
     };
-    let answers =
-        captured(|| container::run(&store, prepared, &request, Attachment::Foreground, None))?;
+    let code = container::run(&store, prepared, &request, Attachment::Foreground, None)?;
+    let answers = streams.answers(code)?;
     let name = quote(&choice.profile.name);
     let subject = format!("bundle {}, profile {name}", quote_path(path));
     Ok((subject, answers, promise))
@@ -224,6 +231,7 @@ fn in_container(global: &Global, id: &str, only: &[String]) -> Result<Probed> {
     let entry = global.store()?.load(id)?;
     let promise = Promise::of(&container::confined(&entry)?)?.of_another_process();
     let program = own_program()?;
+    let streams = Streams::new()?;
     let request = Execution {
         wanted: Wanted::Command(Box::new(Overrides {
             args: [vec![by_proc(&program)], words(only)].concat(),
@@ -238,8 +246,9 @@ fn in_container(global: &Global, id: &str, only: &[String]) -> Result<Probed> {
         attachment: Attachment::Foreground,
         paused: Paused::Refused,
         program: Some(program.as_raw_fd()),
+        streams: Some(streams.numbers()),
     };
-    let answers = captured(|| container::exec(&entry, &request))?;
+    let answers = streams.answers(container::exec(&entry, &request)?)?;
     Ok((format!("container {}", quote(id)), answers, promise))
 }
 
@@ -255,24 +264,63 @@ fn by_proc(program: &OwnedFd) -> String {
 
 /// More than all answers are; whoever is in the container may write there, too.
 const MOST: u64 = 1 << 20;
+/// The same of what the program that probes says when it fails.
+const MOST_SAID: u64 = 1 << 16;
 
-/// What a program writes to standard output while it runs in a sandbox, as answers. They are read as data: what comes
-/// from inside reaches no terminal as it is.
-fn captured(run: impl FnOnce() -> Result<i32>) -> Result<Vec<Answered>> {
-    let doing = || "collect the answers";
-    let file = rustix::fs::memfd_create(c"answers", MemfdFlags::CLOEXEC).doing(doing)?;
-    let own = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).doing(doing)?;
-    rustix::stdio::dup2_stdout(&file).doing(doing)?;
-    let code = run();
-    rustix::stdio::dup2_stdout(&own).doing(doing)?;
-    let code = code?;
-    let mut text = String::new();
-    let mut file = File::from(file);
-    file.rewind().doing(doing)?;
-    file.take(MOST).read_to_string(&mut text).doing(doing)?;
-    if code != 0 {
-        let cause = format!("the program that probes ended with {code}");
-        return Err(Error::new(doing(), cause));
+/// What a program that probes has for its standard streams: nothing to read, and files in memory to write to. It runs beside
+/// programs that may open what it has open. A terminal would obey them, and the caller's files are not theirs to write.
+struct Streams {
+    input: File,
+    answers: File,
+    said: File,
+}
+
+impl Streams {
+    fn new() -> Result<Self> {
+        let doing = || "collect the answers";
+        Ok(Self {
+            input: File::open("/dev/null").doing(doing)?,
+            answers: in_memory(c"answers", MOST).doing(doing)?,
+            said: in_memory(c"said", MOST_SAID).doing(doing)?,
+        })
     }
-    serde_json::from_str(&text).doing(doing)
+
+    fn numbers(&self) -> [i32; 3] {
+        [&self.input, &self.answers, &self.said].map(AsRawFd::as_raw_fd)
+    }
+
+    /// What the program wrote until it ended with `code`, as answers. They are read as data: what comes from inside reaches
+    /// no terminal as it is.
+    fn answers(&self, code: i32) -> Result<Vec<Answered>> {
+        let doing = || "collect the answers";
+        if code != 0 {
+            let said = written(&self.said, MOST_SAID).doing(doing)?;
+            let mut lines = said.rsplit(|byte| *byte == b'\n');
+            let said = lines
+                .find(|line| !line.is_empty())
+                .map_or_else(String::new, |line| format!(": {}", quote(line)));
+            let cause = format!("the program that probes ended with {code}{said}");
+            return Err(Error::new(doing(), cause));
+        }
+        serde_json::from_slice(&written(&self.answers, MOST).doing(doing)?).doing(doing)
+    }
+}
+
+/// A file that does not grow beyond `most` bytes, whoever writes to it. They are there from the beginning, as zeros.
+fn in_memory(name: &CStr, most: u64) -> std::io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(memfd_create(name, flags)?);
+    file.set_len(most)?;
+    fcntl_add_seals(&file, SealFlags::GROW | SealFlags::SEAL)?;
+    Ok(file)
+}
+
+fn written(file: &File, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut file = file;
+    file.rewind()?;
+    file.take(most).read_to_end(&mut text)?;
+    let length = text.iter().rposition(|byte| *byte != 0);
+    text.truncate(length.map_or(0, |last| last + 1));
+    Ok(text)
 }

@@ -106,13 +106,13 @@ impl Child {
         Ok(())
     }
 
-    /// Follows the process where it forks once more.
+    /// Follows the process where it forks once more, and lets the new one go on.
     pub(super) fn follow(&mut self) -> Result<()> {
         if self.plan.joins_first {
-            self.follow_fork()
-        } else {
-            Ok(())
+            self.follow_fork()?; // 1
+            self.send_proceed()?; // 2
         }
+        Ok(())
     }
 
     /// The process in between ends; the one that it cloned is our child too (`CLONE_PARENT`).

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::child::{CgroupFds, Child, Listening};
+use super::claim::{self, Claimant};
 use super::console::{Console, Presence, Streams, socket};
 use super::kill::{Whom, kill};
 use super::net_devices::NetDevices;
@@ -192,7 +193,7 @@ impl Making {
         request: &Request,
         release: Release,
     ) -> Result<Self> {
-        let state = first_state(&prepared, request, &entry);
+        let state = first_state(&prepared, request, &entry)?;
         let pidfd_socket =
             socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
@@ -276,8 +277,9 @@ impl Making {
         self.hooks_began = true;
         let document = self.state.for_hooks(Status::Creating);
         let hooks = self.hooks();
-        hooks::run(&hooks.prestart, "prestart", &document)?;
-        hooks::run(&hooks.create_runtime, "createRuntime", &document)?;
+        let process = Some(self.child().pidfd.as_fd());
+        hooks::run(&hooks.prestart, "prestart", &document, process)?;
+        hooks::run(&hooks.create_runtime, "createRuntime", &document, process)?;
         self.explained(|making| making.child().proceed())?; // 3, 4
         if let (Some(cgroup), Some(wanted)) = (&self.cgroup, &self.prepared.plan.cgroup) {
             cgroup.verify(&wanted.writes)?;
@@ -378,11 +380,11 @@ fn check_cgroup(store: &Store, entry: &Entry, location: &Location) -> Result<()>
     if !found.is_any {
         return Ok(());
     }
-    let is_anothers = |claimant: &&String| **claimant != claimant_of(entry);
-    for claimant in found.claimants.iter().filter(is_anothers) {
-        let path = Path::new(claimant);
-        if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_dir()) {
-            return Err(taken(path));
+    for claimant in &found.claimants {
+        match claim::look(claimant, entry.path()) {
+            Claimant::Here(path) => return Err(taken(&path)),
+            Claimant::Elsewhere(path) => return Err(taken_elsewhere(&path, location)),
+            Claimant::Gone => {}
         }
     }
     if !found.claimants.is_empty() {
@@ -406,16 +408,24 @@ fn taken(path: &Path) -> Error {
     Error::new("linux.cgroupsPath", cause).hint("choose another, or delete that container first")
 }
 
-/// How a container claims its cgroup: by the path of its state, which no other one has.
-fn claimant_of(entry: &Entry) -> String {
-    entry.path().to_string_lossy().into_owned()
+/// The same where that directory cannot be seen.
+fn taken_elsewhere(path: &Path, location: &Location) -> Error {
+    let path = quote_path(path);
+    let cause = format!("a container claims it whose state, {path}, is not to be seen from here");
+    let groups = location.groups.iter();
+    let groups: Vec<String> = groups.map(|group| quote_path(&group.directory())).collect();
+    Error::new("linux.cgroupsPath", cause).hint(format!(
+        "choose another, or, if that container is gone: rmdir {}",
+        groups.join(" ")
+    ))
 }
 
 /// What is known before anything is made.
-fn first_state(prepared: &Prepared, request: &Request, entry: &Entry) -> State {
+fn first_state(prepared: &Prepared, request: &Request, entry: &Entry) -> Result<State> {
     let config = &prepared.tightened.config;
     let root = config.root.as_ref().map_or("", |root| root.path.as_str());
-    State {
+    let mark = Mark::Claimed(claim::of(entry)?);
+    Ok(State {
         oci_version: config.oci_version.clone(),
         id: request.id.clone(),
         bundle: prepared.bundle.path.clone(),
@@ -428,7 +438,7 @@ fn first_state(prepared: &Prepared, request: &Request, entry: &Entry) -> State {
         root: prepared.bundle.path.join(root),
         config: config.clone(),
         cgroup: prepared.plan.cgroup.as_ref().map(|cgroup| Location {
-            mark: Mark::Claimed(claimant_of(entry)),
+            mark,
             ..cgroup.location.clone()
         }),
         plan: prepared.plan.subjects(),
@@ -437,7 +447,7 @@ fn first_state(prepared: &Prepared, request: &Request, entry: &Entry) -> State {
         limits: prepared.limits.clone(),
         chosen_by: prepared.origin,
         changes: prepared.tightened.changes.clone(),
-    }
+    })
 }
 
 /// What follows a successful start: the parent looks at what only it can see, and the poststart hooks run.
@@ -452,7 +462,8 @@ pub(super) fn after_start(state: &State) -> Result<()> {
     verify_filters(state.pid, state.filters)?;
     let document = state.for_hooks(Status::Running);
     let hooks = state.config.hooks.clone().unwrap_or_default();
-    hooks::run(&hooks.poststart, "poststart", &document)
+    // They have their end whether the program is a short one or not.
+    hooks::run(&hooks.poststart, "poststart", &document, None)
 }
 
 /// The last part of the read-back: that the filters are in force can only be seen from outside, once the program runs.

@@ -1,15 +1,22 @@
 //! `delete`: undoes what `create` made, then runs the poststop hooks (runtime.md, "Lifecycle", 12 and 13).
 
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::store::Lock;
 use super::{Entry, Remains, State, Status, Store, group, hooks, process};
 use crate::error::{Doing, Error, Result, quote};
 use crate::sys;
 
 /// How long a killed process may take to end, in seconds. It can be held up by the kernel, not by itself.
 const PATIENCE: i64 = 10;
+
+/// How long whoever works on a container may go on once it is to be deleted by force. What is killed under a `create` ends
+/// that; a poststart hook, which nothing ends, may hang for ever.
+const PATIENCE_WITH_OTHERS: Duration = Duration::from_secs(30);
 
 /// When `delete` refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,13 +38,14 @@ pub fn delete(store: &Store, id: &str, unless: Unless) -> Result<()> {
         }
         other => other?,
     };
-    let state = entry.state();
-    match unless {
-        Unless::Stopped => refuse_running(&entry, &state)?,
-        // Before waiting for the lock: a `create` that holds it gives up when its child dies.
-        Unless::Forced => end(entry.remains().as_ref())?,
-    }
-    let _lock = match entry.lock() {
+    let lock = match unless {
+        Unless::Stopped => {
+            refuse_running(&entry, &entry.state())?;
+            entry.lock()
+        }
+        Unless::Forced => take_away(&entry, PATIENCE_WITH_OTHERS),
+    };
+    let _lock = match lock {
         Err(_) if unless == Unless::Forced && !store.holds(id) => return Ok(()),
         other => other?,
     };
@@ -56,6 +64,26 @@ pub fn delete(store: &Store, id: &str, unless: Unless) -> Result<()> {
 /// Something of it cannot be removed.
 pub fn destroy(entry: &Entry, state: &State) -> Result<()> {
     remove(entry, Some(state))
+}
+
+/// Takes the lock from whoever has it. A `create` that holds it gives up when its child dies; as it may have none yet, or
+/// may be about to clone one, that is looked for until the lock is free.
+fn take_away(entry: &Entry, patience: Duration) -> Result<Lock<'_>> {
+    let until = Instant::now() + patience;
+    loop {
+        end(entry.remains().as_ref())?;
+        if let Some(lock) = entry.try_lock()? {
+            return Ok(lock);
+        }
+        if Instant::now() >= until {
+            let doing = format!("delete container {}", quote(entry.id()));
+            let seconds = patience.as_secs();
+            let cause = format!("another stockade is still at work on it after {seconds} s");
+            return Err(Error::new(doing, cause)
+                .hint("a hook of the container may hang: end it, then delete again"));
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn remove(entry: &Entry, state: Option<&State>) -> Result<()> {

@@ -45,6 +45,8 @@ pub struct Execution {
     pub paused: Paused,
     /// An open file to execute in place of the first argument, by the number of its descriptor.
     pub program: Option<i32>,
+    /// Open files in place of the caller's standard streams, by the numbers of their descriptors, above 2.
+    pub streams: Option<[i32; 3]>,
 }
 
 /// What a paused container means to `exec`.
@@ -236,6 +238,7 @@ fn plan(
                 keyring: confinement.keyring,
                 preserve_fds: request.preserve_fds,
                 program: request.program,
+                streams: request.streams,
                 ..Options::default()
             },
             id: &state.id,
@@ -338,7 +341,7 @@ fn explain_clone(error: Error, id: &str, target: &Target) -> Error {
     }
 }
 
-/// Messages 1 to 4, and a look at what only shows from outside.
+/// Messages 1 to 5, and a look at what only shows from outside.
 fn settle(
     child: &mut Child,
     plan: &Plan,
@@ -392,7 +395,7 @@ fn hear(child: &Child, state: &State, signals: Option<&mut Forwarded>) -> Result
     Ok(())
 }
 
-/// Messages 2 and 3: the terminal has its size, or its new owner, before the program can look.
+/// Messages 3 and 4: the terminal has its size, or its new owner, before the program can look.
 fn take_terminal(child: &Child, console: &mut Console) -> Result<()> {
     match console {
         Console::None => Ok(()),

@@ -1,7 +1,7 @@
 //! Hooks that run in the runtime namespace: prestart, createRuntime, poststart, poststop (config.md, "POSIX-platform Hooks").
 //! Those of the container namespace are steps of the plan. Whether a failure is fatal is the caller's to say.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
@@ -21,28 +21,40 @@ use crate::spec::Hook;
 const KEPT: usize = 4096;
 
 /// Runs the hooks of one kind in order, each with the state on its standard input, and stops at the first that fails.
-/// `name` is the kind's name in config.json.
+/// `name` is the kind's name in config.json. `process` is a pidfd of the container's process, where a hook is of no use
+/// without it: it is killed as soon as that process ends, and `delete --force` need not wait for a hook that hangs.
 ///
 /// # Errors
 /// Names the hook by kind, index and path: it cannot be run, fails, is killed or takes longer than its timeout.
-pub fn run(hooks: &[Hook], name: &'static str, state: &StateDocument) -> Result<()> {
+pub fn run(
+    hooks: &[Hook],
+    name: &'static str,
+    state: &StateDocument,
+    process: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     hooks
         .iter()
         .enumerate()
-        .try_for_each(|(index, hook)| run_one(hook, name, index, state))
+        .try_for_each(|(index, hook)| run_one(hook, name, index, state, process))
 }
 
 /// Runs all the hooks of one kind in order whether they fail or not, as poststop wants it (runtime.md, "Lifecycle", 13),
 /// and logs the failures as warnings.
 pub fn run_all(hooks: &[Hook], name: &'static str, state: &StateDocument) {
     for (index, hook) in hooks.iter().enumerate() {
-        if let Err(error) = run_one(hook, name, index, state) {
+        if let Err(error) = run_one(hook, name, index, state, None) {
             log::warn!("{error}");
         }
     }
 }
 
-fn run_one(hook: &Hook, name: &'static str, index: usize, state: &StateDocument) -> Result<()> {
+fn run_one(
+    hook: &Hook,
+    name: &'static str,
+    index: usize,
+    state: &StateDocument,
+    process: Option<BorrowedFd<'_>>,
+) -> Result<()> {
     let doing = || format!("run hooks.{name}[{index}] {}", quote(&hook.path));
     let (output, end) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).doing(doing)?;
     let child = spawn(hook, state, &end).doing(doing)?;
@@ -52,19 +64,20 @@ fn run_one(hook: &Hook, name: &'static str, index: usize, state: &StateDocument)
         output,
         text: Vec::new(),
     };
-    let status = running.wait(hook.timeout).doing(doing)?;
+    let end = running.wait(hook.timeout, process).doing(doing)?;
     // The words that callers of other runtimes look for.
     let failed = |how: String| {
         let cause = format!("error running {name} hook #{index}: {how}");
         Err(Error::new(doing(), cause + &running.first_line()))
     };
-    match status.map(|status| (status, status.success())) {
-        Some((_, true)) => Ok(()),
-        Some((status, false)) => failed(ended(status)),
-        None => {
+    match end {
+        End::Own(status) if status.success() => Ok(()),
+        End::Own(status) => failed(ended(status)),
+        End::TimedOut => {
             let seconds = hook.timeout.unwrap_or_default();
             failed(format!("still running after {seconds} s, killed"))
         }
+        End::Orphaned => failed("the container's process has ended, killed".to_owned()),
     }
 }
 
@@ -122,8 +135,21 @@ pub(super) fn run_within(
         output,
         text: Vec::new(),
     };
-    let status = running.wait(Some(seconds))?;
+    let status = match running.wait(Some(seconds), None)? {
+        End::Own(status) => Some(status),
+        End::TimedOut | End::Orphaned => None,
+    };
     Ok((status, running.first_line()))
+}
+
+/// How a hook came to its end.
+enum End {
+    /// By itself.
+    Own(ExitStatus),
+    /// It was killed when its time was over.
+    TimedOut,
+    /// It was killed because the container's process had ended.
+    Orphaned,
 }
 
 struct Running {
@@ -133,14 +159,17 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for the end; `None` when the timeout came first and the hook was killed with its whole process group.
-    /// Descendants that keep the pipe open, such as a daemon, are not waited for.
-    fn wait(&mut self, timeout: Option<i64>) -> std::io::Result<Option<ExitStatus>> {
+    /// Waits for the end, and kills the hook with its whole process group where the timeout or the end of `process` comes
+    /// first. Descendants that keep the pipe open, such as a daemon, are not waited for.
+    fn wait(
+        &mut self,
+        timeout: Option<i64>,
+        process: Option<BorrowedFd<'_>>,
+    ) -> std::io::Result<End> {
         let seconds = timeout.map(|seconds| u64::try_from(seconds).unwrap_or(0));
         let deadline =
             seconds.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
-        let pid = Pid::from_child(&self.child);
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
         let mut open = true;
         loop {
             let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
@@ -148,22 +177,32 @@ impl Running {
                 tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
                 tv_nsec: left.subsec_nanos().into(),
             });
-            let mut fds = vec![PollFd::new(&pidfd, PollFlags::IN)];
+            let watched = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+            let mut fds = vec![watched(pidfd.as_fd())];
+            fds.extend(process.map(watched));
             if open {
-                fds.push(PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN));
+                fds.push(watched(self.output.as_fd()));
             }
             let ready = rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref()))?;
             let has_ended = fds[0].revents().contains(PollFlags::IN);
+            let is_orphaned = process.is_some() && fds[1].revents().contains(PollFlags::IN);
             open = open && self.drain()?;
             if has_ended {
-                return self.child.wait().map(Some);
+                return self.child.wait().map(End::Own);
+            }
+            if is_orphaned {
+                return self.kill(End::Orphaned);
             }
             if ready == 0 {
-                kill_process_group(pid, Signal::KILL)?;
-                self.child.wait()?;
-                return Ok(None);
+                return self.kill(End::TimedOut);
             }
         }
+    }
+
+    fn kill(&mut self, end: End) -> std::io::Result<End> {
+        kill_process_group(Pid::from_child(&self.child), Signal::KILL)?;
+        self.child.wait()?;
+        Ok(end)
     }
 
     /// Reads what there is; `false` once the other end is closed.
@@ -236,6 +275,7 @@ mod tests {
             &[hook],
             "prestart",
             &sample("a").for_hooks(Status::Creating),
+            None,
         )
     }
 
@@ -302,6 +342,22 @@ mod tests {
     }
 
     #[test]
+    fn a_hook_ends_with_the_process_that_it_is_for() {
+        let mut process = Command::new("true").spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_child(&process), PidfdFlags::empty()).unwrap();
+        let state = sample("a").for_hooks(Status::Creating);
+        let hanging = [hook("sleep 60").1];
+        let begin = Instant::now();
+        let error = run(&hanging, "createRuntime", &state, Some(pidfd.as_fd())).unwrap_err();
+        process.wait().unwrap();
+        assert_eq!(
+            error.to_string(),
+            r#"run hooks.createRuntime[0] "/bin/sh": error running createRuntime hook #0: the container's process has ended, killed"#
+        );
+        assert!(begin.elapsed() < Duration::from_secs(10));
+    }
+
+    #[test]
     fn a_daemon_of_a_hook_is_not_waited_for() {
         let begin = Instant::now();
         run_it(hook("(trap '' HUP; sleep 5) & exit 0").1).unwrap();
@@ -313,7 +369,7 @@ mod tests {
         let mut state = sample("a").for_hooks(Status::Creating);
         state.annotations.insert("big".into(), "x".repeat(200_000));
         let hook = hook("exec <&-; head -c 300000 /dev/zero; exit 0").1;
-        run(&[hook], "prestart", &state).unwrap();
+        run(&[hook], "prestart", &state, None).unwrap();
     }
 
     #[test]

@@ -67,6 +67,8 @@ pub struct Launch {
     pub pids: Option<i64>,
     /// Whether the program gets a terminal.
     pub tty: Tty,
+    /// Open files in place of the caller's standard streams, by the numbers of their descriptors, above 2.
+    pub streams: Option<[i32; 3]>,
     /// Where layers are kept for the next launch; none to unpack them each time.
     pub images: Option<PathBuf>,
     /// Which images are let in.
@@ -312,6 +314,7 @@ fn launch_in(
         watch: supervisor
             .as_ref()
             .map_or(Watch::Nothing, |own| own.watch()),
+        streams: request.streams,
         ..Options::default()
     };
     let prepared = prepare(bundle, scratch.id(), choice, options).map_err(|error| {

@@ -2,6 +2,7 @@
 //! The order of confinement is in `plan`, the child in `init`.
 
 mod child;
+mod claim;
 mod confinement;
 mod console;
 mod create;

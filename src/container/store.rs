@@ -261,6 +261,24 @@ impl Entry {
     pub fn lock(&self) -> Result<Lock<'_>> {
         rustix::io::retry_on_intr(|| flock(&self.directory, FlockOperation::LockExclusive))
             .doing(|| self.text("lock"))?;
+        self.locked()
+    }
+
+    /// Takes the lock, as [`Self::lock`], if nobody else has it.
+    ///
+    /// # Errors
+    /// As [`Self::lock`].
+    pub fn try_lock(&self) -> Result<Option<Lock<'_>>> {
+        match flock(&self.directory, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(None),
+            other => {
+                other.doing(|| self.text("lock"))?;
+                self.locked().map(Some)
+            }
+        }
+    }
+
+    fn locked(&self) -> Result<Lock<'_>> {
         self.locking.set(true);
         let lock = Lock(self);
         if self.is_gone() {

@@ -28,14 +28,15 @@ impl Child<'_> {
         self.fds.tasks.clear();
         if plan.joins_first {
             self.fork_on()?; // 1
+            self.wait_to_proceed(setup)?; // 2
         }
-        self.steps(&plan.setup, setup)?; // 2
+        self.steps(&plan.setup, setup)?; // 3
         if plan.has_terminal() {
-            self.wait_to_proceed(enter)?; // 3
+            self.wait_to_proceed(enter)?; // 4
         }
         self.steps(&plan.enter, enter)?;
         self.is_awaited().map_err(|fault| at(start, fault))?;
-        self.steps(&plan.start, start)?; // 4
+        self.steps(&plan.start, start)?; // 5
         Err(self.not_executed(start))
     }
 

@@ -157,7 +157,7 @@ fn carry_out<'a>(
         candidate: 0,
         evidence: None,
     };
-    let failure = match phases(&mut child) {
+    let failure = match take_streams(plan).and_then(|()| phases(&mut child)) {
         Ok(never) => match never {},
         Err(failure) => failure,
     };
@@ -170,6 +170,16 @@ fn carry_out<'a>(
         None => link::send(socket.as_fd(), Message::Failed(failure)),
     };
     program::exit_now(GAVE_UP)
+}
+
+/// Before anything of the container is near, which could look at the caller's.
+fn take_streams(plan: &Plan) -> Result<(), Failure> {
+    let Some(files) = plan.streams else {
+        return Ok(());
+    };
+    attributes::take_streams(files)
+        .in_call(Call::Dup)
+        .map_err(|fault| at(0, fault))
 }
 
 /// A value that cannot exist: the phases end in another program or in a failure.

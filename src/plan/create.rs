@@ -86,6 +86,8 @@ pub struct Options {
     pub cpus: Cpus,
     /// An open file to execute in place of the first argument, by the number of its descriptor.
     pub program: Option<i32>,
+    /// Open files in place of the caller's standard streams, by the numbers of their descriptors, above 2.
+    pub streams: Option<[i32; 3]>,
     /// Which system calls a listener of the runtime is asked about.
     pub watch: Watch,
 }
@@ -166,6 +168,7 @@ pub fn create(inputs: &Inputs<'_>) -> Result<Plan> {
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         program: inputs.options.program,
+        streams: inputs.options.streams,
         arguments: program.arguments,
         environment: program.environment,
         trees: mounts.trees,

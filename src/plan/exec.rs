@@ -81,6 +81,7 @@ pub fn exec(inputs: &Inputs<'_>, joining: &Joining) -> Result<Plan> {
         landlock: inputs.landlock.cloned(),
         candidates: program.candidates,
         program: inputs.options.program,
+        streams: inputs.options.streams,
         arguments: program.arguments,
         environment: program.environment,
         trees: Vec::new(),

@@ -77,6 +77,8 @@ pub struct Plan {
     pub candidates: Vec<CString>,
     /// The descriptor of the program, where that is an open file and not one of the root filesystem.
     pub program: Option<i32>,
+    /// Descriptors of what becomes its standard streams, where those are not the caller's.
+    pub streams: Option<[i32; 3]>,
     /// Arguments of the program.
     pub arguments: Vector,
     /// Environment of the program.

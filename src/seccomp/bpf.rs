@@ -1,6 +1,8 @@
 //! The instructions that a filter is made of, and an evaluator that runs one outside the kernel.
 //! How a policy becomes instructions is in `assemble`. The rules are those of seccomp(2) and of the kernel's own check.
 
+use std::collections::BTreeSet;
+
 use crate::error::{Error, Result};
 
 /// The kernel's limit on a program, in instructions (`BPF_MAXINSNS`).
@@ -67,7 +69,7 @@ pub(super) fn run(program: &[libc::sock_filter], call: &Data) -> u32 {
     loop {
         let instruction = program[at];
         let k = instruction.k;
-        let holds = match instruction.code {
+        let skip = match instruction.code {
             RETURN => return k,
             LOAD => {
                 accumulator = call.word(k).expect("validated offset");
@@ -83,17 +85,53 @@ pub(super) fn run(program: &[libc::sock_filter], call: &Data) -> u32 {
                 at += 1 + k as usize;
                 continue;
             }
-            EQUAL => accumulator == k,
-            GREATER => accumulator > k,
-            GREATER_EQUAL => accumulator >= k,
-            _ => accumulator & k != 0,
-        };
-        let skip = if holds {
-            instruction.jt
-        } else {
-            instruction.jf
+            code if holds(code, accumulator, k) => instruction.jt,
+            _ => instruction.jf,
         };
         at += 1 + usize::from(skip);
+    }
+}
+
+/// All that a valid program may answer to a call of which only these words are known, by their offsets: for the others both
+/// ways are gone. It may be more than there is, where words that are asked about twice are unknown.
+pub(super) fn answers(program: &[libc::sock_filter], known: &[(u32, u32)]) -> BTreeSet<u32> {
+    let mut answers = BTreeSet::new();
+    let mut seen = BTreeSet::new();
+    let mut open = vec![(0, Some(0))];
+    while let Some((at, accumulator)) = open.pop() {
+        if !seen.insert((at, accumulator)) {
+            continue;
+        }
+        let instruction = &program[at];
+        let k = instruction.k;
+        let ways = [instruction.jt, instruction.jf].map(|skip| at + 1 + usize::from(skip));
+        match (instruction.code, accumulator) {
+            (RETURN, _) => {
+                answers.insert(k);
+            }
+            (LOAD, _) => {
+                let word = known.iter().find(|(offset, _)| *offset == k);
+                open.push((at + 1, word.map(|(_, word)| *word)));
+            }
+            (AND, _) => open.push((at + 1, accumulator.map(|word| word & k))),
+            (JUMP, _) => open.push((at + 1 + k as usize, accumulator)),
+            (code, Some(word)) => {
+                let way = ways[usize::from(!holds(code, word, k))];
+                open.push((way, accumulator));
+            }
+            (_, None) => open.extend(ways.map(|way| (way, None))),
+        }
+    }
+    answers
+}
+
+/// Whether a test of the accumulator holds.
+fn holds(code: u16, accumulator: u32, k: u32) -> bool {
+    match code {
+        EQUAL => accumulator == k,
+        GREATER => accumulator > k,
+        GREATER_EQUAL => accumulator >= k,
+        _ => accumulator & k != 0,
     }
 }
 

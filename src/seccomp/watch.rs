@@ -209,22 +209,29 @@ fn passing() -> Seccomp {
 
 /// The listener comes to the runtime by sendmsg(2), which nobody could answer yet.
 fn hand_over(program: &[sock_filter]) -> Result<()> {
-    let abi = match HOST {
-        super::Host::X8664 => Abi::X8664,
-        super::Host::Aarch64 => Abi::Aarch64,
-    };
-    let call = Data {
-        nr: named("sendmsg")
-            .and_then(|call| call.number(abi))
-            .unwrap_or(0),
-        arch: abi.audit_arch(),
-        ..Data::default()
-    };
-    if is_denial(bpf::evaluate(program, &call)?) {
+    let abi = own_abi();
+    let number = named("sendmsg").and_then(|call| call.number(abi));
+    let flags = rustix::net::SendFlags::NOSIGNAL.bits();
+    // The descriptor, the address of the message and that of the instruction are known when it is too late.
+    let known = [
+        (0, number.unwrap_or(0)),
+        (4, abi.audit_arch()),
+        (32, flags),
+        (36, 0),
+    ];
+    bpf::validate(program)?;
+    if bpf::answers(program, &known).into_iter().any(is_denial) {
         let cause = "a filter denies sendmsg, by which the runtime gets to know of calls";
         return Err(Error::new("watch system calls", cause).hint("allow sendmsg for this run"));
     }
     Ok(())
+}
+
+fn own_abi() -> Abi {
+    match HOST {
+        super::Host::X8664 => Abi::X8664,
+        super::Host::Aarch64 => Abi::Aarch64,
+    }
 }
 
 /// The program with a question in the place of every denial.
@@ -372,6 +379,32 @@ mod tests {
             watching(&[], Watch::Denials).unwrap_err().to_string(),
             "watch system calls: there is no filter of system calls"
         );
+    }
+
+    #[test]
+    fn a_filter_that_denies_the_way_for_some_arguments_is_refused() {
+        let instruction = |code, jt, jf, k| sock_filter { code, jt, jf, k };
+        let denies_where = |offset, code, value| {
+            let program = [
+                instruction(bpf::LOAD, 0, 0, 0),
+                instruction(
+                    bpf::EQUAL,
+                    0,
+                    2,
+                    named("sendmsg").unwrap().number(own_abi()).unwrap(),
+                ),
+                instruction(bpf::LOAD, 0, 0, offset),
+                instruction(code, 1, 0, value),
+                instruction(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW),
+                instruction(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | 1),
+            ];
+            hand_over(&program).is_err()
+        };
+        // The descriptor, the upper half of the message's address, the flags.
+        assert!(denies_where(16, bpf::GREATER, 5));
+        assert!(denies_where(28, bpf::ANY_BIT, 1));
+        assert!(denies_where(32, bpf::ANY_BIT, 0x4000));
+        assert!(!denies_where(32, bpf::EQUAL, 1));
     }
 
     #[test]

@@ -324,6 +324,18 @@ fn close_range(first: u32, last: u32) -> SysResult<()> {
     check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) }).map(drop)
 }
 
+/// Puts open files in the place of the standard streams, by the numbers of their descriptors, which are above 2.
+///
+/// # Errors
+/// The errno of dup2(2).
+pub fn take_streams(files: [i32; 3]) -> SysResult<()> {
+    for (stream, file) in (0..).zip(files) {
+        // SAFETY: no pointers. Nobody owns the standard streams, whose numbers stay open.
+        check(unsafe { libc::dup2(file, stream) }.into())?;
+    }
+    Ok(())
+}
+
 /// Points the standard streams at /dev/null.
 pub fn silence() {
     let Ok(null) = rustix::fs::open(

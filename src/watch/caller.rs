@@ -6,8 +6,6 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use crate::sys::notify::read_memory;
-
 /// A process of the container.
 #[derive(Debug)]
 pub(super) struct Caller {
@@ -47,21 +45,4 @@ impl Caller {
             program,
         }
     }
-}
-
-/// Text that ends in a zero, from memory of the caller; none where it cannot be read or is longer than a path may be.
-pub(super) fn text(thread: i32, address: u64) -> Option<Vec<u8>> {
-    let mut text = vec![0; 4096];
-    let length = read_memory(thread, address, &mut text).ok()?;
-    text.truncate(length);
-    let end = text.iter().position(|byte| *byte == 0)?;
-    text.truncate(end);
-    Some(text)
-}
-
-/// Some bytes from memory of the caller, all or none.
-pub(super) fn bytes<const N: usize>(thread: i32, address: u64) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    let length = read_memory(thread, address, &mut bytes).ok()?;
-    (length == N).then_some(bytes)
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-use super::caller::{bytes, text};
+use super::memory::Memory;
 use crate::sys::notify::Notification;
 
 /// What a call does with a file.
@@ -61,32 +61,38 @@ const CALLS: &[(&str, &[Named])] = &[
 ];
 
 /// The files that the call names.
-pub(super) fn touched(name: &str, asked: &Notification) -> Vec<(Use, PathBuf)> {
+pub(super) fn touched(
+    name: &str,
+    asked: &Notification,
+    memory: &mut Memory,
+) -> Vec<(Use, PathBuf)> {
     let Some((_, named)) = CALLS.iter().find(|(call, _)| *call == name) else {
         return Vec::new();
     };
-    let file = |(directory, path, usage): &Named| {
-        let written = text(asked.thread, asked.arguments[*path])?;
+    let mut file = |(directory, path, usage): &Named| {
+        let written = memory.text(asked.thread, asked.arguments[*path])?;
         // An empty path is the descriptor itself, which was opened before.
         let written = Path::new(std::ffi::OsStr::from_bytes(&written));
         if written.as_os_str().is_empty() {
             return None;
         }
-        let usage = if opens_to_write(name, asked) {
+        let usage = if opens_to_write(name, asked, memory) {
             Use::Write
         } else {
             *usage
         };
         Some((usage, whole(asked, *directory, written)?))
     };
-    named.iter().filter_map(file).collect()
+    named.iter().filter_map(&mut file).collect()
 }
 
-fn opens_to_write(name: &str, asked: &Notification) -> bool {
+fn opens_to_write(name: &str, asked: &Notification, memory: &mut Memory) -> bool {
     let flags = match name {
         "open" => asked.arguments[1],
         "openat" => asked.arguments[2],
-        "openat2" => bytes::<8>(asked.thread, asked.arguments[2]).map_or(0, u64::from_ne_bytes),
+        "openat2" => memory
+            .bytes::<8>(asked.thread, asked.arguments[2])
+            .map_or(0, u64::from_ne_bytes),
         _ => return false,
     };
     let writing = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;

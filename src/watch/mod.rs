@@ -8,6 +8,7 @@
 mod caller;
 mod denials;
 mod files;
+mod memory;
 mod recording;
 mod words;
 
@@ -15,6 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use libc::sock_filter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::cgroup::{Cgroup, Location};
 use crate::error::{Doing, Result};
@@ -28,6 +30,7 @@ use crate::sys::{Errno, signal};
 
 use caller::Caller;
 pub use denials::Denials;
+use memory::Memory;
 pub use recording::Recording;
 
 /// Answers and remembers.
@@ -36,6 +39,7 @@ pub struct Supervisor {
     watch: Watch,
     listener: Option<OwnedFd>,
     exchange: Exchange,
+    memory: Memory,
     /// Those that are answered for, in the order of installation.
     programs: Vec<Vec<sock_filter>>,
     /// What the profile's, the last of them, was made of.
@@ -54,6 +58,7 @@ impl Supervisor {
             watch,
             listener: None,
             exchange: Exchange::new().doing(|| "watch system calls")?,
+            memory: Memory::default(),
             programs: Vec::new(),
             rules: None,
             denials: Denials::default(),
@@ -175,7 +180,7 @@ impl Supervisor {
     ) -> std::result::Result<(), Errno> {
         let caller = Caller::of(asked.thread);
         let name = name_of(asked);
-        let arguments = words::arguments(&name, asked);
+        let arguments = words::arguments(&name, asked, &mut self.memory);
         let is_profiles = self.is_profiles(call, given);
         let rules = self.rules.as_ref().filter(|_| is_profiles);
         if is_waiting(listener, asked.id) {
@@ -195,9 +200,13 @@ impl Supervisor {
             let errno = (given & libc::SECCOMP_RET_DATA).cast_signed();
             self.exchange.refuse(listener, asked.id, errno)
         } else {
-            // A handler could catch SIGSYS, and the first process of a pid namespace would not even get it.
-            if let (Some(process), true) = (&caller.process, is_waiting(listener, asked.id)) {
-                let _ = signal::send(process.as_fd(), libc::SIGKILL);
+            if is_waiting(listener, asked.id) && !kill(&caller, asked.thread) {
+                // What is to die must not go on with an error: without an answer the call never returns.
+                log::warn!(
+                    "process {} cannot be killed for {name}, and waits",
+                    caller.pid
+                );
+                return Ok(());
             }
             self.exchange.refuse(listener, asked.id, libc::EPERM)
         };
@@ -210,7 +219,7 @@ impl Supervisor {
         asked: &Notification,
     ) -> std::result::Result<(), Errno> {
         let name = name_of(asked);
-        let files = files::touched(&name, asked);
+        let files = files::touched(&name, asked, &mut self.memory);
         if files.is_empty() || is_waiting(listener, asked.id) {
             self.recording.passed(&name, asked, files);
         }
@@ -244,6 +253,16 @@ impl Supervisor {
     }
 }
 
+/// Kills the process whose call waits; whether that is done. By SIGKILL: a handler could catch SIGSYS, and the first process
+/// of a pid namespace would not even get it.
+fn kill(caller: &Caller, thread: i32) -> bool {
+    let by_descriptor = |process: &OwnedFd| signal::send(process.as_fd(), libc::SIGKILL).is_ok();
+    // Descriptors may have run out, and /proc may be hidden. While its call waits, the number is the caller's.
+    let by_number =
+        || Pid::from_raw(thread).is_some_and(|thread| kill_process(thread, Signal::KILL).is_ok());
+    caller.process.as_ref().is_some_and(by_descriptor) || by_number()
+}
+
 fn gone_is_fine(sent: std::result::Result<(), Errno>) -> std::result::Result<(), Errno> {
     match sent {
         Err(Errno::NOENT) => Ok(()),
@@ -261,4 +280,25 @@ fn name_of(asked: &Notification) -> String {
     });
     let name = abi.and_then(|abi| syscalls::name(abi, number));
     name.map_or_else(|| format!("system call {}", asked.number), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn what_is_to_die_dies_where_no_descriptor_of_it_can_be_had() {
+        let mut process = Command::new("sleep").arg("100").spawn().unwrap();
+        let caller = Caller {
+            process: None,
+            pid: 2,
+            program: Vec::new(),
+        };
+        assert!(!kill(&caller, 0));
+        assert!(kill(&caller, i32::try_from(process.id()).unwrap()));
+        assert_eq!(process.wait().unwrap().signal(), Some(libc::SIGKILL));
+    }
 }

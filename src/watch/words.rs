@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::caller::{bytes, text};
+use super::memory::Memory;
 use crate::error::quote;
 use crate::sys::notify::Notification;
 
@@ -265,7 +265,7 @@ const SHAPES: &[(&str, &[As])] = &[
 ];
 
 /// `AF_ALG, SOCK_SEQPACKET, 0`; `…` for a call whose arguments say nothing.
-pub(super) fn arguments(name: &str, asked: &Notification) -> String {
+pub(super) fn arguments(name: &str, asked: &Notification, memory: &mut Memory) -> String {
     let shape = SHAPES.iter().find(|(call, _)| *call == name);
     let Some((_, shape)) = shape else {
         return "…".to_owned();
@@ -273,21 +273,23 @@ pub(super) fn arguments(name: &str, asked: &Notification) -> String {
     let words = shape
         .iter()
         .zip(asked.arguments)
-        .map(|(shown, value)| one(*shown, value, asked.thread));
+        .map(|(shown, value)| one(*shown, value, asked.thread, memory));
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn one(shown: As, value: u64, thread: i32) -> String {
+fn one(shown: As, value: u64, thread: i32, memory: &mut Memory) -> String {
     let int = value as u32;
     match shown {
         Hex => format!("{value:#x}"),
         Directory if int.cast_signed() == libc::AT_FDCWD => "AT_FDCWD".to_owned(),
         Int | Directory => int.cast_signed().to_string(),
         Text if value == 0 => "NULL".to_owned(),
-        Text => text(thread, value).map_or_else(|| format!("{value:#x}"), quote),
+        Text => memory
+            .text(thread, value)
+            .map_or_else(|| format!("{value:#x}"), quote),
         One(words) => word(words, u64::from(int)),
         Bits(words) => bits(words, u64::from(int)),
-        BitsAt(words) => match bytes::<8>(thread, value) {
+        BitsAt(words) => match memory.bytes::<8>(thread, value) {
             Some(flags) => format!("{{{}}}", bits(words, u64::from_ne_bytes(flags))),
             None => format!("{value:#x}"),
         },
@@ -300,7 +302,7 @@ fn one(shown: As, value: u64, thread: i32) -> String {
                 format!("{kind}|{flags}")
             }
         }
-        Address => address(thread, value).unwrap_or_else(|| format!("{value:#x}")),
+        Address => address(thread, value, memory).unwrap_or_else(|| format!("{value:#x}")),
     }
 }
 
@@ -320,19 +322,19 @@ fn bits(words: &[(&str, u64)], value: u64) -> String {
 }
 
 /// `AF_INET 127.0.0.1:80` (ip(7), ipv6(7)); of other families the name alone.
-fn address(thread: i32, at: u64) -> Option<String> {
-    let family = u64::from(u16::from_ne_bytes(bytes::<2>(thread, at)?));
+fn address(thread: i32, at: u64, memory: &mut Memory) -> Option<String> {
+    let family = u64::from(u16::from_ne_bytes(memory.bytes::<2>(thread, at)?));
     let name = word(FAMILIES, family);
     let port = |bytes: [u8; 8]| u16::from_be_bytes([bytes[2], bytes[3]]);
     let (ip, port) = match family {
         2 => {
-            let short: [u8; 8] = bytes(thread, at)?;
+            let short: [u8; 8] = memory.bytes(thread, at)?;
             let ip = Ipv4Addr::new(short[4], short[5], short[6], short[7]);
             (IpAddr::V4(ip), port(short))
         }
         10 => {
-            let ip = Ipv6Addr::from(bytes::<16>(thread, at.checked_add(8)?)?);
-            (IpAddr::V6(ip), port(bytes(thread, at)?))
+            let ip = Ipv6Addr::from(memory.bytes::<16>(thread, at.checked_add(8)?)?);
+            (IpAddr::V6(ip), port(memory.bytes(thread, at)?))
         }
         _ => return Some(name),
     };
@@ -392,7 +394,8 @@ mod tests {
             ("vhangup", [0; 6], "…"),
         ];
         for (name, registers, expected) in cases {
-            assert_eq!(arguments(name, &asked(registers)), expected, "{name}");
+            let shown = arguments(name, &asked(registers), &mut Memory::default());
+            assert_eq!(shown, expected, "{name}");
         }
     }
 

@@ -129,6 +129,44 @@ fn what_a_killed_create_left_is_deleted_without_force() {
 }
 
 #[test]
+fn delete_by_force_ends_a_process_that_a_create_clones_while_it_waits() {
+    let mut sleeping = Sleeping::new();
+    let mut state = sleeping.state();
+    let pid = state.pid;
+    state.phase = Phase::Creating;
+    state.pid = 0;
+    let creating = sleeping.entry();
+    creating.write(&state).unwrap();
+    let lock = creating.lock().unwrap();
+    let store = sleeping.store.path().to_owned();
+    thread::scope(|scope| {
+        let deleting = scope.spawn(|| delete(&Store::open(&store).unwrap(), "a", Unless::Forced));
+        // The delete is asleep for the lock, or about to be.
+        thread::sleep(Duration::from_millis(50));
+        state.pid = pid;
+        creating.write(&state).unwrap();
+        // As a create does: it gives up when its child has ended.
+        sleeping.child.wait().unwrap();
+        drop(lock);
+        deleting.join().unwrap().unwrap();
+    });
+    assert!(!sleeping.store.holds("a"));
+}
+
+#[test]
+fn delete_by_force_does_not_wait_for_ever_for_another_stockade() {
+    let sleeping = Sleeping::new();
+    let (working, deleting) = (sleeping.entry(), sleeping.entry());
+    let _lock = working.lock().unwrap();
+    let error = take_away(&deleting, Duration::from_secs(1)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        r#"delete container "a": another stockade is still at work on it after 1 s"#
+    );
+    assert!(sleeping.store.holds("a"));
+}
+
+#[test]
 fn every_poststop_hook_runs_once_the_container_is_gone() {
     let sleeping = Sleeping::new();
     let hook = |script: String| Hook {
