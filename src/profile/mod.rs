@@ -30,6 +30,7 @@ mod tighten;
 mod update;
 mod values;
 mod write;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -41,7 +42,7 @@ use serde::Deserialize;
 
 pub(crate) use advice::accepting;
 pub use annotations::{TIGHTENED, annotate};
-pub use blame::{allowing, blame};
+pub use blame::{allowing, blame, permits};
 pub use change::{Change, Difference, Tightened};
 pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
 pub use compare::{Direction, FieldChange, beyond, compare, is_at_most};
