@@ -22,6 +22,26 @@ pub fn blame<'a>(
         .find(|(_, rule)| denies(rule))
 }
 
+/// Whether the rules let the call be made with these registers. How they combine is as in the module `seccomp`: the first
+/// rule without tests decides, else the strictest of those that match.
+pub fn permits(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> bool {
+    let makes = |action: Action| matches!(action, Action::Allow | Action::Log);
+    let of_call = || {
+        let all = rules.rules.iter();
+        all.filter(|rule| rule.names.iter().any(|other| other == name))
+    };
+    if let Some(always) = of_call().find(|rule| rule.args.is_empty()) {
+        return makes(always.action);
+    }
+    let mut matching = of_call()
+        .filter(|rule| rule.args.iter().all(|arg| matches(arg, name, registers)))
+        .peekable();
+    match matching.peek() {
+        None => makes(rules.default_action),
+        Some(_) => matching.all(|rule| makes(rule.action)),
+    }
+}
+
 /// The rule that allows the call with those of its registers that the profile looks at where it denies it.
 pub fn allowing(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> SeccompRule {
     let of_call = || {

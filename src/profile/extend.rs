@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::groups::calls;
+use super::groups::{calls, literal};
 use super::place::Lines;
 use super::{Profile, from_toml, is_path, near};
 use crate::error::{Doing, Error, Result, quote};
@@ -181,33 +181,54 @@ fn edit_list(
     Ok(())
 }
 
-/// A call that is named here is not ruled by the base any more: two rules for one call would depend on each other.
+/// A call that is named here is not ruled by the base any more: two rules for one call would depend on each other. A group
+/// that is allowed leaves alone what the base tests the arguments of, as in `allow`: nobody who adds `@network-io` means
+/// AF_ALG.
 fn edit_rules(
     rules: &mut Vec<Value>,
     removed: &[Value],
     added: &[Value],
 ) -> std::result::Result<(), String> {
-    let words = |list: &[Value]| -> Vec<String> {
-        list.iter()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect()
+    let words = |list: &Value| -> Vec<String> {
+        let items = list.as_array().into_iter().flatten();
+        let texts = items.filter_map(Value::as_str);
+        texts.map(str::to_owned).collect()
     };
-    let names = |rule: &Value| match &rule["names"] {
-        Value::Array(names) => words(names),
-        _ => Vec::new(),
+    let has = |list: &[String], call: &Value| {
+        call.as_str()
+            .is_some_and(|call| list.iter().any(|other| other == call))
     };
-    let mut ruled: Vec<String> = words(removed);
-    ruled.extend(added.iter().flat_map(names));
-    let ruled = calls(&ruled, "names")?;
+    let (mut ruled, mut allowed) = (Vec::new(), Vec::new());
+    ruled.extend(owned(calls(&words(&removed.into()), "remove")?));
+    for (at, rule) in added.iter().enumerate() {
+        let names = words(&rule["names"]);
+        let key = format!("add[{at}].names");
+        if matches!(rule["action"].as_str(), Some("allow" | "log")) {
+            ruled.extend(owned(literal(&names).collect()));
+            allowed.extend(owned(calls(&names, &key)?));
+        } else {
+            ruled.extend(owned(calls(&names, &key)?));
+        }
+    }
+    let tests = |rule: &&Value| rule["args"].as_array().is_some_and(|args| !args.is_empty());
+    let tested: Vec<String> = rules
+        .iter()
+        .filter(tests)
+        .flat_map(|rule| words(&rule["names"]))
+        .collect();
+    allowed.retain(|name| !tested.contains(name));
     for rule in rules.iter_mut() {
-        let mut left = names(rule);
-        left.retain(|name| !ruled.contains(&name.as_str()));
-        rule["names"] = left.into();
+        if let Some(names) = rule["names"].as_array_mut() {
+            names.retain(|name| !has(&ruled, name) && !has(&allowed, name));
+        }
     }
     rules.retain(|rule| rule["names"] != Value::Array(Vec::new()));
     rules.extend(added.iter().cloned());
     Ok(())
+}
+
+fn owned(names: Vec<&str>) -> Vec<String> {
+    names.into_iter().map(str::to_owned).collect()
 }
 
 /// Takes keys of the base away, as if its file did not have them.
@@ -310,6 +331,32 @@ mod tests {
                 "seccomp.rules: different: EPERM -> ENOSYS: swapoff swapon",
             ]
         );
+    }
+
+    #[test]
+    fn a_group_that_is_added_leaves_tested_arguments_alone_unless_it_denies() {
+        let changes = |rule: &str| -> Vec<String> {
+            let text = own(&format!("[[seccomp.rules.add]]\n{rule}\nreason = \"\"\n"));
+            let profile = load(&[("own.toml", &text)]).unwrap();
+            let base = Profile::builtin("restricted").unwrap();
+            let changes = compare(&base, &profile).unwrap();
+            changes.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(
+            changes("names = [\"@network-io\"]\naction = \"allow\""),
+            ["seccomp.rules: looser: EPERM -> allow: socketcall"]
+        );
+        let named = changes("names = [\"@network-io\", \"socket\"]\naction = \"allow\"");
+        assert_eq!(
+            named,
+            [
+                "seccomp.rules: looser: EPERM -> allow: socketcall",
+                "seccomp.rules: looser: by arguments -> allow: socket",
+            ]
+        );
+        let denied = changes("names = [\"@network-io\"]\naction = \"errno\"");
+        let socket = "seccomp.rules: stricter: by arguments -> ENOSYS: socket socketpair";
+        assert!(denied.contains(&socket.to_owned()), "{denied:?}");
     }
 
     #[test]

@@ -68,11 +68,11 @@ impl TryFrom<Written> for SeccompRules {
 /// A group that does not exist, with its place.
 pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, String> {
     let denied = calls(&written.deny, "deny")?;
-    let tested: BTreeSet<&str> = written
-        .rules
-        .iter()
-        .filter(|rule| !rule.args.is_empty())
-        .flat_map(|rule| literal(&rule.names))
+    let ruled = ruled(written)?;
+    let rules = || written.rules.iter().zip(&ruled);
+    let tested: BTreeSet<&str> = rules()
+        .filter(|(rule, _)| !rule.args.is_empty())
+        .flat_map(|(_, names)| names.iter().copied())
         .collect();
     let mut allowed = calls(&written.allow, "allow")?;
     let by_name: BTreeSet<&str> = literal(&written.allow).collect();
@@ -80,16 +80,9 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
         !denied.contains(name) && (by_name.contains(name) || !tested.contains(name))
     });
     let mut settled = Vec::new();
-    for (at, rule) in written.rules.iter().enumerate() {
-        let mut names = calls(&rule.names, &format!("rules[{at}].names"))?;
-        let own: BTreeSet<&str> = literal(&rule.names).collect();
-        let others = written.rules.iter().enumerate();
-        let others = others.filter(|(other, _)| *other != at);
-        let named: BTreeSet<&str> = others.flat_map(|(_, rule)| literal(&rule.names)).collect();
-        names.retain(|name| {
-            let is_taken = denied.contains(name) || allowed.contains(name);
-            !is_taken && (own.contains(name) || !named.contains(name))
-        });
+    for (at, (rule, names)) in rules().enumerate() {
+        let is_left = |name: &&str| !denied.contains(name) && !allowed.contains(name);
+        let names: Vec<&str> = names.iter().copied().filter(is_left).collect();
         if !names.is_empty() || rule.names.is_empty() {
             settled.push((Origin::Rule(at), of_calls(&names, rule.clone())));
         }
@@ -104,6 +97,21 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
         settled.push((Origin::Deny, of_calls(&denied, rule)));
     }
     Ok(settled)
+}
+
+/// The calls of each rule: those of a group without what another rule names.
+fn ruled(written: &Written) -> Result<Vec<Vec<&str>>, String> {
+    let mut ruled = Vec::new();
+    for (at, rule) in written.rules.iter().enumerate() {
+        let mut names = calls(&rule.names, &format!("rules[{at}].names"))?;
+        let own: BTreeSet<&str> = literal(&rule.names).collect();
+        let others = written.rules.iter().enumerate();
+        let others = others.filter(|(other, _)| *other != at);
+        let named: BTreeSet<&str> = others.flat_map(|(_, rule)| literal(&rule.names)).collect();
+        names.retain(|name| own.contains(name) || !named.contains(name));
+        ruled.push(names);
+    }
+    Ok(ruled)
 }
 
 fn of_calls(names: &[&str], rule: SeccompRule) -> SeccompRule {
@@ -122,7 +130,7 @@ fn on_top(action: Action, errno: Option<ErrnoName>, reason: &str) -> SeccompRule
 }
 
 /// The names of a list that are no groups.
-fn literal(names: &[String]) -> impl Iterator<Item = &str> {
+pub(super) fn literal(names: &[String]) -> impl Iterator<Item = &str> {
     let names = names.iter().map(String::as_str);
     names.filter(|name| !name.starts_with(MARK))
 }
@@ -212,6 +220,16 @@ mod tests {
         );
         assert_eq!(with("allow = [\"unshare\"]"), ["Allow 0 unshare"]);
         assert_eq!(with("deny = [\"@namespace\"]"), ["Errno 0 setns unshare"]);
+    }
+
+    #[test]
+    fn a_group_that_is_allowed_leaves_alone_what_a_group_tests() {
+        let section = "allow = [\"@namespace\"]\n[[seccomp.rules]]\nnames = [\"@namespace\"]\naction = \"errno\"\nreason = \"\"\n\
+                       args = [{ index = 0, one-of = [1] }]\n[[seccomp.rules]]\nnames = [\"setns\"]\naction = \"log\"\nreason = \"\"\n";
+        assert_eq!(
+            rules(section).unwrap(),
+            ["Errno 1 unshare", "Allow 0 setns"]
+        );
     }
 
     #[test]

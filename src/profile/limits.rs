@@ -129,7 +129,7 @@ impl Rules<'_> {
 
     fn memory(&mut self, limits: &Limits, resources: &mut Resources) -> Result<()> {
         if resources.unified.contains_key("memory.max") {
-            return Ok(());
+            return self.unified_swap(&limits.swap, resources);
         }
         let before = resources.memory.clone().unwrap_or_default();
         let mut after = before.clone();
@@ -171,6 +171,28 @@ impl Rules<'_> {
         if after != before {
             resources.memory = Some(after);
         }
+        Ok(())
+    }
+
+    /// Swap beside a limit of memory that is in `unified`, where nothing is said of swap.
+    fn unified_swap(&mut self, bound: &Bound, resources: &mut Resources) -> Result<()> {
+        let key = "memory.swap.max";
+        if resources.unified.contains_key(key) {
+            return Ok(());
+        }
+        let memory = resources.memory.clone().unwrap_or_default();
+        // Of the two fields only the difference is left.
+        let asked = match (positive(memory.limit), positive(memory.swap)) {
+            (Some(limit), Some(swap)) => Some((swap - limit).max(0)),
+            _ => None,
+        };
+        let Some((swap, on_conflict)) = self.bounded(bound, asked) else {
+            return Ok(());
+        };
+        let after = swap.to_string();
+        let pointer = format!("/linux/resources/unified/{key}");
+        self.conflict("limits.swap", on_conflict, &pointer, None, Some(&after))?;
+        resources.unified.insert(key.to_owned(), after);
         Ok(())
     }
 
@@ -304,10 +326,10 @@ pub(super) fn unified_number(key: &str, value: &str) -> Option<i64> {
     }
     let mut words = value.split_whitespace();
     let quota: i64 = words.next()?.parse().ok()?;
-    let period: i64 = words
+    let period: u64 = words
         .next()
-        .map_or(Some(PERIOD as i64), |word| word.parse().ok())?;
-    (period > 0).then(|| quota.saturating_mul(100) / period)
+        .map_or(Some(PERIOD), |word| word.parse().ok())?;
+    (quota >= 0 && period > 0).then(|| percent(quota, period))
 }
 
 /// Whether a rule that allows something allows no more than the sets do; without sets, anything but everything.

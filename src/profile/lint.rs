@@ -10,6 +10,7 @@ use super::format::*;
 use super::lint_calls;
 use super::near::nearest;
 use super::place::Lines;
+use super::written::Section;
 use crate::error::{Result, escape, quote};
 use crate::names;
 use crate::report::Severity;
@@ -77,8 +78,14 @@ pub fn lint(origin: &str, text: &str) -> Result<Vec<Lint>> {
     words(&profile, &mut lints);
     paths(&profile, &mut lints);
     limits(&profile, &mut lints);
-    if let Some(rules) = &profile.seccomp {
-        lint_calls::lint(rules, &mut lints);
+    if let (Some(rules), Some(section)) = (&profile.seccomp, Section::of(origin, text)?) {
+        let mut found = Vec::new();
+        lint_calls::lint(rules, &mut found);
+        for lint in &mut found {
+            lint.key = section.key(&lint.key, call(rules, &lint.key));
+        }
+        lints.extend(found);
+        in_vain(&section, &mut lints);
     }
     let lines = Lines::of(text);
     for lint in &mut lints {
@@ -86,6 +93,27 @@ pub fn lint(origin: &str, text: &str) -> Result<Vec<Lint>> {
     }
     lints.sort_by_key(|lint| lint.line);
     Ok(lints)
+}
+
+/// The call that `seccomp.rules[2].names[0]` is.
+fn call<'a>(rules: &'a SeccompRules, key: &str) -> Option<&'a str> {
+    let (rule, name) = key.strip_prefix("seccomp.rules[")?.split_once("].names[")?;
+    let rule = rules.rules.get(rule.parse::<usize>().ok()?)?;
+    let name = name.strip_suffix(']')?.parse::<usize>().ok()?;
+    rule.names.get(name).map(String::as_str)
+}
+
+/// What is allowed and denied as well.
+fn in_vain(section: &Section, lints: &mut Vec<Lint>) {
+    for (at, name) in section.allowed_in_vain() {
+        lints.push(Lint::new(
+            "allowed-and-denied",
+            Severity::Medium,
+            format!("seccomp.allow[{at}]"),
+            format!("{} is denied as well, and deny comes first", quote(name)),
+            "leave it out of one of the lists",
+        ));
+    }
 }
 
 fn identity(profile: &Profile, lints: &mut Vec<Lint>) {
@@ -266,6 +294,75 @@ mod tests {
                 "4 medium: unknown-capability: capabilities.allow[0]: no capability is called \"CAP_CHWON\"; did you mean \"CAP_CHOWN\"?",
                 "6 high: unknown-rlimit: rlimits.RLIMIT_NOFIL: no limit is called \"RLIMIT_NOFIL\"; did you mean \"RLIMIT_NOFILE\"?",
                 "7 high: unknown-rlimit: rlimits.RLIMIT_SOMETHING: no limit is called \"RLIMIT_SOMETHING\"; leave it out",
+            ]
+        );
+    }
+
+    const FILTER: &str = "[seccomp]\ndefault-action = \"errno\"\narchitectures = [\"native\"]\n";
+
+    #[test]
+    fn findings_in_rules_with_groups_are_where_the_file_has_them() {
+        let text = format!(
+            "{FILTER}allow = [\n\"execve\",\n\"exit_group\",\n\"@mount\",\n\"raed\",\n]\ndeny = [\"@swap\"]\n\
+             [[seccomp.rules]]\nnames = [\"@swap\"]\naction = \"allow\"\nreason = \"\"\n\
+             [[seccomp.rules]]\nnames = [\n\"@namespace\",\n\"wirte\",\n]\naction = \"log\"\nreason = \"\"\n"
+        );
+        let found = lines(&text);
+        let at = |words: &str| {
+            let found = found.iter().find(|line| line.contains(words));
+            found
+                .unwrap_or_else(|| panic!("no {words} in {found:#?}"))
+                .clone()
+        };
+        assert!(
+            at("chroot is for").starts_with("9 medium: runtime-only: seccomp.allow[2]: "),
+            "{}",
+            at("chroot is for")
+        );
+        assert!(at("\"raed\"").starts_with("10 medium: unknown-system-call: seccomp.allow[3]: "));
+        assert!(
+            at("setns is for").starts_with("19 medium: runtime-only: seccomp.rules[1].names[0]: ")
+        );
+        assert!(
+            at("\"wirte\"")
+                .starts_with("20 medium: unknown-system-call: seccomp.rules[1].names[1]: ")
+        );
+        assert!(at("repeats-default").starts_with("12 low: repeats-default: seccomp.deny: "));
+    }
+
+    #[test]
+    fn findings_in_what_a_file_extends_are_where_it_says_so() {
+        let text = "extends = \"restricted\"\n[[seccomp.rules.add]]\nnames = [\"raed\"]\naction = \"allow\"\nreason = \"\"\n";
+        let text = format!("name = \"x\"\n{text}");
+        let found = lint("x", &text).unwrap();
+        let own = found
+            .iter()
+            .find(|lint| lint.id == "unknown-system-call")
+            .unwrap();
+        assert_eq!(
+            (&*own.key, own.line),
+            ("seccomp.rules.add[0].names[0]", Some(4))
+        );
+        let others = found.iter().filter(|lint| lint.key == "extends");
+        assert!(
+            others.clone().count() > 0 && others.clone().all(|lint| lint.line == Some(2)),
+            "{found:#?}"
+        );
+    }
+
+    #[test]
+    fn what_is_allowed_and_denied_is_found() {
+        let lists = "allow = [\"execve\", \"exit_group\", \"mount\", \"@swap\", \"@namespace\"]\ndeny = [\"@mount\", \"swapon\", \"swapoff\", \"setns\"]\n";
+        let found = lines(&format!("{FILTER}{lists}"));
+        let found: Vec<&String> = found
+            .iter()
+            .filter(|line| line.contains("allowed-and-denied"))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "6 medium: allowed-and-denied: seccomp.allow[2]: \"mount\" is denied as well, and deny comes first; leave it out of one of the lists",
+                "6 medium: allowed-and-denied: seccomp.allow[3]: \"@swap\" is denied as well, and deny comes first; leave it out of one of the lists",
             ]
         );
     }

@@ -1,14 +1,22 @@
-//! What in a profile's rules of system calls is hardly meant. How rules combine is as in the module `seccomp`.
+//! What in a profile's rules of system calls is hardly meant: here names, architectures and the filter on the whole; what
+//! tests compare is in `width`, how rules combine (as in the module `seccomp`) in `combined`.
+
+mod combined;
+#[cfg(test)]
+mod tests;
+mod width;
 
 use super::filter::filter;
 use super::format::*;
 use super::lint::Lint;
 use super::near::nearest;
-use super::region::{self, Cube, Part, minus};
+use super::region;
 use crate::error::quote;
 use crate::names::syscalls::{self, Abi, named};
 use crate::report::Severity;
 use crate::spec::{Arch, Seccomp};
+use combined::combined;
+use width::tests_of;
 
 /// What a container's program has no use for: with them a new root, a mount or another namespace is had.
 const OF_THE_RUNTIME: [&str; 19] = [
@@ -171,175 +179,6 @@ fn abis(filter: &Seccomp) -> Vec<Abi> {
     listed.collect()
 }
 
-/// Tests that match everything, or compare other bits than the kernel reads.
-fn tests_of(rule: &SeccompRule, at: usize, default: Action, lints: &mut Vec<Lint>) {
-    for (i, arg) in rule.args.iter().enumerate() {
-        let key = format!("seccomp.rules[{at}].args[{i}]");
-        for name in &rule.names {
-            if let Some(lint) = width(name, arg, &key, rule.action, default) {
-                lints.push(lint);
-                break;
-            }
-        }
-    }
-}
-
-fn width(name: &str, arg: &ArgRule, key: &str, action: Action, default: Action) -> Option<Lint> {
-    let bits = named(name)?.argument_bits(arg.index as usize);
-    let what = format!("argument {} of {name}", arg.index);
-    if arg.mask.is_some_and(|mask| mask & !bits != 0) {
-        let read = bits.count_ones();
-        let found =
-            format!("the kernel reads the low {read} bits of {what}, and the mask has others");
-        let mend = "leave them out of the mask: a comparison of them is slipped past elsewhere";
-        return Some(Lint::new(
-            "wide-compare",
-            Severity::Medium,
-            format!("{key}.mask"),
-            found,
-            mend,
-        ));
-    }
-    if arg.none_of.is_some() && bits < 0xffff_ffff {
-        let found = format!("the kernel reads 16 bits of {what}, so none-of matches every value");
-        let mend = "write one-of with a mask";
-        return Some(Lint::new(
-            "narrow-argument",
-            Severity::High,
-            key,
-            found,
-            mend,
-        ));
-    }
-    if arg.mask.is_none() && bits == u64::MAX {
-        let permits = |action| matches!(action, Action::Allow | Action::Log);
-        let severity = if permits(action) && !permits(default) {
-            Severity::Medium
-        } else {
-            Severity::Low
-        };
-        let found = format!("the kernel reads all 64 bits of {what}, and the low 32 are compared");
-        let mend = "set mask = 0xffffffffffffffff";
-        return Some(Lint::new("narrow-compare", severity, key, found, mend));
-    }
-    None
-}
-
-/// Rules that never decide, that repeat the default, or that answer the same call differently.
-fn combined(rules: &SeccompRules, filter: &Seccomp, origins: &[usize], lints: &mut Vec<Lint>) {
-    let default = region::default(filter);
-    for (at, rule) in rules.rules.iter().enumerate() {
-        let own = |part: &&Part| origins[part.at] == at;
-        let names = rule.names.iter().filter(|name| named(name).is_some());
-        let (mut dead, mut contradicted, mut repeats) = (Vec::new(), Vec::new(), 0);
-        for name in names.clone() {
-            let parts = region::parts(filter, name);
-            let (own, others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(own);
-            if own.iter().all(|part| part.answer == default) && !own.is_empty() {
-                repeats += 1;
-                continue;
-            }
-            let others: Vec<&Part> = others
-                .into_iter()
-                .filter(|part| part.answer != default)
-                .collect();
-            match fate(&own, &others) {
-                Fate::Decides => {}
-                Fate::Dead => dead.push(name.as_str()),
-                Fate::Contradicted => contradicted.push(name.as_str()),
-            }
-        }
-        let key = format!("seccomp.rules[{at}]");
-        if repeats > 0 && repeats == names.count() {
-            lints.push(Lint::new(
-                "repeats-default",
-                Severity::Low,
-                &key,
-                "the rule does what the default does",
-                "leave it, if it is there for the reader",
-            ));
-        }
-        if !dead.is_empty() {
-            let found = format!("other rules decide first for {}", dead.join(", "));
-            lints.push(Lint::new(
-                "dead-rule",
-                Severity::Medium,
-                &key,
-                found,
-                "leave these names out, or the other rules",
-            ));
-        }
-        if !contradicted.is_empty() {
-            let found = format!(
-                "another rule has another answer to the same calls: {}",
-                contradicted.join(", ")
-            );
-            lints.push(Lint::new(
-                "contradicting-rules",
-                Severity::Medium,
-                &key,
-                found,
-                "make the tests exclude each other",
-            ));
-        }
-    }
-}
-
-enum Fate {
-    Decides,
-    Dead,
-    Contradicted,
-}
-
-/// The rule without tests wins, the first of several; else the strictest answer.
-fn fate(own: &[&Part], others: &[&Part]) -> Fate {
-    let Some(first) = own.first() else {
-        return Fate::Decides;
-    };
-    if others
-        .iter()
-        .any(|other| other.is_always && (!first.is_always || other.at < first.at))
-    {
-        return Fate::Dead;
-    }
-    if first.is_always {
-        return Fate::Decides;
-    }
-    let cubes = |parts: &[&Part]| {
-        parts
-            .iter()
-            .flat_map(|part| part.cubes.clone())
-            .collect::<Vec<Cube>>()
-    };
-    let mine = cubes(own);
-    let (rank, answer) = (region::rank(first.answer), first.answer);
-    let before: Vec<&Part> = others
-        .iter()
-        .filter(|other| {
-            let theirs = region::rank(other.answer);
-            theirs < rank || theirs == rank && other.at < first.at
-        })
-        .copied()
-        .collect();
-    if !mine.is_empty() && minus(&mine, &cubes(&before)).is_some_and(|left| left.is_empty()) {
-        return Fate::Dead;
-    }
-    let otherwise: Vec<&Part> = others
-        .iter()
-        .filter(|other| other.answer != answer)
-        .copied()
-        .collect();
-    let meets = cubes(&otherwise)
-        .iter()
-        .any(|cube| mine.iter().any(|own| own.and(*cube).is_some()));
-    // Said once, of the later one.
-    if meets && otherwise.iter().any(|other| other.at < first.at) {
-        Fate::Contradicted
-    } else {
-        Fate::Decides
-    }
-}
-
 /// A filter that refuses nothing, or everything.
 fn whole(filter: &Seccomp, lints: &mut Vec<Lint>) {
     let permits = |answer| region::rank(answer) >= 2;
@@ -365,131 +204,5 @@ fn whole(filter: &Seccomp, lints: &mut Vec<Lint>) {
                 format!("allow {name}"),
             ));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use crate::profile::lint;
-
-    const HEAD: &str = "name = \"x\"\ndescription = \"\"\n[seccomp]\ndefault-action = \"errno\"\narchitectures = [\"native\"]\n\
-                        [[seccomp.rules]]\nnames = [\"execve\", \"exit_group\"]\naction = \"allow\"\nreason = \"\"\n";
-
-    fn found(rules: &[(&str, &str, &str)]) -> Vec<String> {
-        let rule = |(names, action, args): &(&str, &str, &str)| {
-            format!(
-                "[[seccomp.rules]]\nnames = [{names}]\naction = \"{action}\"\nargs = [{args}]\nreason = \"\"\n"
-            )
-        };
-        let text = HEAD.to_owned() + &rules.iter().map(rule).collect::<String>();
-        lint("x", &text)
-            .unwrap()
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn misspelt_foreign_and_runtime_s_calls_are_found() {
-        assert_eq!(
-            found(&[("\"raed\", \"waitpid\", \"pivot_root\"", "allow", "")]),
-            [
-                "medium: unknown-system-call: seccomp.rules[1].names[0]: no system call is called \"raed\"; did you mean \"read\"?",
-                "medium: runtime-only: seccomp.rules[1].names[2]: pivot_root is for a runtime, which makes its calls before the filter is there; leave it out",
-                "low: foreign-system-call: seccomp.rules[1].names: no listed architecture has waitpid; leave them, if the profile is for other machines too: they are passed over",
-            ]
-        );
-    }
-
-    #[test]
-    fn rules_that_never_decide_are_found() {
-        let clone = |one_of: &str| format!("{{ index = 0, mask = 3, one-of = [{one_of}] }}");
-        assert_eq!(
-            found(&[
-                ("\"read\"", "allow", ""),
-                ("\"read\"", "kill-process", &clone("1"))
-            ]),
-            [
-                "medium: dead-rule: seccomp.rules[2]: other rules decide first for read; leave these names out, or the other rules",
-            ]
-        );
-        assert_eq!(
-            found(&[
-                ("\"clone\"", "kill-process", &clone("0, 1, 2")),
-                ("\"clone\"", "allow", &clone("1"))
-            ]),
-            [
-                "medium: dead-rule: seccomp.rules[2]: other rules decide first for clone; leave these names out, or the other rules",
-            ]
-        );
-        assert_eq!(
-            found(&[
-                ("\"clone\"", "kill-process", &clone("0, 1")),
-                ("\"clone\"", "allow", &clone("1, 2"))
-            ]),
-            [
-                "medium: contradicting-rules: seccomp.rules[2]: another rule has another answer to the same calls: clone; make the tests exclude each other",
-            ]
-        );
-        assert_eq!(
-            found(&[
-                ("\"clone\"", "allow", &clone("0, 1")),
-                ("\"clone\"", "kill-process", &clone("2"))
-            ]),
-            Vec::<String>::new()
-        );
-        assert_eq!(
-            found(&[("\"clone\"", "errno", &clone("0"))]),
-            [
-                "low: repeats-default: seccomp.rules[1]: the rule does what the default does; leave it, if it is there for the reader",
-            ]
-        );
-    }
-
-    #[test]
-    fn comparisons_of_the_wrong_width_are_found() {
-        let one = |args: &str, name: &str| found(&[(name, "allow", args)]);
-        assert_eq!(
-            one(
-                "{ index = 0, mask = 0xffffffffffffffff, one-of = [1] }",
-                "\"socket\""
-            ),
-            [
-                "medium: wide-compare: seccomp.rules[1].args[0].mask: the kernel reads the low 32 bits of argument 0 of socket, and the mask has others; leave them out of the mask: a comparison of them is slipped past elsewhere",
-            ]
-        );
-        assert_eq!(
-            one("{ index = 1, one-of = [1] }", "\"prctl\""),
-            [
-                "medium: narrow-compare: seccomp.rules[1].args[0]: the kernel reads all 64 bits of argument 1 of prctl, and the low 32 are compared; set mask = 0xffffffffffffffff",
-            ]
-        );
-        assert_eq!(
-            one("{ index = 1, none-of = [0o4755] }", "\"chmod\""),
-            [
-                "high: narrow-argument: seccomp.rules[1].args[0]: the kernel reads 16 bits of argument 1 of chmod, so none-of matches every value; write one-of with a mask",
-            ]
-        );
-    }
-
-    #[test]
-    fn filters_that_refuse_nothing_or_the_program_are_found() {
-        let text = HEAD.replace("default-action = \"errno\"", "default-action = \"allow\"");
-        let ids = |text: &str| {
-            lint("x", text)
-                .unwrap()
-                .iter()
-                .map(|lint| lint.id)
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(ids(&text), ["refuses-nothing", "repeats-default"]);
-        assert_eq!(ids(&HEAD.replace("\"execve\", ", "")), ["nothing-runs"]);
-        assert_eq!(
-            ids(&HEAD.replace(
-                "[\"native\"]",
-                "[\"native\", \"SCMP_ARCH_X32\", \"SCMP_ARCH_S390X\"]"
-            )),
-            ["second-abi", "foreign-architecture"]
-        );
     }
 }

@@ -32,6 +32,7 @@ mod tighten;
 mod update;
 mod values;
 mod write;
+mod written;
 
 #[cfg(test)]
 mod tests;
@@ -43,7 +44,7 @@ use serde::Deserialize;
 
 pub(crate) use advice::accepting;
 pub use annotations::{TIGHTENED, annotate};
-pub use blame::{allowing, blame};
+pub use blame::{allowing, blame, permits};
 pub use change::{Change, Difference, Tightened};
 pub use choose::{ANNOTATION, Choice, Face, Origin, choose};
 pub use compare::{Direction, FieldChange, beyond, compare, is_at_most};

@@ -198,7 +198,12 @@ fn add_flag(mount: &mut Mount, flag: Flag) {
         if options.tree_set & bit == 0 {
             mount.options.push(format!("r{word}"));
         }
-    } else if options.set & bit == 0 {
+        return;
+    }
+    // Options of the tree are applied after those of the mount, which has no tree here: `rdev` undoes `nodev`.
+    if options.tree_clear & bit != 0 {
+        mount.options.push(format!("r{word}"));
+    } else if (options.set | options.tree_set) & bit == 0 {
         mount.options.push(word.to_owned());
     }
 }

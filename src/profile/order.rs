@@ -46,7 +46,11 @@ pub fn at_most(a: &Config, b: &Config) -> Checked {
     )?;
     both("root", root.as_ref(), b.root.as_ref(), at_most_root)?;
     at_most_mounts(mounts, &b.mounts)?;
-    both("linux", linux.as_ref(), b.linux.as_ref(), at_most_linux)
+    let none = Linux::default();
+    at_most_linux(
+        linux.as_ref().unwrap_or(&none),
+        b.linux.as_ref().unwrap_or(&none),
+    )
 }
 
 /// Whether the Landlock rules of one profile are at most as permissive as those of another; an absent section is the same
@@ -243,30 +247,33 @@ fn at_most_root(a: &Root, b: &Root) -> Checked {
 fn at_most_mounts(a: &[Mount], b: &[Mount]) -> Checked {
     let mut rest = b.iter();
     for (index, new) in a.iter().enumerate() {
-        let Mount {
-            destination,
-            kind,
-            source,
-            options,
-            uid_mappings,
-            gid_mappings,
-        } = new;
-        let old = rest.find(|old| {
-            (
-                &old.destination,
-                &old.kind,
-                &old.source,
-                &old.uid_mappings,
-                &old.gid_mappings,
-            ) == (destination, kind, source, uid_mappings, gid_mappings)
+        let mut failed = "is new".to_owned();
+        // One that was left out may be at the same place.
+        let is_found = rest.by_ref().any(|old| {
+            is_same_mount(new, old)
+                && at_most_options(&new.options, &old.options)
+                    .map_err(|cause| failed = format!("options: {cause}"))
+                    .is_ok()
         });
-        let Some(old) = old else {
-            return Err(format!("mounts[{index}]: is new"));
-        };
-        at_most_options(options, &old.options)
-            .map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
+        if !is_found {
+            return Err(format!("mounts[{index}]: {failed}"));
+        }
     }
     Ok(())
+}
+
+/// Its options aside.
+fn is_same_mount(new: &Mount, old: &Mount) -> bool {
+    let Mount {
+        destination,
+        kind,
+        source,
+        options: _,
+        uid_mappings,
+        gid_mappings,
+    } = new;
+    (destination, kind, source) == (&old.destination, &old.kind, &old.source)
+        && (uid_mappings, gid_mappings) == (&old.uid_mappings, &old.gid_mappings)
 }
 
 /// Options may only be appended, and what is appended must not clear a restriction.
@@ -407,7 +414,8 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
             || key == oom_group && unified.get(key).is_some_and(|value| value == all)
     };
     let is_known = |(key, value): (&String, &String)| {
-        b.unified.contains_key(key) || key == oom_group && value == all
+        // Swap is limited there where the memory is.
+        b.unified.contains_key(key) || key == oom_group && value == all || key == "memory.swap.max"
     };
     if !b.unified.iter().all(is_kept) || !unified.iter().all(is_known) {
         return Err("linux.resources.unified: differs".into());

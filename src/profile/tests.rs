@@ -1,5 +1,12 @@
-//! The property that profiles stand on: tightening never loosens, over random configs.
+//! The property that profiles stand on: tightening never loosens; here over the profiles of the binary and by the product's
+//! own order, in `property` over random profiles and by an order that is only for that.
 #![allow(clippy::unwrap_used, reason = "tests")]
+
+mod bounds;
+mod configs;
+mod mounts;
+mod profiles;
+mod property;
 
 use proptest::prelude::*;
 

@@ -30,12 +30,15 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
     }
     rules.root(&mut config)?;
     rules.mounts(&mut config)?;
-    if let Some(linux) = &mut config.linux {
-        rules.namespaces(linux)?;
-        rules.net_devices(linux)?;
-        rules.paths(linux)?;
-        rules.devices(linux)?;
-        rules.limits(linux)?;
+    // Without this section a config has no namespaces and no limits, which is the most that there is.
+    let mut linux = config.linux.clone().unwrap_or_default();
+    rules.namespaces(&mut linux)?;
+    rules.net_devices(&linux)?;
+    rules.paths(&mut linux)?;
+    rules.devices(&mut linux)?;
+    rules.limits(&mut linux)?;
+    if config.linux.is_some() || linux != Linux::default() {
+        config.linux = Some(linux);
     }
     let hardening = rules.hardening(&mut config)?;
     let landlock = rules.landlock()?;

@@ -8,6 +8,7 @@
 mod caller;
 mod denials;
 mod files;
+mod kept;
 mod memory;
 mod recording;
 mod words;
@@ -22,7 +23,7 @@ use crate::cgroup::{Cgroup, Location};
 use crate::error::{Doing, Result};
 use crate::names::syscalls::{self, Abi, X32_BIT};
 use crate::plan::Plan;
-use crate::profile::{Profile, SeccompRules};
+use crate::profile::{Profile, SeccompRules, permits};
 use crate::seccomp::bpf::{self, Data};
 use crate::seccomp::{Watch, answer, is_denial};
 use crate::sys::notify::{Exchange, Notification, is_waiting, wake_at_once};
@@ -77,6 +78,7 @@ impl Supervisor {
         self.programs = programs.map(|filter| filter.program.clone()).collect();
         self.rules.clone_from(&profile.seccomp);
         self.denials.profile.clone_from(&profile.name);
+        self.recording.is_permissive = self.watch == Watch::Permissive;
     }
 
     /// What was denied so far.
@@ -222,6 +224,13 @@ impl Supervisor {
         let files = files::touched(&name, asked, &mut self.memory);
         if files.is_empty() || is_waiting(listener, asked.id) {
             self.recording.passed(&name, asked, files);
+            let rules = self
+                .rules
+                .as_ref()
+                .filter(|_| self.watch == Watch::Permissive);
+            if rules.is_some_and(|rules| !permits(rules, &name, &asked.arguments)) {
+                self.recording.passed_beyond(&name);
+            }
         }
         gone_is_fine(self.exchange.let_go_on(listener, asked.id))
     }

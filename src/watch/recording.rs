@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::files::Use;
+use super::kept::{Base, Fate, earlier, is_kept};
 use crate::cgroup::Peaks;
 use crate::error::{Error, Result, quote};
 use crate::names::syscalls::named;
@@ -59,6 +60,12 @@ pub struct Recording {
     omitted_files: u64,
     /// What was used at most.
     pub(super) peaks: Peaks,
+    /// Whether what the profile denies was let pass.
+    pub(super) is_permissive: bool,
+    /// Calls with which that has happened.
+    beyond: BTreeSet<String>,
+    /// Rules that an earlier recording has kept of the profile that it was made under.
+    earlier: BTreeMap<String, Vec<SeccompRule>>,
 }
 
 impl Recording {
@@ -70,6 +77,13 @@ impl Recording {
                 continue;
             }
             self.files.entry(path).or_default().insert(usage);
+        }
+    }
+
+    /// The profile would have denied it.
+    pub(super) fn passed_beyond(&mut self, name: &str) {
+        if self.calls.contains_key(name) && !self.beyond.contains(name) {
+            self.beyond.insert(name.to_owned());
         }
     }
 
@@ -101,7 +115,9 @@ impl Recording {
     pub fn merge(&mut self, old: &Profile) -> Result<()> {
         let doing = || format!("merge the recording {}", quote(&old.name));
         let rules = old.seccomp.as_ref().map(|seccomp| &seccomp.rules);
-        for (at, rule) in rules.into_iter().flatten().enumerate() {
+        self.earlier.extend(earlier(old));
+        let rules = rules.into_iter().flatten().enumerate();
+        for (at, rule) in rules.filter(|(_, rule)| !is_kept(rule)) {
             let outcome = match (rule.action, rule.errno) {
                 (Action::Allow, _) => Outcome::Passed,
                 (Action::Errno, Some(errno)) => Outcome::Refused(errno_of(errno)),
@@ -134,11 +150,15 @@ impl Recording {
         let mut profile = base.clone();
         profile.name = name.to_owned();
         profile.description = format!("Recorded under {}: what was seen, and no more", base.name);
+        let default_action = match seccomp.default_action {
+            Action::KillProcess => Action::KillProcess,
+            _ => Action::Errno,
+        };
         profile.seccomp = Some(SeccompRules {
-            default_action: Action::Errno,
+            default_action,
             default_errno: seccomp.default_errno,
             architectures: seccomp.architectures.clone(),
-            rules: self.rules(seccomp.default_errno),
+            rules: self.rules(seccomp),
         });
         let old = old.map(|old| &old.limits);
         let memory = self.peaks.memory.map(memory_limit);
@@ -152,37 +172,56 @@ impl Recording {
         Ok(profile)
     }
 
-    fn rules(&self, default_errno: ErrnoName) -> Vec<SeccompRule> {
+    fn rules(&self, seccomp: &SeccompRules) -> Vec<SeccompRule> {
+        let base = Base {
+            rules: seccomp,
+            beyond: &self.beyond,
+            is_permissive: self.is_permissive,
+        };
+        // What the default action answers needs no rule.
+        let default =
+            Some(seccomp.default_errno).filter(|_| seccomp.default_action != Action::KillProcess);
+        let known = self.calls.iter().map(|(name, seen)| (name.as_str(), seen));
+        let known = known.filter(|(name, _)| named(name).is_some());
+        let (recorded, as_ruled): (Vec<_>, Vec<_>) =
+            known.partition(|(name, _)| base.fate(name, decisive(name)) == Fate::AsRecorded);
+        let passed = |fate: Fate| {
+            PASSED
+                .into_iter()
+                .filter(move |name| base.fate_of_passed(name) == fate)
+        };
         let mut rules = vec![rule(
-            PASSED.map(str::to_owned).to_vec(),
+            passed(Fate::AsRecorded).map(str::to_owned).collect(),
             None,
             Vec::new(),
             "calls that every program makes, never asked about",
         )];
-        let known = || self.calls.iter().filter(|(name, _)| named(name).is_some());
-        let plain = known().filter(|(name, seen)| is_plain(name, seen));
-        let plain: Vec<String> = plain.map(|(name, _)| name.clone()).collect();
-        if !plain.is_empty() {
-            rules.push(rule(plain, None, Vec::new(), "recorded"));
+        rules.extend(whatever_arguments(&recorded, default));
+        for (name, seen) in recorded.iter().filter(|(name, seen)| !is_plain(name, seen)) {
+            rules.extend(by_arguments(name, seen, default));
         }
-        for errno in [ErrnoName::Eperm, ErrnoName::Enosys, ErrnoName::Eacces] {
-            let refused = (Outcome::Refused(errno_of(errno)), Vec::new());
-            let names = known().filter(|(name, seen)| {
-                decisive(name).is_empty() && seen.len() == 1 && seen.contains(&refused)
-            });
-            let names: Vec<String> = names.map(|(name, _)| name.clone()).collect();
-            if errno != default_errno && !names.is_empty() {
-                rules.push(rule(
-                    names,
-                    Some(errno),
-                    Vec::new(),
-                    "refused while recorded",
-                ));
+        let as_ruled: BTreeSet<&str> = as_ruled
+            .into_iter()
+            .map(|(name, _)| name)
+            .chain(passed(Fate::AsRuled))
+            .collect();
+        let is_passed = |seen: &BTreeSet<(Outcome, Values)>| {
+            seen.iter().any(|(outcome, _)| *outcome == Outcome::Passed)
+        };
+        let allowed = recorded
+            .iter()
+            .filter(|(_, seen)| is_passed(seen))
+            .map(|(name, _)| *name);
+        let mut allowed: BTreeSet<&str> = allowed.chain(passed(Fate::AsRecorded)).collect();
+        for (name, kept) in &self.earlier {
+            let is_plain = allowed.contains(name.as_str()) && decisive(name).is_empty();
+            if !as_ruled.contains(name.as_str()) && !is_plain {
+                rules.extend(kept.iter().cloned());
+                allowed.insert(name);
             }
         }
-        for (name, seen) in known().filter(|(name, seen)| !is_plain(name, seen)) {
-            rules.extend(by_arguments(name, seen, default_errno));
-        }
+        rules.extend(base.kept(&as_ruled, &allowed));
+        rules.retain(|rule| !rule.names.is_empty());
         rules
     }
 
@@ -236,11 +275,37 @@ fn is_plain(name: &str, seen: &BTreeSet<(Outcome, Values)>) -> bool {
     is_passed && decisive(name).is_empty()
 }
 
+/// Rules for calls that no argument was recorded of.
+fn whatever_arguments(
+    recorded: &[(&str, &BTreeSet<(Outcome, Values)>)],
+    default: Option<ErrnoName>,
+) -> Vec<SeccompRule> {
+    let plain = recorded.iter().filter(|(name, seen)| is_plain(name, seen));
+    let plain = plain.map(|(name, _)| (*name).to_owned()).collect();
+    let mut rules = vec![rule(plain, None, Vec::new(), "recorded")];
+    for errno in [ErrnoName::Eperm, ErrnoName::Enosys, ErrnoName::Eacces] {
+        let refused = (Outcome::Refused(errno_of(errno)), Vec::new());
+        let names = recorded.iter().filter(|(name, seen)| {
+            decisive(name).is_empty() && seen.len() == 1 && seen.contains(&refused)
+        });
+        let names = names.map(|(name, _)| (*name).to_owned()).collect();
+        if Some(errno) != default {
+            rules.push(rule(
+                names,
+                Some(errno),
+                Vec::new(),
+                "refused while recorded",
+            ));
+        }
+    }
+    rules
+}
+
 /// A rule for each combination; where there is one argument, one for all of its values.
 fn by_arguments(
     name: &str,
     seen: &BTreeSet<(Outcome, Values)>,
-    default_errno: ErrnoName,
+    default: Option<ErrnoName>,
 ) -> Vec<SeccompRule> {
     let tests = decisive(name);
     let test = |place: usize, values: Vec<u64>| ArgRule {
@@ -255,7 +320,7 @@ fn by_arguments(
         let (errno, reason) = match outcome {
             Outcome::Passed => (None, "recorded"),
             Outcome::Refused(number) => match errno_named(number) {
-                Some(errno) if errno != default_errno => (Some(errno), "refused while recorded"),
+                Some(errno) if Some(errno) != default => (Some(errno), "refused while recorded"),
                 _ => continue,
             },
         };
@@ -358,7 +423,7 @@ fn raise(bound: &mut Bound, wanted: Option<u64>, old: Option<&Bound>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{beyond, compare, is_at_most, to_toml};
+    use crate::profile::{beyond, compare, is_at_most, permits, to_toml};
 
     fn asked(arguments: [u64; 6]) -> Notification {
         Notification {
@@ -447,5 +512,100 @@ mod tests {
             new.merge(&base).unwrap_err().to_string(),
             "merge the recording \"restricted\": seccomp.rules[0] is not as a recording writes them"
         );
+    }
+
+    fn custom(rules: &str) -> Profile {
+        let text = format!("name = \"own\"\nextends = \"paranoid\"\n{rules}");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("own.toml");
+        std::fs::write(&path, text).unwrap();
+        Profile::load(path.to_str().unwrap()).unwrap()
+    }
+
+    fn killing(profile: &Profile) -> Vec<String> {
+        let rules = profile.seccomp.iter().flat_map(|seccomp| &seccomp.rules);
+        let kills = rules.filter(|rule| rule.action == Action::KillProcess);
+        kills.flat_map(|rule| rule.names.clone()).collect()
+    }
+
+    #[test]
+    fn what_kills_under_the_profile_kills_under_the_recorded_one() {
+        let base = Profile::builtin("paranoid").unwrap();
+        let profile = recorded().profile(&base, "mine", None).unwrap();
+        assert_eq!(killing(&profile), killing(&base));
+        let changes = compare(&base, &profile).unwrap();
+        assert!(is_at_most(&changes), "{changes:?}");
+    }
+
+    const TESTED: &str = "[[seccomp.rules.add]]\nnames = [\"prlimit64\", \"madvise\"]\naction = \"allow\"\nreason = \"\"\n\
+                          args = [{ index = 1, one-of = [7] }]\n\
+                          [[seccomp.rules.add]]\nnames = [\"prlimit64\"]\naction = \"kill-process\"\nreason = \"\"\n\
+                          args = [{ index = 1, one-of = [6] }]\n\
+                          [seccomp]\ndeny = [\"access\"]\n";
+
+    #[test]
+    fn what_the_profile_tests_and_the_recording_does_not_stays_tested() {
+        let base = custom(TESTED);
+        let mut recording = recorded();
+        recording.passed("prlimit64", &asked([0, 7, 0, 0, 0, 0]), Vec::new());
+        let profile = recording.profile(&base, "mine", None).unwrap();
+        let changes = compare(&base, &profile).unwrap();
+        assert!(is_at_most(&changes), "{changes:?}");
+        let rules = to_toml(&profile).unwrap();
+        assert!(rules.contains("names = [\"prlimit64\", \"madvise\"]\naction = \"allow\"\nargs = [{ index = 1, one-of = [7] }]"), "{rules}");
+        assert!(permits(
+            profile.seccomp.as_ref().unwrap(),
+            "prlimit64",
+            &[0, 7, 0, 0, 0, 0]
+        ));
+
+        let mut new = Recording::default();
+        new.merge(&profile).unwrap();
+        let merged = new.profile(&base, "new", Some(&profile)).unwrap();
+        let changes = compare(&profile, &merged).unwrap();
+        let calls = changes
+            .iter()
+            .filter(|change| change.field.starts_with("seccomp"));
+        assert_eq!(calls.count(), 0, "{changes:?}");
+        let elsewhere = new
+            .profile(&Profile::builtin("paranoid").unwrap(), "new", None)
+            .unwrap();
+        let rules = elsewhere.seccomp.unwrap();
+        assert!(!permits(&rules, "prlimit64", &[0, 5, 0, 0, 0, 0]));
+        assert!(permits(&rules, "prlimit64", &[0, 7, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn what_was_let_pass_beyond_the_profile_is_let_pass_again() {
+        let base = custom(TESTED);
+        let mut recording = Recording {
+            is_permissive: true,
+            ..Recording::default()
+        };
+        for name in ["ptrace", "prlimit64"] {
+            recording.passed(name, &asked([0, 6, 0, 0, 0, 0]), Vec::new());
+            recording.passed_beyond(name);
+        }
+        let profile = recording.profile(&base, "mine", None).unwrap();
+        let rules = profile.seccomp.as_ref().unwrap();
+        for name in ["ptrace", "prlimit64", "access", "madvise"] {
+            assert!(permits(rules, name, &[0, 6, 0, 0, 0, 0]), "{name}");
+        }
+        assert!(!killing(&profile).contains(&"ptrace".to_owned()));
+        assert!(killing(&profile).contains(&"bpf".to_owned()));
+    }
+
+    #[test]
+    fn a_default_that_kills_kills_what_was_not_recorded() {
+        let base = custom("seccomp.default-action = \"kill-process\"\n");
+        let profile = recorded().profile(&base, "mine", None).unwrap();
+        assert_eq!(
+            profile.seccomp.as_ref().unwrap().default_action,
+            Action::KillProcess
+        );
+        let changes = compare(&base, &profile).unwrap();
+        let more = changes.iter().filter(|change| change.permits_more);
+        let more: Vec<&str> = more.flat_map(|change| change.calls.clone()).collect();
+        assert_eq!(more, ["clone3"], "which was refused, and not killed");
     }
 }
