@@ -196,7 +196,7 @@ fn a_probe_in_a_container_brings_no_terminal_there() {
         .terminal(&pty.end)
         .spawn();
     let said = pty.all_of(&running);
-    assert_eq!(running.wait().code, 1, "{said}");
+    assert_eq!(running.wait().code, 2, "{said}");
     let expected = concat!(
         "error: collect the answers: the program that probes ended with 137: ",
         r#""\u{1b}]0;evil\u{7}""#
