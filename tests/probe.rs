@@ -180,6 +180,7 @@ const WRITES_TO_OTHERS: &str = r"while :; do
         for fd in 0 1 2; do echo $fd $(readlink $process/fd/$fd) >>/seen; done
         printf '\033]0;evil\007' 1<>$process/fd/2
         kill -KILL ${process#/proc/}
+        exec sleep 1000
     done
 done 2>/dev/null";
 
