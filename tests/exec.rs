@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, patience, skip};
+use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, eventually, skip};
 
 #[test]
 fn exec_in_a_created_container_waits_for_nothing() {
@@ -271,7 +271,10 @@ fn paused_container_is_entered_only_when_asked() {
     let impatient = inside
         .call(&["--ignore-paused"], &["touch", "/tmp/never"])
         .spawn();
-    std::thread::sleep(patience(Duration::from_millis(200)));
+    // Until then the signal would end it at once.
+    eventually("signals are waited for", || {
+        blocks(impatient.id(), Signal::TERM)
+    });
     impatient.signal(Signal::TERM);
     impatient
         .wait()
@@ -279,6 +282,14 @@ fn paused_container_is_entered_only_when_asked() {
     fs::write(&file, thaw).unwrap();
     assert_eq!(waiting.wait().ok(), "woken\n");
     assert!(!inside.0.rootfs().join("tmp/never").exists());
+}
+
+/// Whether a process has this signal blocked (proc_pid_status(5)).
+fn blocks(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:"));
+    let blocked = u64::from_str_radix(blocked.unwrap().trim(), 16).unwrap();
+    blocked & 1 << (signal.as_raw() - 1) != 0
 }
 
 #[test]

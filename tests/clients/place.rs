@@ -10,8 +10,10 @@ use tempfile::TempDir;
 use super::{Said, image};
 use crate::harness::{self, Call, Running, becomes, leftovers};
 
-/// How long a daemon may take to come up or to end.
+/// How long a daemon may take to come up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long it may take to end: it waits for its containers, and unmounts what it has mounted.
+const LAST_PATIENCE: Duration = Duration::from_secs(90);
 
 /// One directory for everything that a client keeps.
 pub(crate) struct Place {
@@ -121,22 +123,24 @@ impl Place {
         daemon.signal(Signal::HUP);
     }
 
-    fn stop(&mut self) {
-        if let Some(daemon) = self.daemon.take() {
-            daemon.signal(Signal::TERM);
-            harness::wait_for_exit(daemon.id(), harness::patience(PATIENCE));
-        }
+    /// The daemon, if it does not end when it is asked to. One that is killed leaves its own mounts.
+    fn stop(&mut self) -> Option<String> {
+        let daemon = self.daemon.take()?;
+        daemon.signal(Signal::TERM);
+        let limit = harness::patience(LAST_PATIENCE);
+        let has_ended = harness::wait_for_exit(daemon.id(), limit);
+        (!has_ended).then(|| format!("daemon {} after {limit:?}", daemon.id()))
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.stop();
-        let left = if std::thread::panicking() {
-            Vec::new()
-        } else {
-            self.left_of(&self.name, self.path())
-        };
+        let daemon = self.stop();
+        let mut left = Vec::new();
+        if !std::thread::panicking() {
+            left.extend(daemon);
+            left.extend(self.left_of(&self.name, self.path()));
+        }
         leftovers::remove(&self.name, self.path());
         assert!(left.is_empty(), "left behind: {left:#?}");
     }

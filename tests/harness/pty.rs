@@ -67,7 +67,7 @@ impl Pty {
     /// Waits until this text has come, and forgets everything up to its end.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> String {
-        let end = Instant::now() + LIMIT;
+        let end = Instant::now() + super::patience(LIMIT);
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
