@@ -388,9 +388,11 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
     )?;
     same("linux.resources.network", network, &b.network)?;
     same("linux.resources.rdma", rdma, &b.rdma)?;
-    // A value of no limit may go; the bounds of the other fields then apply.
-    let is_kept = |(key, value): (&String, &String)| {
-        unified.get(key) == Some(value) || !unified.contains_key(key) && value.starts_with("max")
+    // A value of no limit may go; the bounds of the other fields then apply, and that of swap may stand in its place.
+    let is_kept = |(key, value): (&String, &String)| match unified.get(key) {
+        Some(new) if key == "memory.swap.max" => new == value || value.starts_with("max"),
+        Some(new) => new == value,
+        None => value.starts_with("max"),
     };
     // Swap is limited there where the memory is.
     let is_new = |key: &String| !b.unified.contains_key(key) && key != "memory.swap.max";

@@ -211,22 +211,29 @@ fn passing() -> Seccomp {
 
 /// The listener comes to the runtime by sendmsg(2), which nobody could answer yet.
 fn hand_over(program: &[sock_filter]) -> Result<()> {
-    let abi = match HOST {
-        super::Host::X8664 => Abi::X8664,
-        super::Host::Aarch64 => Abi::Aarch64,
-    };
-    let call = Data {
-        nr: named("sendmsg")
-            .and_then(|call| call.number(abi))
-            .unwrap_or(0),
-        arch: abi.audit_arch(),
-        ..Data::default()
-    };
-    if is_denial(bpf::evaluate(program, &call)?) {
+    bpf::validate(program)?;
+    if denies(program, "sendmsg") {
         let cause = "a filter denies sendmsg, by which the runtime gets to know of calls";
         return Err(Error::new("watch system calls", cause).hint("allow sendmsg for this run"));
     }
     Ok(())
+}
+
+/// Whether a program, such as the kernel takes, denies the native call of that name with all arguments 0.
+pub fn denies(program: &[sock_filter], name: &str) -> bool {
+    let abi = match HOST {
+        super::Host::X8664 => Abi::X8664,
+        super::Host::Aarch64 => Abi::Aarch64,
+    };
+    let number = named(name).and_then(|call| call.number(abi));
+    number.is_some_and(|nr| {
+        let call = Data {
+            nr,
+            arch: abi.audit_arch(),
+            ..Data::default()
+        };
+        is_denial(bpf::run(program, &call))
+    })
 }
 
 /// The program with a question in the place of every denial.

@@ -389,7 +389,10 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
             )?;
         }
     }
-    meets_limits(&Effective::of(new), &Effective::of(old), profile, host)
+    // What `unified` takes back is asked for in the other fields.
+    let mut asked = old.clone();
+    asked.unified.retain(|_, value| !value.starts_with("max"));
+    meets_limits(&Effective::of(new), &Effective::of(&asked), profile, host)
 }
 
 fn meets_limits(new: &Effective, old: &Effective, profile: &Profile, host: &Facts) -> Checked {
