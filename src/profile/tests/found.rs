@@ -6,7 +6,7 @@ use crate::profile::{Facts, parse, tighten};
 use crate::spec;
 
 /// The document with what the profile makes of it; `linux` and `mounts` are the config's.
-fn tightened(profile: &str, linux: Value, mounts: Value) -> Value {
+fn tightened(profile: &str, linux: Value, mounts: &Value) -> Value {
     let text = format!("name = \"own\"\ndescription = \"\"\n{profile}");
     let profile = parse("own.toml", &text).unwrap();
     let mut document = json!({"ociVersion": "1.2.0", "process": {"user": {}, "cwd": "/", "args": ["a"]}, "root": {"path": "r"},
@@ -22,20 +22,20 @@ fn tightened(profile: &str, linux: Value, mounts: Value) -> Value {
     serde_json::to_value(tighten(&config, &profile, &host).unwrap().config).unwrap()
 }
 
-fn resources(profile: &str, resources: Value) -> Value {
-    tightened(profile, json!({"resources": resources}), json!([]))["linux"]["resources"].take()
+fn resources(profile: &str, resources: &Value) -> Value {
+    tightened(profile, json!({"resources": resources}), &json!([]))["linux"]["resources"].take()
 }
 
 #[test]
 fn swap_beside_a_limit_of_memory_in_unified_is_limited() {
     let unified = json!({"unified": {"memory.max": "1000"}});
-    let found = resources("limits.swap.default = 0", unified);
+    let found = resources("limits.swap.default = 0", &unified);
     assert_eq!(
         found["unified"],
         json!({"memory.max": "1000", "memory.swap.max": "0"})
     );
     let both = json!({"memory": {"limit": 5, "swap": 7}, "unified": {"memory.max": "1000"}});
-    let found = resources("limits.swap = { default = 0, maximum = 1 }", both);
+    let found = resources("limits.swap = { default = 0, maximum = 1 }", &both);
     assert_eq!(
         found["unified"],
         json!({"memory.max": "1000", "memory.swap.max": "1"})
@@ -44,7 +44,7 @@ fn swap_beside_a_limit_of_memory_in_unified_is_limited() {
 
 #[test]
 fn memory_and_swap_limited_together_are_not_all_swap() {
-    let found = resources("limits.swap.maximum = 3", json!({"memory": {"swap": 1000}}));
+    let found = resources("limits.swap.maximum = 3", &json!({"memory": {"swap": 1000}}));
     assert_eq!(found["memory"], json!({"limit": 1000, "swap": 1000}));
 }
 
@@ -65,7 +65,7 @@ fn cpu_time_above_the_maximum_by_less_than_a_percent_is_above_it() {
 fn all_that_the_host_has_is_no_more_than_the_maximum() {
     let found = resources(
         "limits.memory = { default = \"host\", maximum = 1000 }",
-        json!({}),
+        &json!({}),
     );
     assert_eq!(found["memory"]["limit"], 1000);
 }
@@ -73,12 +73,12 @@ fn all_that_the_host_has_is_no_more_than_the_maximum() {
 #[test]
 fn config_without_linux_gets_what_is_required() {
     let profile = "namespaces.require = [\"pid\"]\nlimits.pids.default = 4";
-    let found = tightened(profile, Value::Null, json!([]));
+    let found = tightened(profile, Value::Null, &json!([]));
     assert_eq!(
         found["linux"],
         json!({"namespaces": [{"type": "pid"}], "resources": {"pids": {"limit": 4}}})
     );
-    let found = tightened("", Value::Null, json!([]));
+    let found = tightened("", Value::Null, &json!([]));
     assert_eq!(found.get("linux"), None);
 }
 
@@ -89,7 +89,7 @@ fn option_of_the_tree_does_not_undo_one_of_the_mount() {
     let found = tightened(
         "mounts.tmpfs.add = [\"nodev\", \"nosuid\"]",
         Value::Null,
-        mounts,
+        &mounts,
     );
     assert_eq!(
         found["mounts"][0]["options"],
