@@ -112,8 +112,11 @@ fn end() -> ! {
 }
 
 extern "C" fn on_trap(_: i32, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-    // SAFETY: the kernel gives a siginfo_t; the mapping is there, made before the process was.
-    unsafe { (*SHARED.get()).trapped.set((*info).si_errno) };
+    // SAFETY: the kernel gives a siginfo_t.
+    let errno = unsafe { (*info).si_errno };
+    // SAFETY: the mapping is there, made before the process was.
+    let tells = unsafe { &*SHARED.get() };
+    tells.trapped.set(errno);
     end()
 }
 

@@ -44,7 +44,10 @@ fn swap_beside_a_limit_of_memory_in_unified_is_limited() {
 
 #[test]
 fn memory_and_swap_limited_together_are_not_all_swap() {
-    let found = resources("limits.swap.maximum = 3", &json!({"memory": {"swap": 1000}}));
+    let found = resources(
+        "limits.swap.maximum = 3",
+        &json!({"memory": {"swap": 1000}}),
+    );
     assert_eq!(found["memory"], json!({"limit": 1000, "swap": 1000}));
 }
 
