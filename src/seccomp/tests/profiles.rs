@@ -309,7 +309,7 @@ fn calls(section: &Section, abi: Abi) -> Vec<Data> {
         .flat_map(|rule| &rule.args)
         .flat_map(|arg| &arg.values)
     {
-        let halves = value << 32 | value >> 32;
+        let halves = value.rotate_left(32);
         values.extend([
             *value,
             value.wrapping_add(1),
