@@ -68,6 +68,8 @@ mod runc_parity_open;
 mod runc_scripts;
 mod schema;
 mod seccomp;
+mod seccomp_field;
+mod seccomp_kernel;
 mod shapes;
 mod store;
 mod store_tree;

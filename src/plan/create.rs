@@ -503,6 +503,14 @@ pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>>
     for (origin, source) in sources {
         if let Some(source) = source {
             let compiled = seccomp::compile(&with_usual_flags(inputs, source))?;
+            for warning in &compiled.warnings {
+                // Filters of engines are for many machines; a name that none of them has is a mistake.
+                if warning.contains("unknown system calls") {
+                    log::warn!("{warning}");
+                } else {
+                    log::debug!("{warning}");
+                }
+            }
             filters.push(Filter {
                 origin,
                 program: compiled.program,

@@ -1,7 +1,7 @@
 //! From a failure of the child, four numbers, to an error in words.
 //! What a step is called is in `show`.
 
-use super::show::{LANDLOCK, parameter_words};
+use super::show::{DENIES_EXECVE, LANDLOCK, parameter_words};
 use super::{Call, Difference, Failure, Plan, Source, Step};
 use crate::error::{Error, Kind, errno_words, quote};
 use crate::names::{self, mount};
@@ -100,6 +100,9 @@ pub fn explain(failure: &Failure, subjects: &[String], program: &str, said: Opti
         {
             not_allowed(program)
         }
+        Some(Call::Execve) if subjects.iter().any(|act| act.ends_with(DENIES_EXECVE)) => {
+            denied(program, subjects, failure.errno)
+        }
         Some(Call::Execve) => cannot_execute(program, failure.errno).during_exec(failure.errno),
         _ if failure.errno == Difference::HookFailed as i32 => {
             let how = if failure.detail < 256 {
@@ -154,6 +157,22 @@ fn not_allowed(program: &str) -> Error {
         "the profile's landlock.execute and landlock.read must allow the program and what runs it, \
          by paths without symbolic links: the interpreter of a #! line, and the dynamic linker",
     )
+}
+
+/// A filter denies execve(2) whatever program it is for: no other reason is looked at by the kernel.
+fn denied(program: &str, subjects: &[String], errno: i32) -> Error {
+    let filter = subjects.iter().find_map(|act| {
+        let act = act.strip_suffix(DENIES_EXECVE)?;
+        act.strip_prefix("install ")
+    });
+    let filter = filter.unwrap_or("the seccomp filter");
+    let words = errno_words(errno);
+    Error::new(
+        format!("execute {}", quote(program)),
+        format!("denied by {filter}: execve: {words}"),
+    )
+    .kind(Kind::NotExecutable)
+    .hint("allow execve there: without it no program can start")
 }
 
 /// The texts in which clients look for the reason: `executable file not found`, `permission denied`.

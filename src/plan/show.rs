@@ -7,14 +7,17 @@ use serde_json::{Value, json};
 
 use super::namespaces::flag_of;
 use super::{
-    Attributes, Cgroup, Console, Filesystem, Join, MapWriter, MountIds, NetDevice, Plan, Source,
-    Step, Terminal,
+    Attributes, Cgroup, Console, Filesystem, Filter, Join, MapWriter, MountIds, NetDevice, Plan,
+    Source, Step, Terminal,
 };
 use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::profile::Ruleset;
+use crate::seccomp;
 use crate::spec::NamespaceType;
 
+/// How the subject of a filter's step ends under which no program starts: a failed execve(2) is told by it.
+pub(super) const DENIES_EXECVE: &str = ", which denies execve";
 /// The subject of the step that puts the process under Landlock rules.
 pub(super) const LANDLOCK: &str = "apply the Landlock rules of the profile";
 
@@ -169,10 +172,17 @@ impl Plan {
             Step::Landlock => LANDLOCK.into(),
             Step::Verify(_) => "verify what the kernel says".into(),
             Step::CloseFrom { first } => format!("close descriptors from {first}"),
-            Step::Seccomp { filter } => format!(
-                "install the seccomp filter of {}",
-                self.filters[*filter].origin
-            ),
+            Step::Seccomp { filter } => {
+                let Filter {
+                    origin, program, ..
+                } = &self.filters[*filter];
+                let denies = if seccomp::denies(program, "execve") {
+                    DENIES_EXECVE
+                } else {
+                    ""
+                };
+                format!("install the seccomp filter of {origin}{denies}")
+            }
             Step::Execute => format!("execute {}", self.program()),
             other => self.root_subject(other),
         }

@@ -147,6 +147,18 @@ impl Rules<'_> {
                 after.limit.as_ref(),
             )?;
         }
+        // Of memory and swap together all may be swap, so that a bound of swap needs one of memory.
+        let (unlimited, most) = self.quantities(&limits.swap);
+        if let (None, Some(both), Some(_)) = (positive(after.limit), swap, unlimited) {
+            after.limit = Some(both);
+            let on_conflict = match most {
+                Some(most) if both > most => limits.swap.on_conflict,
+                _ => OnConflict::Tighten,
+            };
+            let pointer = format!("{pointer}/limit");
+            let (before, after) = (before.limit.as_ref(), after.limit.as_ref());
+            self.conflict("limits.swap", on_conflict, &pointer, before, after)?;
+        }
         // The field counts memory and swap together.
         if let Some(limit) = positive(after.limit) {
             let beyond = swap.map(|swap| (swap - limit).max(0));
@@ -256,6 +268,8 @@ impl Rules<'_> {
     pub(super) fn quantities(&self, bound: &Bound) -> (Option<i64>, Option<i64>) {
         let number = |quantity: Quantity| quantity.number(self.host.memory_total);
         let (default, maximum) = (bound.default.map(number), bound.maximum.map(number));
+        // All that the host has may be more than the maximum.
+        let default = default.map(|default| default.min(maximum.unwrap_or(i64::MAX)));
         (default.or(maximum), maximum)
     }
 

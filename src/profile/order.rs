@@ -406,12 +406,13 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
     )?;
     same("linux.resources.network", network, &b.network)?;
     same("linux.resources.rdma", rdma, &b.rdma)?;
-    // A value of no limit may go; the bounds of the other fields then apply. Of the whole group is killed no less.
+    // A value of no limit may go; the bounds of the other fields then apply, and that of swap may stand in its place. Of the
+    // whole group is killed no less.
     let (oom_group, all) = ("memory.oom.group", "1");
-    let is_kept = |(key, value): (&String, &String)| {
-        unified.get(key) == Some(value)
-            || !unified.contains_key(key) && value.starts_with("max")
-            || key == oom_group && unified.get(key).is_some_and(|value| value == all)
+    let is_kept = |(key, value): (&String, &String)| match unified.get(key) {
+        Some(new) if key == "memory.swap.max" => new == value || value.starts_with("max"),
+        Some(new) => new == value || key == oom_group && new == all,
+        None => value.starts_with("max"),
     };
     let is_known = |(key, value): (&String, &String)| {
         // Swap is limited there where the memory is.

@@ -4,6 +4,7 @@
 
 mod bounds;
 mod configs;
+mod found;
 mod mounts;
 mod profiles;
 mod property;

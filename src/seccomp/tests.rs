@@ -1,6 +1,7 @@
 //! Programs against the calls they decide, and against a direct reading of the rules (`direct`).
 
 mod direct;
+mod profiles;
 
 use super::bpf::{Data, evaluate, ret_words};
 use super::{Compiled, Host, check_kernel, compile, compile_for, supported};

@@ -234,6 +234,20 @@ fn own_abi() -> Abi {
     }
 }
 
+/// Whether a program, such as the kernel takes, denies the native call of that name with all arguments 0.
+pub fn denies(program: &[sock_filter], name: &str) -> bool {
+    let abi = own_abi();
+    let number = named(name).and_then(|call| call.number(abi));
+    number.is_some_and(|nr| {
+        let call = Data {
+            nr,
+            arch: abi.audit_arch(),
+            ..Data::default()
+        };
+        is_denial(bpf::run(program, &call))
+    })
+}
+
 /// The program with a question in the place of every denial.
 fn asking(program: &[sock_filter]) -> Result<Vec<sock_filter>> {
     let one = |instruction: &sock_filter| {

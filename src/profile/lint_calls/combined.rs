@@ -21,15 +21,12 @@ pub(super) fn combined(
         let (mut dead, mut contradicted, mut repeats) = (Vec::new(), Vec::new(), 0);
         for name in names.clone() {
             let parts = region::parts(filter, name);
-            let (own, others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(own);
+            let (own, mut others): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(own);
             if own.iter().all(|part| part.answer == default) && !own.is_empty() {
                 repeats += 1;
                 continue;
             }
-            let others: Vec<&Part> = others
-                .into_iter()
-                .filter(|part| part.answer != default)
-                .collect();
+            others.retain(|part| part.answer != default);
             match fate(&own, &others) {
                 Fate::Decides => {}
                 Fate::Dead => dead.push(name.as_str()),

@@ -367,29 +367,39 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
         new.resources.as_ref().unwrap_or(&none),
         old.resources.as_ref().unwrap_or(&none),
     );
-    if profile.devices.deny_all {
-        for (kind, major, minor, access) in DEVICES {
-            let listed = profile.devices.allow.as_ref().is_none_or(|sets| {
-                sets.iter().any(|set| {
-                    let has =
-                        |wanted: Option<i64>, number| wanted.is_none_or(|wanted| wanted == number);
-                    set.kind == kind
-                        && has(set.major, major)
-                        && has(set.minor, minor)
-                        && set.access.contains(access)
-                })
-            });
-            // Of a major number that nothing names only making nodes can be allowed.
-            let is_unnamed = major == 250 && access != 'm';
-            let device = (kind, major, minor, access);
-            let is_allowed = is_allowed(&new.devices, device);
-            ensure(
-                !is_allowed || listed && !(is_unnamed && profile.devices.allow.is_none()),
-                format!("devices: {device:?}"),
-            )?;
-        }
+    meets_devices(&new.devices, profile)?;
+    // What `unified` takes back is asked for in the other fields.
+    let mut asked = old.clone();
+    asked.unified.retain(|_, value| !value.starts_with("max"));
+    meets_limits(&Effective::of(new), &Effective::of(&asked), profile, host)
+}
+
+/// Where everything is denied that no rule allows.
+fn meets_devices(rules: &[DeviceRule], profile: &Profile) -> Checked {
+    if !profile.devices.deny_all {
+        return Ok(());
     }
-    meets_limits(&Effective::of(new), &Effective::of(old), profile, host)
+    for (kind, major, minor, access) in DEVICES {
+        let listed = profile.devices.allow.as_ref().is_none_or(|sets| {
+            sets.iter().any(|set| {
+                let has =
+                    |wanted: Option<i64>, number| wanted.is_none_or(|wanted| wanted == number);
+                set.kind == kind
+                    && has(set.major, major)
+                    && has(set.minor, minor)
+                    && set.access.contains(access)
+            })
+        });
+        // Of a major number that nothing names only making nodes can be allowed.
+        let is_unnamed = major == 250 && access != 'm';
+        let device = (kind, major, minor, access);
+        let is_allowed = is_allowed(rules, device);
+        ensure(
+            !is_allowed || listed && !(is_unnamed && profile.devices.allow.is_none()),
+            format!("devices: {device:?}"),
+        )?;
+    }
+    Ok(())
 }
 
 fn meets_limits(new: &Effective, old: &Effective, profile: &Profile, host: &Facts) -> Checked {

@@ -198,56 +198,68 @@ pub(super) fn within_class(mount: &Mount, profile: &Mounts) -> Checked {
         let is_spared = spared && word == "nodev";
         ensure(is_spared || effect.has(word), format!("{word} is not set"))?;
     }
-    if is_kernel {
-        let listed = |list: &[String]| list.iter().any(|other| other == kind);
-        ensure(!listed(&profile.drop), "mounts.drop")?;
-        ensure(
-            !listed(&profile.kernel.readonly) || effect.has("ro"),
-            "mounts.kernel.readonly",
-        )?;
-        let data = |key: &str| effect.data.get(key).map_or("", String::as_str);
-        let invisible = ["invisible", "ptraceable", "2", "4"].contains(&data("hidepid"));
-        ensure(
-            kind != "proc" || !profile.kernel.proc_invisible || invisible,
-            "proc-invisible",
-        )?;
-        ensure(
-            kind != "proc" || !profile.kernel.proc_only_pids || data("subset") == "pid",
-            "proc-only-pids",
-        )?;
-    } else if is_tmpfs {
-        let bounds = [
-            ("size", &profile.tmpfs.size),
-            ("nr_inodes", &profile.tmpfs.inodes),
-        ];
-        for (key, bound) in bounds {
-            let Some(most) = bound.maximum.or(bound.default) else {
-                continue;
-            };
-            let Quantity::Number(most) = most else {
-                continue;
-            };
-            let is_bounded = effect
-                .number(key)
-                .is_some_and(|own| own <= most || bound.maximum.is_none());
-            ensure(is_bounded, format!("mounts.tmpfs: {key}"))?;
-        }
-    } else {
-        let is_readonly = effect.here.get("ro") == Some(&true);
-        let all_down = effect.bind != Some(true) || effect.below.get("ro") == Some(&true);
-        ensure(
-            !(profile.bind.readonly_recursive && is_readonly) || all_down,
-            "readonly-recursive",
-        )?;
-        let most = profile
-            .propagation
-            .filter(|_| is_bind)
-            .unwrap_or(Propagation::Shared);
-        let reach = if effect.bind == Some(true) { 2 } else { 1 };
-        ensure(
-            effect.propagation[..reach].iter().all(|own| *own <= most),
-            "mounts.propagation",
-        )?;
+    match (is_kernel, is_tmpfs) {
+        (true, _) => within_kernel(&effect, kind, profile),
+        (_, true) => within_tmpfs(&effect, profile),
+        _ => within_bind(&effect, profile),
     }
+}
+
+fn within_kernel(effect: &Effect, kind: &str, profile: &Mounts) -> Checked {
+    let listed = |list: &[String]| list.iter().any(|other| other == kind);
+    ensure(!listed(&profile.drop), "mounts.drop")?;
+    ensure(
+        !listed(&profile.kernel.readonly) || effect.has("ro"),
+        "mounts.kernel.readonly",
+    )?;
+    let data = |key: &str| effect.data.get(key).map_or("", String::as_str);
+    let invisible = ["invisible", "ptraceable", "2", "4"].contains(&data("hidepid"));
+    ensure(
+        kind != "proc" || !profile.kernel.proc_invisible || invisible,
+        "proc-invisible",
+    )?;
+    ensure(
+        kind != "proc" || !profile.kernel.proc_only_pids || data("subset") == "pid",
+        "proc-only-pids",
+    )?;
+    Ok(())
+}
+
+fn within_tmpfs(effect: &Effect, profile: &Mounts) -> Checked {
+    let bounds = [
+        ("size", &profile.tmpfs.size),
+        ("nr_inodes", &profile.tmpfs.inodes),
+    ];
+    for (key, bound) in bounds {
+        let Some(most) = bound.maximum.or(bound.default) else {
+            continue;
+        };
+        let Quantity::Number(most) = most else {
+            continue;
+        };
+        let is_bounded = effect
+            .number(key)
+            .is_some_and(|own| own <= most || bound.maximum.is_none());
+        ensure(is_bounded, format!("mounts.tmpfs: {key}"))?;
+    }
+    Ok(())
+}
+
+fn within_bind(effect: &Effect, profile: &Mounts) -> Checked {
+    let is_readonly = effect.here.get("ro") == Some(&true);
+    let all_down = effect.bind != Some(true) || effect.below.get("ro") == Some(&true);
+    ensure(
+        !(profile.bind.readonly_recursive && is_readonly) || all_down,
+        "readonly-recursive",
+    )?;
+    let most = profile
+        .propagation
+        .filter(|_| effect.bind.is_some())
+        .unwrap_or(Propagation::Shared);
+    let reach = if effect.bind == Some(true) { 2 } else { 1 };
+    ensure(
+        effect.propagation[..reach].iter().all(|own| *own <= most),
+        "mounts.propagation",
+    )?;
     Ok(())
 }

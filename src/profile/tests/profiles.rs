@@ -27,6 +27,13 @@ const FLAGS: &[&str] = &["ro", "nosuid", "nodev", "noexec"];
 const TREES: &[&str] = &["/", "/a", "/a/b"];
 
 fn lines() -> Vec<Line> {
+    [of_process(), of_mounts(), of_limits(), of_landlock()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_process() -> Vec<Line> {
     vec![
         line("identity.non-root", VERDICTS),
         line("identity.minimum-uid", &["0", "1000"]),
@@ -46,6 +53,11 @@ fn lines() -> Vec<Line> {
         line("namespaces.net-devices", VERDICTS),
         line("root.readonly", BOOL),
         line("root.on-conflict", TIGHTEN),
+    ]
+}
+
+fn of_mounts() -> Vec<Line> {
+    vec![
         line(
             "mounts.propagation",
             &["\"private\"", "\"slave\"", "\"shared\""],
@@ -72,6 +84,11 @@ fn lines() -> Vec<Line> {
         list("mounts.kernel.readonly", &["proc", "sysfs"]),
         line("mounts.kernel.proc-invisible", BOOL),
         line("mounts.kernel.proc-only-pids", BOOL),
+    ]
+}
+
+fn of_limits() -> Vec<Line> {
+    vec![
         list(
             "paths.mask",
             &["/proc/kcore", "/proc/acpi", "/sys/firmware"],
@@ -124,6 +141,11 @@ fn lines() -> Vec<Line> {
             ],
         ),
         line("rlimits.RLIMIT_DATA", &["{ maximum = 4096 }"]),
+    ]
+}
+
+fn of_landlock() -> Vec<Line> {
+    vec![
         list("landlock.read", TREES),
         list("landlock.write", TREES),
         list("landlock.execute", TREES),

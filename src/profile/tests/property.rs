@@ -101,7 +101,7 @@ fn may_refuse(text: &str, profile: &Profile, error: &str) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1500, max_shrink_iters: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 300, max_shrink_iters: 3000, ..ProptestConfig::default() })]
 
     #[test]
     fn tightening_permits_no_more_than_the_config_and_the_profile_in_every_field(
