@@ -261,18 +261,14 @@ impl Plan {
                 sets,
                 ambient,
                 lock_securebits,
-            } => format!(
-                "effective {}, permitted {}, inheritable {}, ambient {}{}",
-                set_words(sets.effective, 63),
-                set_words(sets.permitted, 63),
-                set_words(sets.inheritable, 63),
-                set_words(*ambient, 63),
-                if *lock_securebits {
+            } => {
+                let locked = if *lock_securebits {
                     ", securebits locked"
                 } else {
                     ""
-                }
-            ),
+                };
+                format!("{}{locked}", all_sets(sets, *ambient))
+            }
             Step::Limit { soft, hard, .. } => format!("{} to {}", number(*soft), number(*hard)),
             Step::Landlock => self
                 .landlock
@@ -358,6 +354,16 @@ fn number(value: u64) -> String {
 
 fn limit_name(resource: u32) -> String {
     names::rlimit_name(resource).map_or_else(|| resource.to_string(), str::to_owned)
+}
+
+fn all_sets(sets: &Capabilities, ambient: u64) -> String {
+    format!(
+        "effective {}, permitted {}, inheritable {}, ambient {}",
+        set_words(sets.effective, 63),
+        set_words(sets.permitted, 63),
+        set_words(sets.inheritable, 63),
+        set_words(ambient, 63)
+    )
 }
 
 fn set_words(set: u64, last: u8) -> String {
