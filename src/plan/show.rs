@@ -14,6 +14,7 @@ use crate::error::{escape, quote};
 use crate::names::{self, mount};
 use crate::profile::Ruleset;
 use crate::spec::NamespaceType;
+use crate::sys::attributes::Capabilities;
 
 /// The subject of the step that puts the process under Landlock rules.
 pub(super) const LANDLOCK: &str = "apply the Landlock rules of the profile";
