@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, FOREVER, Inside, is_foreign, raw_calls, skip};
+use crate::harness::{Bundle, FOREVER, Inside, eventually, is_foreign, raw_calls, skip};
 
 /// The bundle under a profile with these sections and nothing else; `None` where it cannot be tried.
 fn under(bundle: Bundle, sections: &str) -> Option<Bundle> {
@@ -207,11 +207,14 @@ fn a_container_whose_time_is_over_is_killed_with_all_that_it_has_started() {
 
 #[test]
 fn a_paused_container_whose_time_is_over_is_killed_all_the_same() {
-    let Some(bundle) = under(Bundle::new().args(FOREVER), "[limits]\ntime = 3") else {
+    let Some(bundle) = under(Bundle::new().args(FOREVER), "[limits]\ntime = \"5s\"") else {
         return;
     };
     let running = bundle.launch("run", &[]).spawn();
-    bundle.becomes("running");
+    // At first there is no container by that name.
+    eventually("it runs", || {
+        bundle.state().code == 0 && bundle.status() == "running"
+    });
     bundle.call(&["pause"]).arg(bundle.id()).output().ok();
     running.wait().exits(124);
     bundle.assert_clean();

@@ -168,75 +168,86 @@ fn schema_and_parser_take_the_same_good_profiles() {
     }
 }
 
+/// Sections that are wrong in a file of its own.
+const SECTIONS: &[&str] = &[
+    "colour = 1",
+    "[root]\nreadnoly = true",
+    "[root]\nreadonly = \"yes\"",
+    "[identity]\nnon-root = \"deny\"",
+    "[identity]\nminimum-uid = -1",
+    "[identity]\nminimum-uid = 4294967296",
+    "[capabilities]\nallow = [\"chown\"]",
+    "[capabilities]\non-conflict = \"refuse\"",
+    "[process]\nlock-securebits = 1",
+    "[environment]\nallow = [\"A=B\"]",
+    "[environment]\nallow = [\"*_X\"]",
+    "[environment]\nallow = [\"*\"]",
+    "[memory]\non-old-kernel = \"ignore\"",
+    "[apparmor]\nwhen-missing = \"ignore\"",
+    "[apparmor]\nprofile = \"\"",
+    "[namespaces]\nrequire = [\"user\"]",
+    "[namespaces]\nrequire = [\"net\"]",
+    "[mounts]\npropagation = \"unbindable\"",
+    "[mounts.bind]\nadd = [\"exec\"]",
+    "[paths]\nmask = [\"proc/x\"]",
+    "[paths]\nmask = [\"/proc/*\"]",
+    "[devices]\nallow = [\"c 1:3\"]",
+    "[devices]\nallow = [\"x 1:3 r\"]",
+    "[limits]\nmemory = { default = \"512MB\" }",
+    "[limits]\nmemory = 5",
+    "[limits]\npids = { most = 5 }",
+    "[limits]\ntime = 0",
+    "[limits]\ntime = \"0m\"",
+    "[limits]\ntime = \"1 hour\"",
+    "[rlimits]\nCORE = { maximum = 0 }",
+    "[rlimits]\nRLIMIT_CORE = { }",
+    "[landlock]\nread = [\"/a/../b\"]",
+    "[landlock]\nread = [\"/tmp/\"]",
+    "[landlock]\nbind-tcp = [65536]",
+    "[landlock]\nscope = [\"all\"]",
+    "[seccomp]\ndefault-action = \"allow\"\narchitectures = []",
+    "[seccomp]\narchitectures = [\"native\"]",
+    "[seccomp]\ndefault-action = \"trap\"\narchitectures = [\"native\"]",
+    "without = [\"seccomp\"]",
+    "[paths]\nmask = { add = [\"/x\"] }",
+];
+
+/// What makes a rule wrong.
+const RULES: &[&str] = &[
+    "errno = \"EPERM\"",
+    "args = [{ index = 6, one-of = [1] }]",
+    "args = [{ index = 0 }]",
+    "args = [{ index = 0, one-of = [] }]",
+    "args = [{ index = 0, one-of = [1], none-of = [2] }]",
+    "args = [{ index = 0, none-of = [2], mask = 3 }]",
+];
+
+/// What is wrong in a file that extends another.
+const CHANGES: &[&str] = &[
+    "colour = 1",
+    "without = \"seccomp\"",
+    "[paths]\nmask = { addd = [\"/x\"] }",
+    "[paths]\nmask = { add = \"/x\" }",
+    "[paths]\nmask = { add = [\"x\"] }",
+    "[limits]\npids = { default = \"many\" }",
+];
+
 #[test]
 fn schema_and_parser_refuse_the_same_wrong_profiles() {
-    let filter = "[seccomp]\ndefault-action = \"allow\"\narchitectures = [\"native\"]\n";
-    let rule = |rest: &str| {
-        format!(
-            "{HEAD}{filter}[[seccomp.rules]]\nnames = [\"read\"]\naction = \"allow\"\nreason = \"\"\n{rest}\n"
-        )
-    };
-    let of = |rest: &str| format!("{HEAD}{rest}\n");
-    let on_top = |rest: &str| format!("{ON_TOP}{rest}\n");
-    let texts = [
+    let rule = "[seccomp]\ndefault-action = \"allow\"\narchitectures = [\"native\"]\n\
+                [[seccomp.rules]]\nnames = [\"read\"]\naction = \"allow\"\n";
+    let mut texts = vec![
         "description = \"\"\n".to_owned(),
         "name = \"a b\"\ndescription = \"\"\n".to_owned(),
         "name = \"a\"\n".to_owned(),
-        of("colour = 1"),
-        of("[root]\nreadnoly = true"),
-        of("[root]\nreadonly = \"yes\""),
-        of("[identity]\nnon-root = \"deny\""),
-        of("[identity]\nminimum-uid = -1"),
-        of("[identity]\nminimum-uid = 4294967296"),
-        of("[capabilities]\nallow = [\"chown\"]"),
-        of("[capabilities]\non-conflict = \"refuse\""),
-        of("[process]\nlock-securebits = 1"),
-        of("[environment]\nallow = [\"A=B\"]"),
-        of("[environment]\nallow = [\"*_X\"]"),
-        of("[environment]\nallow = [\"*\"]"),
-        of("[memory]\non-old-kernel = \"ignore\""),
-        of("[apparmor]\nwhen-missing = \"ignore\""),
-        of("[apparmor]\nprofile = \"\""),
-        of("[namespaces]\nrequire = [\"user\"]"),
-        of("[namespaces]\nrequire = [\"net\"]"),
-        of("[mounts]\npropagation = \"unbindable\""),
-        of("[mounts.bind]\nadd = [\"exec\"]"),
-        of("[paths]\nmask = [\"proc/x\"]"),
-        of("[paths]\nmask = [\"/proc/*\"]"),
-        of("[devices]\nallow = [\"c 1:3\"]"),
-        of("[devices]\nallow = [\"x 1:3 r\"]"),
-        of("[limits]\nmemory = { default = \"512MB\" }"),
-        of("[limits]\nmemory = 5"),
-        of("[limits]\npids = { most = 5 }"),
-        of("[limits]\ntime = 0"),
-        of("[limits]\ntime = \"0m\""),
-        of("[limits]\ntime = \"1 hour\""),
-        of("[rlimits]\nCORE = { maximum = 0 }"),
-        of("[rlimits]\nRLIMIT_CORE = { }"),
-        of("[landlock]\nread = [\"/a/../b\"]"),
-        of("[landlock]\nread = [\"/tmp/\"]"),
-        of("[landlock]\nbind-tcp = [65536]"),
-        of("[landlock]\nscope = [\"all\"]"),
-        of("[seccomp]\ndefault-action = \"allow\"\narchitectures = []"),
-        of("[seccomp]\narchitectures = [\"native\"]"),
-        of("[seccomp]\ndefault-action = \"trap\"\narchitectures = [\"native\"]"),
-        of("without = [\"seccomp\"]"),
-        of("[paths]\nmask = { add = [\"/x\"] }"),
-        rule("errno = \"EPERM\""),
-        rule("args = [{ index = 6, one-of = [1] }]"),
-        rule("args = [{ index = 0 }]"),
-        rule("args = [{ index = 0, one-of = [] }]"),
-        rule("args = [{ index = 0, one-of = [1], none-of = [2] }]"),
-        rule("args = [{ index = 0, none-of = [2], mask = 3 }]"),
-        format!("{HEAD}{filter}[[seccomp.rules]]\nnames = [\"read\"]\naction = \"allow\"\n"),
-        on_top("colour = 1"),
-        on_top("without = \"seccomp\""),
-        on_top("[paths]\nmask = { addd = [\"/x\"] }"),
-        on_top("[paths]\nmask = { add = \"/x\" }"),
-        on_top("[paths]\nmask = { add = [\"x\"] }"),
-        on_top("[limits]\npids = { default = \"many\" }"),
         "extends = \"restricted\"\n".to_owned(),
+        // Without a reason.
+        format!("{HEAD}{rule}"),
     ];
+    texts.extend(SECTIONS.iter().map(|rest| format!("{HEAD}{rest}\n")));
+    let rules = RULES.iter();
+    texts.extend(rules.map(|rest| format!("{HEAD}{rule}reason = \"\"\n{rest}\n")));
+    texts.extend(CHANGES.iter().map(|rest| format!("{ON_TOP}{rest}\n")));
     for text in &texts {
         assert!(parsed(text).is_err(), "{text}");
     }

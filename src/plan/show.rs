@@ -15,6 +15,7 @@ use crate::names::{self, mount};
 use crate::profile::Ruleset;
 use crate::seccomp;
 use crate::spec::NamespaceType;
+use crate::sys::attributes::Capabilities;
 
 /// How the subject of a filter's step ends under which no program starts: a failed execve(2) is told by it.
 pub(super) const DENIES_EXECVE: &str = ", which denies execve";
@@ -271,18 +272,14 @@ impl Plan {
                 sets,
                 ambient,
                 lock_securebits,
-            } => format!(
-                "effective {}, permitted {}, inheritable {}, ambient {}{}",
-                set_words(sets.effective, 63),
-                set_words(sets.permitted, 63),
-                set_words(sets.inheritable, 63),
-                set_words(*ambient, 63),
-                if *lock_securebits {
+            } => {
+                let locked = if *lock_securebits {
                     ", securebits locked"
                 } else {
                     ""
-                }
-            ),
+                };
+                format!("{}{locked}", all_sets(sets, *ambient))
+            }
             Step::Limit { soft, hard, .. } => format!("{} to {}", number(*soft), number(*hard)),
             Step::Landlock => self
                 .landlock
@@ -369,6 +366,16 @@ fn number(value: u64) -> String {
 
 fn limit_name(resource: u32) -> String {
     names::rlimit_name(resource).map_or_else(|| resource.to_string(), str::to_owned)
+}
+
+fn all_sets(sets: &Capabilities, ambient: u64) -> String {
+    format!(
+        "effective {}, permitted {}, inheritable {}, ambient {}",
+        set_words(sets.effective, 63),
+        set_words(sets.permitted, 63),
+        set_words(sets.inheritable, 63),
+        set_words(ambient, 63)
+    )
 }
 
 fn set_words(set: u64, last: u8) -> String {

@@ -181,7 +181,7 @@ fn not_loaded(wanted: &str, profile: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Facts, Profile, Tightened, parse, tighten};
+    use crate::profile::{Facts, Profile, Tightened, compare, parse, tighten};
     use crate::spec::hardened_default;
 
     fn profile(sections: &str) -> Profile {
@@ -308,5 +308,38 @@ mod tests {
         );
         let section = format!("{section}on-old-kernel = \"best-effort\"\n");
         assert_eq!(told(&on(&able(), &section, joined).unwrap()), [""; 0]);
+    }
+
+    fn lines(a: &str, b: &str) -> Vec<String> {
+        let changes = compare(&profile(a), &profile(b)).unwrap();
+        changes.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn variables_names_and_times_are_compared_as_what_they_permit() {
+        let a = "[environment]\nallow = [\"LC_*\", \"X\"]\n[limits]\ntime = \"1m\"\n";
+        let b = "[environment]\nallow = [\"LC_ALL\", \"Y\"]\n[limits]\ntime = 30\n[apparmor]\nprofile = \"p\"\n";
+        assert_eq!(
+            lines(a, b),
+            [
+                "apparmor.profile: stricter: anything -> p",
+                "apparmor.when-missing: stricter: anything -> refuse",
+                "environment.allow: different: -LC_* -X +LC_ALL +Y",
+                "limits.time: stricter: 60 -> 30",
+            ]
+        );
+        let (narrow, wide) = (
+            "[environment]\nallow = [\"LC_ALL\"]\n",
+            "[environment]\nallow = [\"LC_*\"]\n",
+        );
+        assert_eq!(
+            lines(narrow, wide),
+            ["environment.allow: looser: -LC_ALL +LC_*"]
+        );
+        let other = "[apparmor]\nprofile = \"q\"\n";
+        assert_eq!(
+            lines("[apparmor]\nprofile = \"p\"\n", other),
+            ["apparmor.profile: different: p -> q"]
+        );
     }
 }

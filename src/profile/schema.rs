@@ -18,95 +18,84 @@ mod tests {
 
     const NUMBER: u64 = u32::MAX as u64;
 
+    const PATH: &str = r#"{"pattern": "^/[^*]*$"}"#;
+    const PLAIN_PATH: &str = r#"{"pattern": "^(/|(/(?!\\.{1,2}(/|$))[^/*]+)+)$"}"#;
+
     /// What `check` demands of words, by the place in the schema of a whole profile.
-    fn demands() -> Vec<(&'static str, Value)> {
-        let path = json!({"pattern": "^/[^*]*$"});
-        let plain_path = json!({"pattern": r"^(/|(/(?!\.{1,2}(/|$))[^/*]+)+)$"});
-        let size = json!({"anyOf": [
-            {"type": "integer", "minimum": 0},
-            {"type": "string", "pattern": "^(host|[0-9]+(KiB|MiB|GiB))$"},
-        ]});
-        let time = json!({"anyOf": [
-            {"type": "integer", "minimum": 1},
-            {"type": "string", "pattern": "^0*[1-9][0-9]*[smhd]$"},
-        ]});
-        let architecture = json!({"pattern": "^(native|SCMP_ARCH_[A-Z0-9_]+)$"});
-        let device = json!({"pattern": r"^[bc] ([0-9]+|\*):([0-9]+|\*) [rwm]+$"});
-        vec![
-            ("/properties/name", json!({"pattern": "^[A-Za-z0-9_.-]+$"})),
-            (
-                "/properties/rlimits",
-                json!({"propertyNames": {"pattern": "^RLIMIT_[A-Z0-9_]+$"}}),
-            ),
-            (
-                "/$defs/Capabilities/properties/allow/items",
-                json!({"pattern": "^CAP_[A-Z0-9_]+$"}),
-            ),
-            (
-                "/$defs/Environment/properties/allow/items",
-                json!({"pattern": r"^[^=*]+\*?$"}),
-            ),
-            (
-                "/$defs/AppArmor/properties/profile",
-                json!({"minLength": 1}),
-            ),
-            ("/$defs/Paths/properties/mask/items", path.clone()),
-            ("/$defs/Paths/properties/readonly/items", path),
-            ("/$defs/Landlock/properties/read/items", plain_path.clone()),
-            ("/$defs/Landlock/properties/write/items", plain_path.clone()),
-            (
-                "/$defs/Landlock/properties/execute/items",
-                plain_path.clone(),
-            ),
-            ("/$defs/Landlock/properties/ioctl/items", plain_path),
-            (
-                "/$defs/SeccompRules/properties/architectures",
-                json!({"minItems": 1}),
-            ),
-            (
-                "/$defs/SeccompRules/properties/architectures/items",
-                architecture,
-            ),
-            (
-                "/$defs/ArgRule",
-                json!({
-                    "oneOf": [{"required": ["one-of"]}, {"required": ["none-of"]}],
-                    "not": {"required": ["none-of", "mask"]},
-                }),
-            ),
-            ("/$defs/ArgRule/properties/index", json!({"maximum": 5})),
-            ("/$defs/ArgRule/properties/one-of", json!({"minItems": 1})),
-            ("/$defs/ArgRule/properties/none-of", json!({"minItems": 1})),
-            (
-                "/$defs/SeccompRule",
-                json!({
-                    "if": {"required": ["errno"]},
-                    "then": {"properties": {"action": {"const": "errno"}}},
-                }),
-            ),
-            (
-                "/$defs/Namespaces",
-                json!({
-                    "if": {"properties": {"require": {"type": "array", "contains": {"enum": ["user", "time"]}}},
-                           "required": ["require"]},
-                    "then": {"properties": {"on-conflict": {"const": "refuse"}}, "required": ["on-conflict"]},
-                }),
-            ),
-            ("/$defs/Quantity", size),
-            ("/$defs/Time", time),
-            ("/$defs/DeviceSet", device),
-        ]
-    }
+    const DEMANDS: &[(&str, &str)] = &[
+        ("/properties/name", r#"{"pattern": "^[A-Za-z0-9_.-]+$"}"#),
+        (
+            "/properties/rlimits",
+            r#"{"propertyNames": {"pattern": "^RLIMIT_[A-Z0-9_]+$"}}"#,
+        ),
+        (
+            "/$defs/Capabilities/properties/allow/items",
+            r#"{"pattern": "^CAP_[A-Z0-9_]+$"}"#,
+        ),
+        (
+            "/$defs/Environment/properties/allow/items",
+            r#"{"pattern": "^[^=*]+\\*?$"}"#,
+        ),
+        ("/$defs/AppArmor/properties/profile", r#"{"minLength": 1}"#),
+        ("/$defs/Paths/properties/mask/items", PATH),
+        ("/$defs/Paths/properties/readonly/items", PATH),
+        ("/$defs/Landlock/properties/read/items", PLAIN_PATH),
+        ("/$defs/Landlock/properties/write/items", PLAIN_PATH),
+        ("/$defs/Landlock/properties/execute/items", PLAIN_PATH),
+        ("/$defs/Landlock/properties/ioctl/items", PLAIN_PATH),
+        (
+            "/$defs/SeccompRules/properties/architectures",
+            r#"{"minItems": 1}"#,
+        ),
+        (
+            "/$defs/SeccompRules/properties/architectures/items",
+            r#"{"pattern": "^(native|SCMP_ARCH_[A-Z0-9_]+)$"}"#,
+        ),
+        (
+            "/$defs/ArgRule",
+            r#"{"oneOf": [{"required": ["one-of"]}, {"required": ["none-of"]}],
+                "not": {"required": ["none-of", "mask"]}}"#,
+        ),
+        ("/$defs/ArgRule/properties/index", r#"{"maximum": 5}"#),
+        ("/$defs/ArgRule/properties/one-of", r#"{"minItems": 1}"#),
+        ("/$defs/ArgRule/properties/none-of", r#"{"minItems": 1}"#),
+        (
+            "/$defs/SeccompRule",
+            r#"{"if": {"required": ["errno"]}, "then": {"properties": {"action": {"const": "errno"}}}}"#,
+        ),
+        (
+            "/$defs/Namespaces",
+            r#"{"if": {"properties": {"require": {"type": "array", "contains": {"enum": ["user", "time"]}}},
+                       "required": ["require"]},
+                "then": {"properties": {"on-conflict": {"const": "refuse"}}, "required": ["on-conflict"]}}"#,
+        ),
+        (
+            "/$defs/Quantity",
+            r#"{"anyOf": [{"type": "integer", "minimum": 0},
+                {"type": "string", "pattern": "^(host|[0-9]+(KiB|MiB|GiB))$"}]}"#,
+        ),
+        (
+            "/$defs/Time",
+            r#"{"anyOf": [{"type": "integer", "minimum": 1},
+                {"type": "string", "pattern": "^0*[1-9][0-9]*[smhd]$"}]}"#,
+        ),
+        (
+            "/$defs/DeviceSet",
+            r#"{"pattern": "^[bc] ([0-9]+|\\*):([0-9]+|\\*) [rwm]+$"}"#,
+        ),
+    ];
 
     /// The schema as the types say it, for a file of its own and for one that extends another.
     fn made() -> Value {
         let mut whole = serde_json::to_value(schema_for!(Profile)).unwrap();
         tidy(&mut whole);
-        for (place, more) in demands() {
+        for (place, more) in DEMANDS {
             let at = whole
                 .pointer_mut(place)
                 .unwrap_or_else(|| panic!("{place} is gone"));
-            let (Value::Object(at), Value::Object(more)) = (at, more) else {
+            let (Value::Object(at), Value::Object(more)) =
+                (at, serde_json::from_str(more).unwrap())
+            else {
                 panic!("{place} is no schema");
             };
             at.extend(more);

@@ -46,34 +46,6 @@ fn each_kind_of_field_has_its_order() {
 }
 
 #[test]
-fn variables_names_and_times_are_compared_as_what_they_permit() {
-    let a = "[environment]\nallow = [\"LC_*\", \"X\"]\n[limits]\ntime = \"1m\"\n";
-    let b = "[environment]\nallow = [\"LC_ALL\", \"Y\"]\n[limits]\ntime = 30\n[apparmor]\nprofile = \"p\"\n";
-    assert_eq!(
-        lines(a, b),
-        [
-            "apparmor.profile: stricter: anything -> p",
-            "apparmor.when-missing: stricter: anything -> refuse",
-            "environment.allow: different: -LC_* -X +LC_ALL +Y",
-            "limits.time: stricter: 60 -> 30",
-        ]
-    );
-    let (narrow, wide) = (
-        "[environment]\nallow = [\"LC_ALL\"]\n",
-        "[environment]\nallow = [\"LC_*\"]\n",
-    );
-    assert_eq!(
-        lines(narrow, wide),
-        ["environment.allow: looser: -LC_ALL +LC_*"]
-    );
-    let other = "[apparmor]\nprofile = \"q\"\n";
-    assert_eq!(
-        lines("[apparmor]\nprofile = \"p\"\n", other),
-        ["apparmor.profile: different: p -> q"]
-    );
-}
-
-#[test]
 fn landlock_rules_are_compared_as_what_they_permit() {
     let a = "[landlock]\nread = [\"/\", \"/a\"]\nbind-tcp = [80]\nscope = [\"signal\"]\n";
     let b = "[landlock]\nread = [\"/\"]\nexecute = [\"/bin\"]\non-old-kernel = \"best-effort\"\n";
