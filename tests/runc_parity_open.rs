@@ -147,6 +147,27 @@ fn cgroup_without_a_path_is_called_by_the_id_under_none_as_under_runc() {
 }
 
 #[test]
+fn cgroup_of_others_by_the_id_of_a_container_is_refused_and_left_alone() {
+    let bundle = Bundle::new();
+    bundle.create().ok();
+    let places = cgroups_named(bundle.id());
+    bundle.delete_by_force().ok();
+    let below = places[0].join("below");
+    fs::create_dir_all(&below).unwrap();
+    bundle.create().refused(&[
+        "linux.cgroupsPath: container's cgroup is not empty: there are cgroups below",
+        "try: choose another id",
+    ]);
+    assert_eq!(
+        cgroups_named(bundle.id()),
+        [places[0].clone(), below.clone()]
+    );
+    fs::remove_dir(below).unwrap();
+    fs::remove_dir(&places[0]).unwrap();
+    bundle.assert_clean();
+}
+
+#[test]
 fn relative_read_only_path_is_taken_from_the_root_as_under_runc() {
     let Some([(ours, _), (theirs, _)]) = pair() else {
         return;

@@ -131,7 +131,8 @@ pub(super) fn walk(
     Ok(())
 }
 
-fn children(directory: BorrowedFd<'_>) -> SysResult<Vec<CString>> {
+/// The cgroups right below.
+pub(super) fn children(directory: BorrowedFd<'_>) -> SysResult<Vec<CString>> {
     let mut names = Vec::new();
     let mut entries = match Dir::read_from(directory) {
         Ok(entries) => entries,

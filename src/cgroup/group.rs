@@ -32,6 +32,8 @@ pub struct Found {
     pub is_any: bool,
     /// The claims of the containers that it is made for.
     pub claimants: BTreeSet<String>,
+    /// Whether there are cgroups below.
+    pub has_children: bool,
 }
 
 impl Cgroup {
@@ -127,9 +129,16 @@ impl Cgroup {
             .clone()
             .filter_map(|directory| mark::claim(directory.as_fd()))
             .collect();
+        let mut has_children = false;
+        for directory in directories.clone() {
+            let children = filesystem::children(directory.as_fd())
+                .map_err(|errno| error("read what is below the cgroup", errno))?;
+            has_children |= !children.is_empty();
+        }
         Ok(Found {
             is_any: directories.count() > 0,
             claimants,
+            has_children,
         })
     }
 

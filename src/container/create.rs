@@ -198,6 +198,7 @@ impl Making {
             socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
             check_cgroup(store, &entry, &wanted.location)?;
+            check_default_cgroup(&prepared, &wanted.location)?;
         }
         let mut making = Self {
             child: None,
@@ -398,6 +399,20 @@ fn check_cgroup(store: &Store, entry: &Entry, location: &Location) -> Result<()>
         None => Ok(()),
         Some(other) => Err(taken(other.path())),
     }
+}
+
+/// A cgroup that the config does not name is no one else's: others may have one by the name of a container, and what is set
+/// there holds for all below.
+fn check_default_cgroup(prepared: &Prepared, location: &Location) -> Result<()> {
+    let linux = prepared.tightened.config.linux.as_ref();
+    let path = linux.and_then(|linux| linux.cgroups_path.as_deref());
+    if path.is_some_and(|path| !path.is_empty()) || !Cgroup::check_free(location)?.has_children {
+        return Ok(());
+    }
+    let cause =
+        "container's cgroup is not empty: there are cgroups below the one that is called by the id";
+    Err(Error::new("linux.cgroupsPath", cause)
+        .hint("choose another id, or a linux.cgroupsPath of the container's own"))
 }
 
 /// By the state directory of the container that has the cgroup.
