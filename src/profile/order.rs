@@ -251,7 +251,7 @@ fn at_most_mounts(a: &[Mount], b: &[Mount]) -> Checked {
             uid_mappings,
             gid_mappings,
         } = new;
-        let old = rest.find(|old| {
+        let is_same = |old: &&Mount| {
             (
                 &old.destination,
                 &old.kind,
@@ -259,12 +259,17 @@ fn at_most_mounts(a: &[Mount], b: &[Mount]) -> Checked {
                 &old.uid_mappings,
                 &old.gid_mappings,
             ) == (destination, kind, source, uid_mappings, gid_mappings)
-        });
-        let Some(old) = old else {
+        };
+        let Some(first) = rest.clone().find(is_same) else {
             return Err(format!("mounts[{index}]: is new"));
         };
-        at_most_options(options, &old.options)
-            .map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
+        // Of two that differ in their options alone, the first may be the one that is left out.
+        let is_within =
+            |old: &&Mount| is_same(old) && at_most_options(options, &old.options).is_ok();
+        if rest.find(is_within).is_none() {
+            at_most_options(options, &first.options)
+                .map_err(|cause| format!("mounts[{index}].options: {cause}"))?;
+        }
     }
     Ok(())
 }
