@@ -9,7 +9,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, patience, skip};
+use crate::harness::{Bundle, FOREVER, Inside, becomes, cgroups_named, eventually, skip};
 
 #[test]
 fn exec_in_a_created_container_waits_for_nothing() {
@@ -271,7 +271,11 @@ fn paused_container_is_entered_only_when_asked() {
     let impatient = inside
         .call(&["--ignore-paused"], &["touch", "/tmp/never"])
         .spawn();
-    std::thread::sleep(patience(Duration::from_millis(200)));
+    let processes = file.with_file_name("cgroup.procs");
+    eventually(
+        "the container's process and both that enter it are there",
+        || fs::read_to_string(&processes).unwrap().lines().count() == 3,
+    );
     impatient.signal(Signal::TERM);
     impatient
         .wait()
