@@ -275,6 +275,11 @@ fn paused_container_is_entered_only_when_asked() {
     eventually("signals are waited for", || {
         blocks(impatient.id(), Signal::TERM)
     });
+    let processes = file.with_file_name("cgroup.procs");
+    eventually(
+        "the container's process and both that enter it are there",
+        || fs::read_to_string(&processes).unwrap().lines().count() == 3,
+    );
     impatient.signal(Signal::TERM);
     impatient
         .wait()

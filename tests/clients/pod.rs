@@ -245,7 +245,8 @@ impl Container<'_> {
 
     /// Waits for its end, with this exit code.
     pub(crate) fn ends(&self, code: i64) -> Verdict {
-        soon("its end", || self.is("CONTAINER_EXITED").is_ok())?;
+        soon("its end", || self.is("CONTAINER_EXITED").is_ok())
+            .map_err(|why| format!("{why}: {:?}, {:?}", self.status(), self.output()))?;
         let status = self.status()?;
         let found = status["exit_code"].as_i64().unwrap();
         if found == code {

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::mounts::{at_most_options, within_class};
-use crate::profile::{Facts, Groups, Profile, Quantity, Verdict};
-use crate::spec::{Config, DeviceRule, Linux, Mount, Process, Resources};
+use crate::profile::{Facts, Groups, Profile, Quantity, Verdict, WhenMissing};
+use crate::spec::{Config, DeviceRule, Linux, Mount, NamespaceType, Process, Resources};
 
 pub(super) type Checked = Result<(), String>;
 
@@ -20,7 +20,9 @@ fn subset<T: PartialEq>(inner: &[T], outer: &[T], what: &str) -> Checked {
 }
 
 /// Where a profile may change something at all; everything else must stay.
-const TOUCHED: [&str; 13] = [
+const TOUCHED: [&str; 16] = [
+    "/process/env",
+    "/process/apparmorProfile",
     "/process/user/additionalGids",
     "/process/capabilities/",
     "/process/noNewPrivileges",
@@ -28,6 +30,7 @@ const TOUCHED: [&str; 13] = [
     "/root/readonly",
     "/mounts",
     "/linux/namespaces",
+    "/linux/sysctl/vm.memfd_noexec",
     "/linux/maskedPaths",
     "/linux/readonlyPaths",
     "/linux/devices",
@@ -84,6 +87,12 @@ pub(super) fn at_most_config(new: &Config, old: &Config, host: &Facts) -> Checke
         &was.user.additional_gids,
         "groups",
     )?;
+    subset(&process.env, &was.env, "env")?;
+    ensure(
+        process.apparmor_profile == was.apparmor_profile
+            || !is_confining(&was.apparmor_profile) && is_confining(&process.apparmor_profile),
+        "apparmorProfile",
+    )?;
     for (new, old) in sets(process).iter().zip(sets(was)) {
         subset(new, &old, "capabilities")?;
     }
@@ -109,6 +118,12 @@ pub(super) fn at_most_config(new: &Config, old: &Config, host: &Facts) -> Checke
         new.linux.as_ref().unwrap_or(&none),
         old.linux.as_ref().unwrap_or(&none),
     )
+}
+
+fn is_confining(profile: &Option<String>) -> bool {
+    profile
+        .as_deref()
+        .is_some_and(|name| !matches!(name, "" | "unconfined"))
 }
 
 fn sets(process: &Process) -> [Vec<String>; 5] {
@@ -165,11 +180,21 @@ fn at_most_linux(new: &Linux, old: &Linux) -> Checked {
     subset(&old.masked_paths, &new.masked_paths, "maskedPaths")?;
     subset(&old.readonly_paths, &new.readonly_paths, "readonlyPaths")?;
     subset(&new.devices, &old.devices, "devices")?;
+    let memfd = |linux: &Linux| {
+        let value = linux.sysctl.get("vm.memfd_noexec");
+        value.map_or(0, |value| value.parse::<u32>().unwrap())
+    };
+    ensure(memfd(new) >= memfd(old), "vm.memfd_noexec")?;
     let none = Resources::default();
     let (new, old) = (
         new.resources.as_ref().unwrap_or(&none),
         old.resources.as_ref().unwrap_or(&none),
     );
+    let group = |resources: &Resources| resources.unified.get("memory.oom.group").cloned();
+    ensure(
+        group(new) == group(old) || group(new).as_deref() == Some("1"),
+        "memory.oom.group",
+    )?;
     for device in DEVICES {
         ensure(
             !is_allowed(&new.devices, device) || is_allowed(&old.devices, device),
@@ -308,6 +333,28 @@ pub(super) fn meets(new: &Config, old: &Config, profile: &Profile, host: &Facts)
         !process.terminal || flags.terminal != Verdict::Refuse,
         "process.terminal",
     )?;
+    if let Some(environment) = &profile.environment {
+        let is_listed = |variable: &String| {
+            let name = variable.split('=').next().unwrap();
+            environment
+                .allow
+                .iter()
+                .any(|pattern| match pattern.strip_suffix('*') {
+                    Some(prefix) => name.starts_with(prefix),
+                    None => name == pattern,
+                })
+        };
+        ensure(process.env.iter().all(is_listed), "environment.allow")?;
+    }
+    if let Some(apparmor) = &profile.apparmor {
+        let is_loaded = host.kernel.apparmor_profiles.contains(&apparmor.profile);
+        ensure(
+            is_confining(&process.apparmor_profile)
+                || process.selinux_label.is_some()
+                || !is_loaded && apparmor.when_missing == WhenMissing::Ignore,
+            "apparmor.profile",
+        )?;
+    }
     for (kind, bound) in &profile.rlimits {
         let (hard, soft) = rlimit(process, kind, host);
         ensure(
@@ -344,6 +391,23 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
         !refuses || new.net_devices.is_empty(),
         "namespaces.net-devices",
     )?;
+    if profile
+        .memory
+        .as_ref()
+        .is_some_and(|rules| rules.memfd_noexec)
+    {
+        let of_its_own = |space: &crate::spec::Namespace| {
+            space.kind == NamespaceType::Pid && space.path.is_none()
+        };
+        let is_set = new
+            .sysctl
+            .get("vm.memfd_noexec")
+            .is_some_and(|value| value == "2");
+        ensure(
+            is_set || !new.namespaces.iter().any(of_its_own),
+            "memory.memfd-noexec",
+        )?;
+    }
     let paths = &profile.paths;
     subset(&paths.mask, &new.masked_paths, "paths.mask")?;
     subset(&paths.readonly, &new.readonly_paths, "paths.readonly")?;
@@ -368,6 +432,14 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
         old.resources.as_ref().unwrap_or(&none),
     );
     meets_devices(&new.devices, profile)?;
+    ensure(
+        !profile.limits.oom_group
+            || new
+                .unified
+                .get("memory.oom.group")
+                .is_some_and(|value| value == "1"),
+        "limits.oom-group",
+    )?;
     // What `unified` takes back is asked for in the other fields.
     let mut asked = old.clone();
     asked.unified.retain(|_, value| !value.starts_with("max"));

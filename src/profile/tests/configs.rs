@@ -29,11 +29,13 @@ prop_compose! {
         terminal in any::<bool>(),
         limits in some(&["RLIMIT_NOFILE", "RLIMIT_CORE", "RLIMIT_NPROC"]),
         hard in select(vec![0u64, 1, 255, 256, 257, 5000, u64::MAX]),
+        env in some(&["A=1", "LANG=C", "LD_PRELOAD=/x", "B"]),
+        apparmor in select(vec!["p", "unconfined", ""]),
     ) -> Value {
         let limits = limits.iter().map(|kind| json!({"type": kind, "hard": hard, "soft": hard / 2}));
         let mut process = json!({
             "terminal": terminal, "user": {"uid": uid, "gid": 7, "umask": 18, "additionalGids": groups}, "cwd": "/w",
-            "args": ["a", "b"], "env": ["A=1"], "noNewPrivileges": no_new_privileges, "apparmorProfile": "p",
+            "args": ["a", "b"], "env": env, "noNewPrivileges": no_new_privileges, "apparmorProfile": apparmor,
             "oomScoreAdj": 3, "rlimits": limits.collect::<Vec<_>>(),
         });
         if has_capabilities {

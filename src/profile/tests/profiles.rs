@@ -43,6 +43,7 @@ fn of_process() -> Vec<Line> {
         ),
         list("capabilities.allow", &["CAP_CHOWN", "CAP_KILL"]),
         line("process.no-new-privileges", BOOL),
+        line("process.lock-securebits", BOOL),
         line("process.terminal", VERDICTS),
         line("process.on-conflict", TIGHTEN),
         list(
@@ -146,6 +147,15 @@ fn of_limits() -> Vec<Line> {
 
 fn of_landlock() -> Vec<Line> {
     vec![
+        line("limits.oom-group", BOOL),
+        line("limits.time", &["30", "\"1m\""]),
+        list("environment.allow", &["A", "L*", "B"]),
+        line("environment.on-conflict", TIGHTEN),
+        line("memory.deny-write-execute", BOOL),
+        line("memory.memfd-noexec", BOOL),
+        line("memory.on-old-kernel", &["\"refuse\"", "\"best-effort\""]),
+        line("apparmor.profile", &["\"stockade\"", "\"other\""]),
+        line("apparmor.when-missing", &["\"refuse\"", "\"ignore\""]),
         list("landlock.read", TREES),
         list("landlock.write", TREES),
         list("landlock.execute", TREES),

@@ -98,6 +98,8 @@ fn may_refuse(text: &str, profile: &Profile, error: &str) -> bool {
         || error.starts_with("mounts[") && error.contains("size")
         || error.starts_with("linux.resources.unified")
         || error.starts_with("landlock.")
+        || error.starts_with("memory.")
+        || error.starts_with("apparmor.")
 }
 
 proptest! {
@@ -126,6 +128,9 @@ proptest! {
             prop_assert_eq!(enforces(&rules, &wanted), Ok(()), "{}\n{:?}", text, rules);
         }
         prop_assert_eq!(once.filter.is_some(), profile.seccomp.is_some());
+        let memory = profile.memory.clone().unwrap_or_default();
+        prop_assert_eq!(once.hardening.deny_write_execute, memory.deny_write_execute);
+        prop_assert_eq!(once.hardening.lock_securebits, profile.process.lock_securebits);
 
         let twice = tighten(&once.config, &profile, &host).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let more = twice.changes.iter().find(|change| !change.pointer.is_empty());

@@ -1,5 +1,7 @@
 //! Archives that want more than there is.
 
+use std::time::{Duration, Instant};
+
 use super::*;
 
 fn with(change: impl FnOnce(&mut Limits)) -> Budget {
@@ -259,7 +261,14 @@ fn ten_thousand_corrupt_layers_leave_no_descriptor_no_thread_and_no_memory() {
     corrupt(500);
     let before = held();
     corrupt(9_500);
-    let after = held();
-    assert_eq!((before.0, before.1), (after.0, after.1));
+    let mut after = held();
+    // The kernel lists a thread for a moment longer than it can be waited for.
+    let end = Instant::now() + Duration::from_secs(60);
+    while after.1 > before.1 && Instant::now() < end {
+        thread::sleep(Duration::from_millis(5));
+        after = held();
+    }
+    assert_eq!(before.0, after.0, "descriptors");
+    assert!(after.1 <= before.1, "{before:?} {after:?}");
     assert!(after.2 < before.2 + 4096, "{before:?} {after:?}");
 }
