@@ -37,3 +37,42 @@ fn link_of_the_image_leads_no_source_inside_the_root_filesystem_out_of_it() {
         cell.target_is_untouched();
     }
 }
+
+/// The runtime opens these on the host, where a link of the image leads anywhere.
+#[test]
+fn source_inside_the_root_filesystem_is_neither_shared_nor_idmapped() {
+    let shared = |cell: Cell| Cell::of(cell.bundle.set("/linux/rootfsPropagation", "rshared"));
+    let same = |cell: Cell| cell;
+    let ways: [(&[&str], fn(Cell) -> Cell); 2] =
+        [(&["bind", "rshared"], shared), (&["bind", "idmap"], same)];
+    for (options, way) in ways {
+        let cell = way(Cell::new());
+        let target = cell.target();
+        symlink(&target, cell.root("way")).unwrap();
+        let inside = cell.bundle.rootfs().join("way");
+        let ids = json!([{"containerID": 0, "hostID": 0, "size": 1000}]);
+        let mut mount = json!({"destination": "/mnt", "source": inside, "options": options});
+        if options.contains(&"idmap") {
+            mount["uidMappings"] = ids.clone();
+            mount["gidMappings"] = ids;
+        }
+        let mut cell = cell.mount(mount);
+        cell.sh("ls /mnt").refused(&[
+            "source",
+            "inside the root filesystem",
+            "neither shared nor idmapped",
+        ]);
+        cell.target_is_untouched();
+    }
+}
+
+/// A destination with the path of the root filesystem is `/dev` too: no nodes are made on the host's.
+#[test]
+fn devices_bound_by_the_root_path_are_left_alone() {
+    let cell = Cell::without_dev();
+    let target = cell.target();
+    let dev = cell.bundle.rootfs().join("dev");
+    let mut cell = cell.mount(json!({"destination": dev, "source": target, "options": ["rbind"]}));
+    assert_eq!(cell.sh("ls /dev").ok(), "canary\n");
+    cell.target_is_untouched();
+}

@@ -568,3 +568,29 @@ fn exec_is_what_runc_makes_of_it() {
     let expected = both[1].ok().replace("NoNewPrivs:\t0", "NoNewPrivs:\t1");
     assert_eq!(both[0].ok(), expected);
 }
+
+/// What is around a container was held to its profile when it was made: an exec has nothing to say of that, and nothing
+/// of it can be refused to one.
+#[test]
+fn exec_is_held_to_its_process_and_not_to_what_a_profile_demands_around_it() {
+    let bundle = Bundle::new().args(FOREVER);
+    let file = bundle.temp().join("own.toml");
+    let text = "name = \"own\"\nextends = \"restricted\"\n[namespaces]\non-conflict = \"refuse\"\n\
+                [limits]\nmemory = { default = \"host\", maximum = \"host\" }\n";
+    fs::write(&file, text).unwrap();
+    for profile in ["baseline", "restricted", file.to_str().unwrap()] {
+        let bundle = Bundle::new()
+            .args(FOREVER)
+            .set("/process/user", json!({"uid": 1000, "gid": 1000}))
+            .set("/linux/namespaces/-", json!({"type": "cgroup"}))
+            .profile(Some(profile));
+        let inside = Inside::of(bundle);
+        let output = inside.exec(&[], &["echo", "here"]);
+        assert_eq!(
+            (output.ok(), output.stderr.as_str()),
+            ("here\n", ""),
+            "{profile}"
+        );
+        inside.0.delete_by_force().ok();
+    }
+}

@@ -245,14 +245,17 @@ fn plan(
         },
         joining,
     )?;
-    plan.warnings
-        .iter()
-        .for_each(|warning| log::warn!("{warning}"));
+    tell(&plan);
+    Ok(plan)
+}
+
+fn tell(plan: &Plan) {
+    let warnings = plan.warnings.iter();
+    warnings.for_each(|warning| log::warn!("{warning}"));
     if log::log_enabled!(log::Level::Debug) {
         let lines = plan.debug_lines();
         lines.iter().for_each(|line| log::debug!("{line}"));
     }
-    Ok(plan)
 }
 
 /// Holds a process to the container's profile, by the rules for any config.

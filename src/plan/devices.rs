@@ -1,6 +1,7 @@
 //! Device nodes: the six that the specification wants in every container, and `linux.devices`.
 
 use super::create::{Inputs, c_string, field};
+use super::mounts::destination;
 use super::namespaces::Namespaces;
 use super::{Kind, Node, Step};
 use crate::error::{Error, Result, quote};
@@ -29,7 +30,7 @@ const LINKS: [(&str, &str); 5] = [
 pub(super) fn steps(inputs: &Inputs<'_>, linux: &Linux, spaces: &Namespaces) -> Result<Vec<Step>> {
     let config = inputs.config;
     let brings_devices = config.mounts.iter().any(|mount| {
-        super::mounts::clean(&mount.destination) == "/dev" && super::mounts::is_bind(mount)
+        destination(inputs, &mount.destination) == "/dev" && super::mounts::is_bind(mount)
     });
     let mut steps = Vec::new();
     if !brings_devices {

@@ -206,11 +206,16 @@ impl All<'_> {
         let id_maps = self
             .id_maps(mount, options)
             .map_err(|cause| Error::new(name(".uidMappings"), cause))?;
+        let inside = below_root(self.inputs, &path.to_string_lossy());
+        if inside.is_some() && (id_maps.is_some() || self.is_shared(options)) {
+            // The runtime would open it outside, where a link of the image leads anywhere.
+            let cause = "a source inside the root filesystem can be neither shared nor idmapped";
+            return Err(Error::new(name(".source"), cause));
+        }
         if id_maps.is_none() && self.is_shared(options) {
             self.share(path, destination, options);
             return Ok(());
         }
-        let inside = below_root(self.inputs, &path.to_string_lossy());
         let source = if let (Some(inside), None) = (inside, &id_maps) {
             let path = c_string(&inside);
             Source::Inside { path, recursive }

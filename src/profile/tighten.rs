@@ -28,17 +28,9 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         rules.rlimits(process)?;
         rules.apparmor(process)?;
     }
-    rules.root(&mut config)?;
-    rules.mounts(&mut config)?;
-    // Without this section a config has no namespaces and no limits, which is the most that there is.
-    let mut linux = config.linux.clone().unwrap_or_default();
-    rules.namespaces(&mut linux)?;
-    rules.net_devices(&linux)?;
-    rules.paths(&mut linux)?;
-    rules.devices(&mut linux)?;
-    rules.limits(&mut linux)?;
-    if config.linux.is_some() || linux != Linux::default() {
-        config.linux = Some(linux);
+    // Only a process that enters a container has no root: what is around it was held to the profile before.
+    if config.root.is_some() {
+        rules.surroundings(&mut config)?;
     }
     let hardening = rules.hardening(&mut config)?;
     let landlock = rules.landlock()?;
@@ -63,6 +55,22 @@ fn no_host_network(profile: &str) -> String {
 }
 
 impl Rules<'_> {
+    fn surroundings(&mut self, config: &mut Config) -> Result<()> {
+        self.root(config)?;
+        self.mounts(config)?;
+        // Without this section a config has no namespaces and no limits, which is the most that there is.
+        let mut linux = config.linux.clone().unwrap_or_default();
+        self.namespaces(&mut linux)?;
+        self.net_devices(&linux)?;
+        self.paths(&mut linux)?;
+        self.devices(&mut linux)?;
+        self.limits(&mut linux)?;
+        if config.linux.is_some() || linux != Linux::default() {
+            config.linux = Some(linux);
+        }
+        Ok(())
+    }
+
     fn judge(&mut self, verdict: Verdict, rule: &str, pointer: &str, value: &str) -> Result<()> {
         match verdict {
             Verdict::Allow => Ok(()),

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::super::filter::filter;
-use super::super::format::Profile;
-use super::super::region::{Answer, Cube, answers, rank};
 use super::{Direction, FieldChange, covers};
 use crate::names::syscalls;
+use crate::profile::filter::filter;
+use crate::profile::format::Profile;
+use crate::profile::region::{Answer, Cube, answers, rank};
 use crate::spec::{Seccomp, SeccompAction};
 
 pub(super) fn compare_filters(a: &Profile, b: &Profile, changes: &mut Vec<FieldChange>) {

@@ -1,9 +1,9 @@
 //! Rules that other rules make void, or answer differently.
 
-use super::super::format::*;
-use super::super::lint::Lint;
-use super::super::region::{self, Cube, Part, minus};
 use crate::names::syscalls::named;
+use crate::profile::format::*;
+use crate::profile::lint::Lint;
+use crate::profile::region::{self, Cube, Part, minus};
 use crate::report::Severity;
 use crate::spec::Seccomp;
 

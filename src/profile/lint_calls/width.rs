@@ -1,8 +1,8 @@
 //! Tests of arguments that compare other bits than the kernel reads.
 
-use super::super::format::*;
-use super::super::lint::Lint;
 use crate::names::syscalls::named;
+use crate::profile::format::*;
+use crate::profile::lint::Lint;
 use crate::report::Severity;
 
 /// Tests that match everything, or compare other bits than the kernel reads.

@@ -333,6 +333,28 @@ pub(super) fn meets(new: &Config, old: &Config, profile: &Profile, host: &Facts)
         !process.terminal || flags.terminal != Verdict::Refuse,
         "process.terminal",
     )?;
+    meets_names(process, profile, host)?;
+    for (kind, bound) in &profile.rlimits {
+        let (hard, soft) = rlimit(process, kind, host);
+        ensure(
+            hard <= bound.maximum && soft <= bound.maximum,
+            format!("rlimits.{kind}"),
+        )?;
+    }
+    ensure(
+        new.root.as_ref().unwrap().readonly || !profile.root.readonly,
+        "root.readonly",
+    )?;
+    for mount in &new.mounts {
+        within_class(mount, &profile.mounts).map_err(|cause| format!("{cause} of {mount:?}"))?;
+    }
+    let none = Linux::default();
+    let old = old.linux.as_ref().unwrap_or(&none);
+    meets_linux(new.linux.as_ref().unwrap_or(&none), old, profile, host)
+}
+
+/// Variables, and the profile of AppArmor.
+fn meets_names(process: &Process, profile: &Profile, host: &Facts) -> Checked {
     if let Some(environment) = &profile.environment {
         let is_listed = |variable: &String| {
             let name = variable.split('=').next().unwrap();
@@ -355,23 +377,7 @@ pub(super) fn meets(new: &Config, old: &Config, profile: &Profile, host: &Facts)
             "apparmor.profile",
         )?;
     }
-    for (kind, bound) in &profile.rlimits {
-        let (hard, soft) = rlimit(process, kind, host);
-        ensure(
-            hard <= bound.maximum && soft <= bound.maximum,
-            format!("rlimits.{kind}"),
-        )?;
-    }
-    ensure(
-        new.root.as_ref().unwrap().readonly || !profile.root.readonly,
-        "root.readonly",
-    )?;
-    for mount in &new.mounts {
-        within_class(mount, &profile.mounts).map_err(|cause| format!("{cause} of {mount:?}"))?;
-    }
-    let none = Linux::default();
-    let old = old.linux.as_ref().unwrap_or(&none);
-    meets_linux(new.linux.as_ref().unwrap_or(&none), old, profile, host)
+    Ok(())
 }
 
 fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Checked {
@@ -391,23 +397,7 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
         !refuses || new.net_devices.is_empty(),
         "namespaces.net-devices",
     )?;
-    if profile
-        .memory
-        .as_ref()
-        .is_some_and(|rules| rules.memfd_noexec)
-    {
-        let of_its_own = |space: &crate::spec::Namespace| {
-            space.kind == NamespaceType::Pid && space.path.is_none()
-        };
-        let is_set = new
-            .sysctl
-            .get("vm.memfd_noexec")
-            .is_some_and(|value| value == "2");
-        ensure(
-            is_set || !new.namespaces.iter().any(of_its_own),
-            "memory.memfd-noexec",
-        )?;
-    }
+    meets_memory(new, profile)?;
     let paths = &profile.paths;
     subset(&paths.mask, &new.masked_paths, "paths.mask")?;
     subset(&paths.readonly, &new.readonly_paths, "paths.readonly")?;
@@ -444,6 +434,27 @@ fn meets_linux(new: &Linux, old: &Linux, profile: &Profile, host: &Facts) -> Che
     let mut asked = old.clone();
     asked.unified.retain(|_, value| !value.starts_with("max"));
     meets_limits(&Effective::of(new), &Effective::of(&asked), profile, host)
+}
+
+fn meets_memory(new: &Linux, profile: &Profile) -> Checked {
+    if profile
+        .memory
+        .as_ref()
+        .is_some_and(|rules| rules.memfd_noexec)
+    {
+        let of_its_own = |space: &crate::spec::Namespace| {
+            space.kind == NamespaceType::Pid && space.path.is_none()
+        };
+        let is_set = new
+            .sysctl
+            .get("vm.memfd_noexec")
+            .is_some_and(|value| value == "2");
+        ensure(
+            is_set || !new.namespaces.iter().any(of_its_own),
+            "memory.memfd-noexec",
+        )?;
+    }
+    Ok(())
 }
 
 /// Where everything is denied that no rule allows.

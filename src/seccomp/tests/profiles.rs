@@ -4,11 +4,11 @@
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::super::bpf::{Data, run, validate};
-use super::super::{Host, compile_for};
 use crate::names::group;
 use crate::names::syscalls::{Abi, X32_BIT, name, named};
 use crate::profile::{Facts, Profile, tighten};
+use crate::seccomp::bpf::{Data, run, validate};
+use crate::seccomp::{Host, compile_for};
 use crate::spec::hardened_default;
 
 const CALLS: [&str; 9] = [
