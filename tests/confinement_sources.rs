@@ -41,12 +41,9 @@ fn link_of_the_image_leads_no_source_inside_the_root_filesystem_out_of_it() {
 /// The runtime opens these on the host, where a link of the image leads anywhere.
 #[test]
 fn source_inside_the_root_filesystem_is_neither_shared_nor_idmapped() {
-    let shared = |cell: Cell| Cell::of(cell.bundle.set("/linux/rootfsPropagation", "rshared"));
-    let same = |cell: Cell| cell;
-    let ways: [(&[&str], fn(Cell) -> Cell); 2] =
-        [(&["bind", "rshared"], shared), (&["bind", "idmap"], same)];
-    for (options, way) in ways {
-        let cell = way(Cell::new());
+    for options in [["bind", "rshared"], ["bind", "idmap"]] {
+        let bundle = Cell::new().bundle;
+        let cell = Cell::of(bundle.set("/linux/rootfsPropagation", "rshared"));
         let target = cell.target();
         symlink(&target, cell.root("way")).unwrap();
         let inside = cell.bundle.rootfs().join("way");

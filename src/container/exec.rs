@@ -277,7 +277,7 @@ fn tighten(
         linux: None,
     };
     let facts = Facts::of_process()?.with_kernel(&confinement.profile);
-    let tightened = profile::tighten(&asked, &confinement.profile, &facts)
+    let tightened = profile::tighten_process(&asked, &confinement.profile, &facts)
         .map_err(|refusal| advise(refusal, &asked, confinement, &facts))?;
     tightened
         .warnings

@@ -60,7 +60,7 @@ pub use landlock::{Landlock, OnOldKernel, Scope};
 pub use lint::{Lint, lint};
 pub use ruleset::{Hierarchy, Ruleset};
 pub use schema::SCHEMA;
-pub use tighten::tighten;
+pub use tighten::{tighten, tighten_process};
 pub use update::settle;
 pub use values::{Bound, DeviceSet, Quantity, RlimitBound, Time};
 pub use write::{rule_to_toml, to_toml};

@@ -13,6 +13,24 @@ use crate::spec::{Config, Linux, Namespace, NamespaceType, Process, Rlimit};
 /// # Errors
 /// What the profile refuses: the field, the value, the rule.
 pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tightened> {
+    by(config, profile, host, Rules::surroundings)
+}
+
+/// The same for a config of nothing but a process that enters a container: what is around it was held to the profile
+/// when the container was made.
+///
+/// # Errors
+/// As for a whole config.
+pub fn tighten_process(config: &Config, profile: &Profile, host: &Facts) -> Result<Tightened> {
+    by(config, profile, host, |_, _| Ok(()))
+}
+
+fn by(
+    config: &Config,
+    profile: &Profile,
+    host: &Facts,
+    surroundings: fn(&mut Rules<'_>, &mut Config) -> Result<()>,
+) -> Result<Tightened> {
     let mut rules = Rules {
         profile,
         host,
@@ -28,10 +46,7 @@ pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tight
         rules.rlimits(process)?;
         rules.apparmor(process)?;
     }
-    // Only a process that enters a container has no root: what is around it was held to the profile before.
-    if config.root.is_some() {
-        rules.surroundings(&mut config)?;
-    }
+    surroundings(&mut rules, &mut config)?;
     let hardening = rules.hardening(&mut config)?;
     let landlock = rules.landlock()?;
     Ok(Tightened {
