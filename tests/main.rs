@@ -35,6 +35,7 @@ mod escape_fds;
 mod escape_paths;
 mod escape_races;
 mod exec;
+mod exec_between;
 mod exec_confinement;
 mod explain;
 mod foreign_images;

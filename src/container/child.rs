@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{OpenTreeFlags, open_tree};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -117,7 +118,7 @@ impl Child {
 
     /// The process in between ends; the one that it cloned is our child too (`CLONE_PARENT`).
     fn follow_fork(&mut self) -> Result<()> {
-        let pid = match self.next_message()? {
+        let pid = match self.message_or_end()? {
             Some((Message::Cloned(pid), _)) => pid,
             other => return Err(self.broken(other)),
         };
@@ -219,6 +220,25 @@ impl Child {
 
     fn next_message(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
         link::receive(&self.link).doing(|| "hear from init")
+    }
+
+    /// The next message; none where this very process has ended without one. What it has cloned holds the link open.
+    fn message_or_end(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
+        let mut fds = [
+            PollFd::new(&self.link, PollFlags::IN),
+            PollFd::new(&self.pidfd, PollFlags::IN),
+        ];
+        let doing = || "wait for init";
+        rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(doing)?;
+        if fds[0].revents().is_empty() {
+            // It may have spoken between the looks at the one and the other.
+            let now = Timespec::default();
+            let spoke = rustix::io::retry_on_intr(|| poll(&mut fds[..1], Some(&now)));
+            if spoke.doing(doing)? == 0 {
+                return Ok(None);
+            }
+        }
+        self.next_message()
     }
 
     fn broken(&self, message: Option<(Message, Option<OwnedFd>)>) -> Error {

@@ -1,5 +1,6 @@
-//! How a container claims its cgroup: by the device and inode number of its state directory, and that directory's path. The
-//! path alone may be that of another directory in another mount namespace.
+//! How a container claims its cgroup: by the device and inode number of its state directory, the inode number of the directory
+//! that is in, and its path. The path alone may be that of another directory in another mount namespace, on the same file system
+//! even.
 //! What a claim is written to is `cgroup::mark`'s.
 
 use std::os::unix::fs::MetadataExt;
@@ -26,31 +27,31 @@ pub(super) enum Claimant {
 /// # Errors
 /// fstat(2) fails.
 pub(super) fn of(entry: &Entry) -> Result<String> {
-    let found = fstat(entry.directory()).doing(|| {
-        format!(
-            "look at the state directory of container {}",
-            quote(entry.id())
-        )
-    })?;
+    let doing = || {
+        let id = quote(entry.id());
+        format!("look at the state directory of container {id}")
+    };
+    let found = fstat(entry.directory()).doing(doing)?;
+    let root = fstat(entry.root()).doing(doing)?;
     let path = entry.path().to_string_lossy();
-    Ok(format!("{}:{} {path}", found.st_dev, found.st_ino))
+    let (device, inode) = (found.st_dev, found.st_ino);
+    Ok(format!("{device}:{inode}:{} {path}", root.st_ino))
 }
 
 /// Finds who a claim is of; `own` is the path of the state directory that is being made. A directory that is not where the
-/// claim says was deleted, if its file system is the one that is there now. An unknown text is a claim of nobody that can be
+/// claim says was deleted, if the one that it was in is there. An unknown text is a claim of nobody that can be
 /// seen.
 pub(super) fn look(claim: &str, own: &Path) -> Claimant {
-    let Some((number, path)) = parse(claim) else {
+    let Some((numbers, path)) = parse(claim) else {
         return Claimant::Elsewhere(PathBuf::from(claim));
     };
     let path = PathBuf::from(path);
-    let found = std::fs::symlink_metadata(&path).ok();
-    let found = found.filter(std::fs::Metadata::is_dir);
-    match (number, found) {
+    let found = directory_at(&path);
+    match numbers {
         // Of a version that wrote no numbers.
-        (None, Some(_)) if path != own => Claimant::Here(path),
-        (None, _) => Claimant::Gone,
-        (Some(number), Some(found)) if number == (found.dev(), found.ino()) => {
+        None if found.is_some() && path != own => Claimant::Here(path),
+        None => Claimant::Gone,
+        Some(numbers) if found == Some(numbers.own()) => {
             // A file system may give a number again: what has claimed nothing yet had a namesake.
             if path == own {
                 Claimant::Gone
@@ -58,27 +59,43 @@ pub(super) fn look(claim: &str, own: &Path) -> Claimant {
                 Claimant::Here(path)
             }
         }
-        (Some((device, _)), _) if device_at(&path) == Some(device) => Claimant::Gone,
-        (Some(_), _) => Claimant::Elsewhere(path),
+        Some(numbers) if path.parent().and_then(directory_at) == Some(numbers.root()) => {
+            Claimant::Gone
+        }
+        Some(_) => Claimant::Elsewhere(path),
     }
 }
 
-type Number = (u64, u64);
+/// The device of a state directory, its inode number, and that of the directory that it is in.
+struct Numbers([u64; 3]);
 
-fn parse(claim: &str) -> Option<(Option<Number>, &str)> {
+impl Numbers {
+    fn own(&self) -> (u64, u64) {
+        (self.0[0], self.0[1])
+    }
+
+    fn root(&self) -> (u64, u64) {
+        (self.0[0], self.0[2])
+    }
+}
+
+fn parse(claim: &str) -> Option<(Option<Numbers>, &str)> {
     if claim.starts_with('/') {
         return Some((None, claim));
     }
-    let (number, path) = claim.split_once(' ')?;
-    let (device, inode) = number.split_once(':')?;
-    let number = (device.parse().ok()?, inode.parse().ok()?);
-    path.starts_with('/').then_some((Some(number), path))
+    let (numbers, path) = claim.split_once(' ')?;
+    let numbers: Vec<u64> = numbers
+        .split(':')
+        .map(|number| number.parse().ok())
+        .collect::<Option<_>>()?;
+    let numbers = Numbers(numbers.try_into().ok()?);
+    path.starts_with('/').then_some((Some(numbers), path))
 }
 
-/// The file system that a path would be on.
-fn device_at(path: &Path) -> Option<u64> {
-    let mut above = path.ancestors().skip(1);
-    above.find_map(|path| Some(std::fs::metadata(path).ok()?.dev()))
+/// Device and inode number.
+fn directory_at(path: &Path) -> Option<(u64, u64)> {
+    let found = std::fs::symlink_metadata(path).ok()?;
+    found.is_dir().then(|| (found.dev(), found.ino()))
 }
 
 #[cfg(test)]
@@ -96,7 +113,7 @@ mod tests {
         let whose = |claim: &str| look(claim, own.path());
         assert_eq!(whose(&claim), Claimant::Here(path.clone()));
         // Another directory at this path, in another mount namespace.
-        let elsewhere = format!("0:7 {}", path.display());
+        let elsewhere = format!("0:7:8 {}", path.display());
         assert_eq!(whose(&elsewhere), Claimant::Elsewhere(path.clone()));
         assert_eq!(look(&elsewhere, &path), Claimant::Elsewhere(path.clone()));
         // Versions before had the path alone.
@@ -109,5 +126,22 @@ mod tests {
         assert_eq!(look(&claim, again.path()), Claimant::Gone);
         assert_eq!(look(&of(&again).unwrap(), again.path()), Claimant::Gone);
         assert_eq!(whose("nonsense"), Claimant::Elsewhere("nonsense".into()));
+    }
+
+    #[test]
+    fn another_directory_of_the_same_file_system_at_the_path_says_nothing_of_the_claimant() {
+        let place = tempfile::tempdir().unwrap();
+        let (root, aside) = (place.path().join("state"), place.path().join("aside"));
+        let entry = Store::open(&root).unwrap().reserve("a").unwrap();
+        let (claim, path) = (of(&entry).unwrap(), entry.path().to_owned());
+        // As another mount namespace has it, where the same path leads to another directory.
+        std::fs::rename(&root, &aside).unwrap();
+        let store = Store::open(&root).unwrap();
+        let own = store.reserve("b").unwrap();
+        assert_eq!(look(&claim, own.path()), Claimant::Elsewhere(path.clone()));
+        let namesake = store.reserve("a").unwrap();
+        assert_eq!(namesake.path(), path);
+        assert_eq!(look(&claim, &path), Claimant::Elsewhere(path.clone()));
+        assert_eq!(look(&claim, own.path()), Claimant::Elsewhere(path));
     }
 }

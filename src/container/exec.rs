@@ -387,10 +387,10 @@ fn settle(
     verify_filters(child.pid, plan.filters.len())
 }
 
-/// Waits until the process has something to say, or the caller wants an end.
+/// Waits until the process has something to say or has ended, or the caller wants an end.
 fn hear(child: &Child, state: &State, signals: Option<&mut Forwarded>) -> Result<()> {
     if let Some(signals) = signals
-        && let First::End(number) = signals.wait_to_read(child.link())?
+        && let First::End(number) = signals.wait_to_read(child.link(), child.pidfd.as_fd())?
     {
         let cause = format!("signal {number} came before the program ran");
         return Err(Error::new(doing(&state.id), cause));

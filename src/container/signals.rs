@@ -25,7 +25,7 @@ pub(super) struct Forwarded {
 /// What came first while a program was awaited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum First {
-    /// There is something to read.
+    /// There is something to read, or the process has ended.
     Message,
     /// Whoever waits is asked to end, by this signal.
     End(i32),
@@ -86,16 +86,21 @@ impl Forwarded {
         })
     }
 
-    /// Waits for something to read from `fd`. A frozen container may keep it waiting for ever, so a signal that asks for an
+    /// Waits for something to read from `fd`, or for the end of the process behind `pidfd`. A frozen container may keep it waiting for ever, so a signal that asks for an
     /// end ends that; others are kept for the program.
-    pub(super) fn wait_to_read(&mut self, fd: BorrowedFd<'_>) -> Result<First> {
+    pub(super) fn wait_to_read(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        pidfd: BorrowedFd<'_>,
+    ) -> Result<First> {
         loop {
             let mut fds = [
                 PollFd::from_borrowed_fd(fd, PollFlags::IN),
+                PollFd::from_borrowed_fd(pidfd, PollFlags::IN),
                 PollFd::from_borrowed_fd(self.signals.as_fd(), PollFlags::IN),
             ];
             rustix::io::retry_on_intr(|| poll(&mut fds, None)).doing(|| "wait for the program")?;
-            let is_readable = !fds[0].revents().is_empty();
+            let is_readable = fds[..2].iter().any(|fd| !fd.revents().is_empty());
             while let Some(number) = self.next()? {
                 match number {
                     libc::SIGINT | libc::SIGTERM | libc::SIGQUIT | libc::SIGHUP if !is_readable => {

@@ -239,6 +239,11 @@ impl Entry {
         self.directory.as_fd()
     }
 
+    /// The directory that holds those of all containers.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        (*self.root).as_fd()
+    }
+
     /// Whether the directory holds a file of this name.
     pub fn holds(&self, name: &str) -> bool {
         exists(self.directory.as_fd(), name)

@@ -1,8 +1,8 @@
 //! Memory of the container's processes, read by a process of its own. Memory may be backed by what the container controls, a
 //! userfaultfd(2) or a FUSE file: reading it then takes as long as the container likes, and cannot be interrupted.
 //!
-//! The supervisor waits for the reader only so long. What it has not read by then counts as unreadable, and after some such
-//! readings nothing is read any more: a reader that hangs in a FUSE file cannot even be killed.
+//! The supervisor waits for the reader only so long. What it has not read by then counts as unreadable, and once slow readings
+//! have taken too long in all, nothing is read any more: a reader that hangs in a FUSE file cannot even be killed.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -20,8 +20,10 @@ use crate::sys::{Errno, SysResult, attributes, program};
 
 /// How long a reading may take: memory that was swapped out takes its time on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many readings may take longer.
-const MOST_STALLS: u32 = 3;
+/// How long slow readings may take in all: each could end just in time.
+const MOST_WAITED: Duration = Duration::from_secs(6);
+/// What is not slow, even where there is much to do; a recording may read for hours in all.
+const USUAL: Duration = Duration::from_millis(50);
 /// How long a killed reader may take to end.
 const LAST_WAIT: Duration = Duration::from_millis(200);
 
@@ -34,7 +36,8 @@ const REQUEST: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     reader: Option<Reader>,
-    stalls: u32,
+    /// For slow readings.
+    waited: Duration,
 }
 
 impl Memory {
@@ -56,9 +59,19 @@ impl Memory {
     }
 
     fn read(&mut self, thread: i32, address: u64, into: &mut [u8]) -> Option<usize> {
-        if self.stalls == MOST_STALLS {
+        if self.waited >= MOST_WAITED {
             return None;
         }
+        let begin = Instant::now();
+        let length = self.read_in_time(thread, address, into);
+        let took = begin.elapsed();
+        if took > USUAL {
+            self.waited += took;
+        }
+        length
+    }
+
+    fn read_in_time(&mut self, thread: i32, address: u64, into: &mut [u8]) -> Option<usize> {
         let reader = match self.reader.take() {
             Some(reader) => reader,
             None => Reader::start().ok()?,
@@ -70,7 +83,6 @@ impl Memory {
             }
             // It is dropped, and the next reading has a new one.
             Err(errno) => {
-                self.stalls += 1;
                 log::debug!("read memory of thread {thread}: {errno}");
                 None
             }
@@ -205,10 +217,7 @@ mod tests {
         assert_eq!(memory.bytes(own(), at), Some(*b"some"));
         assert_eq!(memory.bytes::<4>(own(), 8), None);
         assert_eq!(memory.text(0, at), None);
-        assert_eq!(
-            (memory.bytes(own(), at), memory.stalls),
-            (Some(*b"some"), 0)
-        );
+        assert_eq!(memory.bytes(own(), at), Some(*b"some"));
     }
 
     #[test]
@@ -218,14 +227,34 @@ mod tests {
         pidfd_send_signal(&reader.process, Signal::STOP).unwrap();
         let mut memory = Memory {
             reader: Some(reader),
-            stalls: MOST_STALLS - 1,
+            waited: MOST_WAITED - PATIENCE,
         };
         let begin = Instant::now();
         assert_eq!(memory.bytes::<4>(own(), text.as_ptr() as u64), None);
         assert!(begin.elapsed() >= PATIENCE);
-        assert!(memory.reader.is_none() && memory.stalls == MOST_STALLS);
+        assert!(memory.reader.is_none() && memory.waited >= MOST_WAITED);
         let begin = Instant::now();
         assert_eq!(memory.bytes::<4>(own(), text.as_ptr() as u64), None);
         assert!(begin.elapsed() < PATIENCE);
+    }
+
+    #[test]
+    fn readings_that_end_just_in_time_add_up_until_nothing_is_read() {
+        let text = *b"text";
+        let read = |memory: &mut Memory| memory.bytes::<4>(own(), text.as_ptr() as u64);
+        let reader = Reader::start().unwrap();
+        pidfd_send_signal(&reader.process, Signal::STOP).unwrap();
+        let process = rustix::io::fcntl_dupfd_cloexec(&reader.process, 3).unwrap();
+        let mut memory = Memory {
+            reader: Some(reader),
+            waited: MOST_WAITED - USUAL,
+        };
+        let slow = std::thread::spawn(move || {
+            std::thread::sleep(USUAL * 4);
+            pidfd_send_signal(&process, Signal::CONT).unwrap();
+        });
+        assert_eq!(read(&mut memory), Some(text));
+        slow.join().unwrap();
+        assert_eq!(read(&mut memory), None);
     }
 }

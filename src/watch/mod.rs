@@ -14,6 +14,7 @@ mod recording;
 mod words;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use libc::sock_filter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -33,6 +34,9 @@ use caller::Caller;
 pub use denials::Denials;
 use memory::Memory;
 pub use recording::Recording;
+
+/// After how long no further call is answered before others have their turn: one may take a while to read.
+const LONGEST_TURN: Duration = Duration::from_secs(1);
 
 /// Answers and remembers.
 #[derive(Debug)]
@@ -125,8 +129,12 @@ impl Supervisor {
 
     /// Answers what is asked right now. Who listens no more has every such call fail, so that no failure here lets one pass.
     pub fn serve(&mut self) {
-        // Others wait as well: signals, the terminal, the container's end.
+        // Others wait as well: signals, the terminal, the container's end. Whoever asks still is heard in the next turn.
+        let until = Instant::now() + LONGEST_TURN;
         for _ in 0..64 {
+            if Instant::now() >= until {
+                return;
+            }
             let Some(listener) = self.listener.take() else {
                 return;
             };
