@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::groups::{calls, literal};
+use super::groups::{calls, is_unseen, literal};
 use super::place::Lines;
 use super::{Profile, from_toml, is_path, near};
 use crate::error::{Doing, Error, Result, quote};
@@ -216,7 +216,11 @@ fn edit_rules(
         .filter(tests)
         .flat_map(|rule| words(&rule["names"]))
         .collect();
-    allowed.retain(|name| !tested.contains(name));
+    let is_tested = |name: &str| {
+        let is = |call: &String| call == name;
+        tested.iter().any(is) && !ruled.iter().any(is)
+    };
+    allowed.retain(|name| !tested.contains(name) && !is_unseen(name, is_tested));
     for rule in rules.iter_mut() {
         if let Some(names) = rule["names"].as_array_mut() {
             names.retain(|name| !has(&ruled, name) && !has(&allowed, name));
@@ -344,19 +348,39 @@ mod tests {
         };
         assert_eq!(
             changes("names = [\"@network-io\"]\naction = \"allow\""),
-            ["seccomp.rules: looser: EPERM -> allow: socketcall"]
+            [""; 0]
         );
         let named = changes("names = [\"@network-io\", \"socket\"]\naction = \"allow\"");
         assert_eq!(
             named,
-            [
-                "seccomp.rules: looser: EPERM -> allow: socketcall",
-                "seccomp.rules: looser: by arguments -> allow: socket",
-            ]
+            ["seccomp.rules: looser: by arguments -> allow: socket"]
         );
         let denied = changes("names = [\"@network-io\"]\naction = \"errno\"");
         let socket = "seccomp.rules: stricter: by arguments -> ENOSYS: socket socketpair";
         assert!(denied.contains(&socket.to_owned()), "{denied:?}");
+    }
+
+    #[test]
+    fn a_group_does_not_bring_clone3_to_a_base_that_tests_clone() {
+        let add = |names: &str| {
+            format!("[[seccomp.rules.add]]\nnames = [{names}]\naction = \"allow\"\nreason = \"\"\n")
+        };
+        for base in ["baseline", "restricted", "paranoid"] {
+            let brings = |rest: &str| {
+                let text = format!("name = \"own\"\nextends = \"{base}\"\n{rest}");
+                let profile = load(&[("own.toml", &text)]).unwrap();
+                let changes = compare(&Profile::builtin(base).unwrap(), &profile).unwrap();
+                let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+                changes.iter().any(|change| change.contains("clone3"))
+            };
+            assert!(!brings(&add("\"@process\"")), "{base}");
+            assert!(!brings("[seccomp]\nallow = [\"@process\"]\n"), "{base}");
+            assert!(brings(&add("\"@process\", \"clone3\"")), "{base}");
+            assert!(
+                brings("[seccomp]\nallow = [\"@process\", \"clone3\"]\n"),
+                "{base}"
+            );
+        }
     }
 
     #[test]

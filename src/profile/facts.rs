@@ -37,8 +37,10 @@ pub struct Kernel {
     pub denies_write_execute: bool,
     /// Whether `vm.memfd_noexec` is there and may be written.
     pub memfd_noexec: bool,
-    /// The AppArmor profiles that are loaded.
+    /// The AppArmor profiles that are loaded and enforced.
     pub apparmor_profiles: Vec<String>,
+    /// The others that are loaded, each with its mode: what they forbid is made all the same.
+    pub apparmor_unenforced: Vec<(String, String)>,
     /// Whether memory is limited by cgroup v2.
     pub has_memory_v2: bool,
 }
@@ -47,14 +49,16 @@ impl Kernel {
     /// Asks for no more than this profile depends on.
     fn asked_for(profile: &Profile) -> Self {
         let memory = profile.memory.clone().unwrap_or_default();
+        let (enforced, unenforced) = match profile.apparmor {
+            Some(_) => apparmor_profiles(),
+            None => Default::default(),
+        };
         Self {
             landlock_abi: profile.landlock.as_ref().map_or(0, |_| landlock::abi()),
             denies_write_execute: memory.deny_write_execute && prctl::has_deny_write_execute(),
             memfd_noexec: memory.memfd_noexec && has_memfd_noexec(),
-            apparmor_profiles: profile
-                .apparmor
-                .as_ref()
-                .map_or_else(Vec::new, |_| apparmor_profiles()),
+            apparmor_profiles: enforced,
+            apparmor_unenforced: unenforced,
             has_memory_v2: profile.limits.oom_group && has_memory_v2(),
         }
     }
@@ -132,11 +136,28 @@ fn has_memfd_noexec() -> bool {
     version.is_some_and(|version| version >= MEMFD_NOEXEC_SINCE) && is_writable
 }
 
-/// `NAME (MODE)` in each line; only root reads it.
-fn apparmor_profiles() -> Vec<String> {
-    let text = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
-    let name = |line: &str| line.rsplit_once(" (").map(|(name, _)| name.to_owned());
-    text.lines().filter_map(name).collect()
+/// Only root reads the file.
+fn apparmor_profiles() -> (Vec<String>, Vec<(String, String)>) {
+    by_mode(&fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default())
+}
+
+/// Those that hold a process to what they say, and the others with their modes. `NAME (MODE)` in each line; the modes
+/// are `enforce`, `kill`, `complain`, `unconfined` and `user` (aa-status(8)).
+fn by_mode(text: &str) -> (Vec<String>, Vec<(String, String)>) {
+    let (mut enforced, mut others) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let Some((name, mode)) = line
+            .strip_suffix(')')
+            .and_then(|line| line.rsplit_once(" ("))
+        else {
+            continue;
+        };
+        match mode {
+            "enforce" | "kill" => enforced.push(name.to_owned()),
+            mode => others.push((name.to_owned(), mode.to_owned())),
+        }
+    }
+    (enforced, others)
 }
 
 fn has_memory_v2() -> bool {
@@ -198,6 +219,15 @@ fn rlimits() -> Result<Vec<Rlimit>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_apparmor_profile_counts_in_a_mode_that_enforces_it() {
+        let text = "a (enforce)\nb (complain)\n/bin/c d (1) (kill)\ne (unconfined)\nf (user)\ng\n";
+        let others = [("b", "complain"), ("e", "unconfined"), ("f", "user")];
+        let others = others.map(|(name, mode)| (name.to_owned(), mode.to_owned()));
+        let enforced = ["a", "/bin/c d (1)"].map(str::to_owned);
+        assert_eq!(by_mode(text), (enforced.to_vec(), others.to_vec()));
+    }
 
     #[test]
     fn facts_of_this_host_are_complete() {

@@ -3,7 +3,8 @@
 //!
 //! - `deny` comes before all else; a call in it fails with EPERM, whatever its arguments.
 //! - A call that `allow` names is made, whatever the rules say. A group in `allow` leaves alone what a rule tests the
-//!   arguments of: nobody who allows `@network-io` means AF_ALG.
+//!   arguments of: nobody who allows `@network-io` means AF_ALG. So it is with calls that do the same with arguments that no
+//!   filter sees: no group allows clone3(2) while a rule tests clone(2).
 //! - A group in a rule is without the calls that another rule names.
 
 use std::collections::BTreeSet;
@@ -76,8 +77,10 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
         .collect();
     let mut allowed = calls(&written.allow, "allow")?;
     let by_name: BTreeSet<&str> = literal(&written.allow).collect();
+    let is_tested = |name: &str| tested.contains(name) && !by_name.contains(name);
     allowed.retain(|name| {
-        !denied.contains(name) && (by_name.contains(name) || !tested.contains(name))
+        let is_left_alone = tested.contains(name) || is_unseen(name, is_tested);
+        !denied.contains(name) && (by_name.contains(name) || !is_left_alone)
     });
     let mut settled = Vec::new();
     for (at, (rule, names)) in rules().enumerate() {
@@ -99,16 +102,52 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
     Ok(settled)
 }
 
-/// The calls of each rule: those of a group without what another rule names.
+/// Calls that do what others do, with arguments in memory, where no filter sees them.
+#[rustfmt::skip]
+const UNSEEN: [(&str, &[&str]); 5] = [
+    ("clone3", &["clone"]),
+    ("openat2", &["creat", "open", "openat"]),
+    ("sched_setattr", &["sched_setscheduler", "setpriority"]),
+    ("ipc", &["msgctl", "msgget", "msgrcv", "msgsnd", "semctl", "semget", "semop", "semtimedop", "shmat", "shmctl", "shmdt",
+        "shmget"]),
+    ("socketcall", &["accept", "accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt", "listen", "recv",
+        "recvfrom", "recvmmsg", "recvmsg", "send", "sendmmsg", "sendmsg", "sendto", "setsockopt", "shutdown", "socket",
+        "socketpair"]),
+];
+
+/// Whether a call does, with arguments that no filter sees, what one does whose arguments are tested.
+pub(super) fn is_unseen(call: &str, is_tested: impl Fn(&str) -> bool) -> bool {
+    let mut seen = UNSEEN.iter().filter(|(name, _)| *name == call);
+    seen.any(|(_, calls)| calls.iter().any(|call| is_tested(call)))
+}
+
+/// The calls of each rule: those of a group without what another rule names, and, where the rule allows, without what would
+/// undo the tests of another.
 fn ruled(written: &Written) -> Result<Vec<Vec<&str>>, String> {
+    let by_name: BTreeSet<&str> = literal(&written.allow).collect();
     let mut ruled = Vec::new();
     for (at, rule) in written.rules.iter().enumerate() {
         let mut names = calls(&rule.names, &format!("rules[{at}].names"))?;
         let own: BTreeSet<&str> = literal(&rule.names).collect();
-        let others = written.rules.iter().enumerate();
-        let others = others.filter(|(other, _)| *other != at);
-        let named: BTreeSet<&str> = others.flat_map(|(_, rule)| literal(&rule.names)).collect();
-        names.retain(|name| own.contains(name) || !named.contains(name));
+        let others = || {
+            let others = written.rules.iter().enumerate();
+            others.filter(move |(other, _)| *other != at)
+        };
+        let named: BTreeSet<&str> = others()
+            .flat_map(|(_, rule)| literal(&rule.names))
+            .collect();
+        let tested: BTreeSet<&str> = others()
+            .filter(|(_, rule)| !rule.args.is_empty())
+            .flat_map(|(_, rule)| calls(&rule.names, "").unwrap_or_default())
+            .collect();
+        let allows = matches!(rule.action, Action::Allow | Action::Log);
+        let undoes = |name: &str| {
+            allows
+                && is_unseen(name, |call| {
+                    tested.contains(call) && !by_name.contains(call)
+                })
+        };
+        names.retain(|name| own.contains(name) || !named.contains(name) && !undoes(name));
         ruled.push(names);
     }
     Ok(ruled)
@@ -220,6 +259,26 @@ mod tests {
         );
         assert_eq!(with("allow = [\"unshare\"]"), ["Allow 0 unshare"]);
         assert_eq!(with("deny = [\"@namespace\"]"), ["Errno 0 setns unshare"]);
+    }
+
+    #[test]
+    fn no_group_allows_clone3_while_clone_is_tested() {
+        let rule = "[[seccomp.rules]]\nnames = [\"clone\"]\naction = \"allow\"\nreason = \"\"\nargs = [{ index = 0, one-of = [1] }]\n";
+        let has = |section: &str| {
+            let rules = rules(section).unwrap();
+            rules.iter().any(|rule| rule.contains("clone3"))
+        };
+        let with = |list: &str| has(&format!("allow = [{list}]\n{rule}"));
+        assert!(!with("\"@process\""));
+        assert!(with("\"@process\", \"clone3\""));
+        assert!(with("\"@process\", \"clone\""));
+        assert!(has("allow = [\"@process\"]"));
+        let in_rule = |action: &str| {
+            has(&format!(
+                "{rule}[[seccomp.rules]]\nnames = [\"@process\"]\naction = \"{action}\"\nreason = \"\"\n"
+            ))
+        };
+        assert!(!in_rule("allow") && !in_rule("log") && in_rule("kill-process"));
     }
 
     #[test]

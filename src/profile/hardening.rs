@@ -71,7 +71,7 @@ impl Rules<'_> {
         if !self.host.kernel.apparmor_profiles.contains(&wanted.profile) {
             return match wanted.when_missing {
                 WhenMissing::Ignore => Ok(()),
-                WhenMissing::Refuse => Err(not_loaded(&wanted.profile, &self.profile.name)),
+                WhenMissing::Refuse => Err(not_loaded(&wanted.profile, self.profile, self.host)),
             };
         }
         let before = process.apparmor_profile.replace(wanted.profile.clone());
@@ -171,11 +171,20 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
 }
 
-fn not_loaded(wanted: &str, profile: &str) -> Error {
-    let doing = format!("apparmor.profile of profile {}", quote(profile));
+fn not_loaded(wanted: &str, profile: &super::Profile, host: &super::Facts) -> Error {
+    let doing = format!("apparmor.profile of profile {}", quote(&profile.name));
+    let mut loaded = host.kernel.apparmor_unenforced.iter();
+    let mode = loaded.find(|(name, _)| name == wanted);
     let wanted = short(Some(&wanted));
-    Error::new(doing, format!("{wanted} is not loaded on this host"))
-        .hint("load it by apparmor_parser --replace FILE; apparmor.when-missing = \"ignore\" in the profile does without")
+    match mode {
+        Some((_, mode)) => {
+            let cause = format!("{wanted} is loaded in mode {} on this host and does not confine", quote(mode));
+            Error::new(doing, cause)
+                .hint("enforce it by aa-enforce FILE; apparmor.when-missing = \"ignore\" in the profile does without")
+        }
+        None => Error::new(doing, format!("{wanted} is not loaded on this host"))
+            .hint("load it by apparmor_parser --replace FILE; apparmor.when-missing = \"ignore\" in the profile does without"),
+    }
 }
 
 #[cfg(test)]
@@ -261,6 +270,13 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "apparmor.profile of profile \"p\": \"a\" is not loaded on this host"
+        );
+        let mut complaining = Facts::default();
+        complaining.kernel.apparmor_unenforced = vec![("a".to_owned(), "complain".to_owned())];
+        let error = on(&complaining, section, |_| {}).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "apparmor.profile of profile \"p\": \"a\" is loaded in mode \"complain\" on this host and does not confine"
         );
         let section = format!("{section}when-missing = \"ignore\"\n");
         assert_eq!(told(&on(&host, &section, |_| {}).unwrap()), [""; 0]);

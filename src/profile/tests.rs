@@ -35,6 +35,7 @@ fn host() -> Facts {
             denies_write_execute: true,
             memfd_noexec: true,
             apparmor_profiles: vec!["stockade-container".into()],
+            apparmor_unenforced: Vec::new(),
             has_memory_v2: true,
         },
     }

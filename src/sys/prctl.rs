@@ -110,11 +110,13 @@ pub fn has_deny_write_execute() -> bool {
     denies_write_execute().is_ok()
 }
 
-/// Every one that execve(2) and set*id look at, and their locks, without `SECBIT_KEEP_CAPS` itself (securebits(7)).
-const LOCKED_SECUREBITS: u64 = 0b1110_1111;
+/// Those that take, `SECBIT_NOROOT` and `SECBIT_NO_CAP_AMBIENT_RAISE`, and the locks of all that execve(2) and set*id look at
+/// (securebits(7)). `SECBIT_NO_SETUID_FIXUP` and `SECBIT_KEEP_CAPS` are locked while they are off: with either, a program
+/// that gives up user id 0 would keep its capabilities.
+const LOCKED_SECUREBITS: u64 = 0b1110_1011;
 
-/// User id 0 alone gives no capabilities any more, changes of ids leave capabilities as they are, and no ambient ones are
-/// added; for good. `EPERM` without CAP_SETPCAP.
+/// User id 0 alone gives no capabilities any more, who gives it up has none left, and no ambient ones are added; for good.
+/// `EPERM` without CAP_SETPCAP.
 ///
 /// # Errors
 /// The errno of the call.

@@ -31,6 +31,7 @@ fn host(landlock_abi: u32) -> Facts {
             denies_write_execute: true,
             memfd_noexec: true,
             apparmor_profiles: vec!["stockade".into()],
+            apparmor_unenforced: Vec::new(),
             has_memory_v2: true,
         },
     }
