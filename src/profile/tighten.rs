@@ -13,7 +13,9 @@ use crate::spec::{Config, Linux, Namespace, NamespaceType, Process, Rlimit};
 /// # Errors
 /// What the profile refuses: the field, the value, the rule.
 pub fn tighten(config: &Config, profile: &Profile, host: &Facts) -> Result<Tightened> {
-    by(config, profile, host, Rules::surroundings)
+    by(config, profile, host, |rules, config| {
+        rules.surroundings(config)
+    })
 }
 
 /// The same for a config of nothing but a process that enters a container: what is around it was held to the profile
