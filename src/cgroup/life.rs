@@ -6,14 +6,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::filesystem::{self, error};
 use super::group::Cgroup;
 use super::systemd;
 use crate::error::{Error, Result, quote_path};
-use crate::sys::{Errno, SysResult};
+use crate::sys::{Errno, SysResult, time_left};
 
 /// How long processes get to die or to freeze.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -200,12 +200,7 @@ fn await_exit(pid: i32, deadline: Instant) -> SysResult<()> {
 /// Whether the event came before the deadline.
 pub(super) fn wait(fd: &OwnedFd, event: PollFlags, deadline: Instant) -> SysResult<bool> {
     loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut [PollFd::new(fd, event)], Some(&timeout)) {
+        match poll(&mut [PollFd::new(fd, event)], Some(&time_left(deadline))) {
             Err(Errno::INTR) => {}
             result => return result.map(|ready| ready > 0),
         }

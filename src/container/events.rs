@@ -5,12 +5,13 @@ use std::ops::ControlFlow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use serde::Serialize;
 
 use super::{Entry, Status, group, process};
 use crate::cgroup::{Cgroup, MemoryWatch, Stats};
 use crate::error::{Doing, Error, Result, quote};
+use crate::sys::time_left;
 
 /// One event, as clients of runc read it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -120,11 +121,6 @@ fn wait(
     output: BorrowedFd<'_>,
     next: Instant,
 ) -> Result<Seen> {
-    let left = next.saturating_duration_since(Instant::now());
-    let timeout = Timespec {
-        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: left.subsec_nanos().into(),
-    };
     let (events, flags) = memory.to_poll();
     let mut fds = [
         PollFd::from_borrowed_fd(process.as_fd(), PollFlags::IN),
@@ -132,7 +128,7 @@ fn wait(
         // Asked for nothing: only that the other end of a pipe is closed is told.
         PollFd::from_borrowed_fd(output, PollFlags::empty()),
     ];
-    match poll(&mut fds, Some(&timeout)) {
+    match poll(&mut fds, Some(&time_left(next))) {
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         failed => drop(failed.doing(|| "wait for events")?),
     }

@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,6 +16,7 @@ use super::StateDocument;
 use crate::error::{Doing, Error, Result, quote};
 use crate::names;
 use crate::spec::Hook;
+use crate::sys::time_left;
 
 /// How much of a hook's standard error is kept for the error, in bytes.
 const KEPT: usize = 4096;
@@ -172,11 +173,7 @@ impl Running {
         let pidfd = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
         let mut open = true;
         loop {
-            let left = deadline.map(|at| at.saturating_duration_since(Instant::now()));
-            let timeout = left.map(|left| Timespec {
-                tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: left.subsec_nanos().into(),
-            });
+            let timeout = deadline.map(time_left);
             let watched = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
             let mut fds = vec![watched(pidfd.as_fd())];
             fds.extend(process.map(watched));

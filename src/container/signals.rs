@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use nix::sys::signal::{SigSet, Signal as NixSignal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 
 use super::child::{exit_code, reap};
 use super::console::{Relay, Stream};
 use crate::error::{Doing, Result};
-use crate::sys::signal;
+use crate::sys::{signal, time_left};
 use crate::watch::Supervisor;
 
 /// All signals of this process, blocked and readable.
@@ -40,14 +40,6 @@ pub(super) struct Deadline<'a> {
 impl Deadline<'_> {
     fn has_passed(&self) -> bool {
         self.at <= Instant::now()
-    }
-
-    fn left(&self) -> Timespec {
-        let left = self.at.saturating_duration_since(Instant::now());
-        Timespec {
-            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(left.subsec_nanos()),
-        }
     }
 }
 
@@ -86,8 +78,8 @@ impl Forwarded {
         })
     }
 
-    /// Waits for something to read from `fd`, or for the end of the process behind `pidfd`. A frozen container may keep it waiting for ever, so a signal that asks for an
-    /// end ends that; others are kept for the program.
+    /// Waits for something to read from `fd`, or for the end of the process behind `pidfd`. A frozen container may keep it
+    /// waiting for ever, so a signal that asks for an end ends that; others are kept for the program.
     pub(super) fn wait_to_read(
         &mut self,
         fd: BorrowedFd<'_>,
@@ -116,8 +108,8 @@ impl Forwarded {
     }
 
     /// Passes signals on until the process behind `pidfd` ends, and what its terminal says and is told; its exit code.
-    /// A supervisor is asked meanwhile what becomes of system calls. At the deadline the
-    /// process is killed, and its end is awaited as any other.
+    /// A supervisor is asked meanwhile what becomes of system calls. At the deadline the process is killed, and its end is
+    /// awaited as any other.
     pub(super) fn wait(
         &self,
         pidfd: BorrowedFd<'_>,
@@ -142,7 +134,7 @@ impl Forwarded {
             if let Some(listener) = supervisor.as_ref().and_then(|own| own.listener()) {
                 fds.push(PollFd::from_borrowed_fd(listener, PollFlags::IN));
             }
-            let left = deadline.as_ref().map(Deadline::left);
+            let left = deadline.as_ref().map(|deadline| time_left(deadline.at));
             rustix::io::retry_on_intr(|| poll(&mut fds, left.as_ref()))
                 .doing(|| "wait for the container")?;
             let has_ended = !fds[0].revents().is_empty();

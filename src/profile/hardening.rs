@@ -11,9 +11,10 @@ use super::{MemoryRules, OnConflict};
 use crate::error::{Error, Result, quote};
 use crate::spec::{Config, Linux, NamespaceType, Process};
 
-/// Which key of a config is the parameter of the pid namespace, and the value that refuses all but files without a right to
-/// be executed (kernel documentation, userspace-api/mfd_noexec).
-const MEMFD_NOEXEC: (&str, &str) = ("vm.memfd_noexec", "2");
+/// Which key of a config's `linux.sysctl` is the parameter of the pid namespace.
+pub(super) const MEMFD_NOEXEC: &str = "vm.memfd_noexec";
+/// Its value that refuses all but files without a right to be executed (kernel documentation, userspace-api/mfd_noexec).
+const NONE_EXECUTABLE: &str = "2";
 
 /// What a profile demands of the process that a config has no place for, as far as this kernel can do it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,13 +60,12 @@ impl Rules<'_> {
         let Some(wanted) = &self.profile.apparmor else {
             return Ok(());
         };
-        let named = process.apparmor_profile.as_deref().unwrap_or_default();
         // One security label is all that execve(2) applies.
         let has_other = process
             .selinux_label
             .as_deref()
             .is_some_and(|label| !label.is_empty());
-        if !matches!(named, "" | "unconfined") || has_other {
+        if is_confining(process.apparmor_profile.as_deref()) || has_other {
             return Ok(());
         }
         if !self.host.kernel.apparmor_profiles.contains(&wanted.profile) {
@@ -112,7 +112,7 @@ impl Rules<'_> {
 
     /// The parameter belongs to a pid namespace: another's is not ours to change.
     fn memfd_noexec(&mut self, wanted: &MemoryRules, linux: &mut Linux) -> Result<()> {
-        let (key, value) = MEMFD_NOEXEC;
+        let (key, value) = (MEMFD_NOEXEC, NONE_EXECUTABLE);
         let before = linux.sysctl.get(key).cloned();
         if before.as_deref() == Some(value) {
             return Ok(());
@@ -158,6 +158,11 @@ impl Rules<'_> {
         let done = Value::Bool(true);
         self.conflict(rule, OnConflict::Tighten, "", None, Some(&done))
     }
+}
+
+/// Whether what a config names is an AppArmor profile that confines.
+pub(super) fn is_confining(named: Option<&str>) -> bool {
+    named.is_some_and(|name| !matches!(name, "" | "unconfined"))
 }
 
 fn name(variable: &str) -> &str {

@@ -5,6 +5,8 @@
 use std::collections::BTreeMap;
 use std::ffi::CStr;
 
+use super::hardening::{MEMFD_NOEXEC, is_confining};
+use super::limits::OOM_GROUP;
 use super::mounts::{data, size};
 use super::{Hierarchy, Landlock, OnOldKernel};
 use crate::error::quote;
@@ -151,11 +153,7 @@ fn at_most_process(a: &Process, b: &Process) -> Checked {
     subset("process.env", env, &b.env)?;
     same("process.cwd", cwd, &b.cwd)?;
     // A name where there was none confines more.
-    let is_named = |name: &Option<String>| {
-        name.as_deref()
-            .is_some_and(|name| !matches!(name, "" | "unconfined"))
-    };
-    if is_named(&b.apparmor_profile) || !is_named(apparmor_profile) {
+    if is_confining(b.apparmor_profile.as_deref()) || !is_confining(apparmor_profile.as_deref()) {
         same(
             "process.apparmorProfile",
             apparmor_profile,
@@ -338,14 +336,14 @@ fn at_most_linux(a: &Linux, b: &Linux) -> Checked {
     same("linux.gidMappings", gid_mappings, &b.gid_mappings)?;
     let without = |sysctl: &BTreeMap<String, String>| {
         let mut sysctl = sysctl.clone();
-        sysctl.remove("vm.memfd_noexec");
+        sysctl.remove(MEMFD_NOEXEC);
         sysctl
     };
     same("linux.sysctl", &without(sysctl), &without(&b.sysctl))?;
     // The higher the stricter, by one digit.
-    let memfd = |sysctl: &BTreeMap<String, String>| sysctl.get("vm.memfd_noexec").cloned();
+    let memfd = |sysctl: &BTreeMap<String, String>| sysctl.get(MEMFD_NOEXEC).cloned();
     if memfd(sysctl) < memfd(&b.sysctl) {
-        return Err("linux.sysctl[\"vm.memfd_noexec\"]: is lower".into());
+        return Err(format!("linux.sysctl[\"{MEMFD_NOEXEC}\"]: is lower"));
     }
     same("linux.cgroupsPath", cgroups_path, &b.cgroups_path)?;
     same("linux.netDevices", net_devices, &b.net_devices)?;
@@ -408,15 +406,15 @@ fn at_most_resources(a: &Resources, b: &Resources) -> Checked {
     same("linux.resources.rdma", rdma, &b.rdma)?;
     // A value of no limit may go; the bounds of the other fields then apply, and that of swap may stand in its place. Of the
     // whole group is killed no less.
-    let (oom_group, all) = ("memory.oom.group", "1");
+    let all = "1";
     let is_kept = |(key, value): (&String, &String)| match unified.get(key) {
         Some(new) if key == "memory.swap.max" => new == value || value.starts_with("max"),
-        Some(new) => new == value || key == oom_group && new == all,
+        Some(new) => new == value || key == OOM_GROUP && new == all,
         None => value.starts_with("max"),
     };
     let is_known = |(key, value): (&String, &String)| {
         // Swap is limited there where the memory is.
-        b.unified.contains_key(key) || key == oom_group && value == all || key == "memory.swap.max"
+        b.unified.contains_key(key) || key == OOM_GROUP && value == all || key == "memory.swap.max"
     };
     if !b.unified.iter().all(is_kept) || !unified.iter().all(is_known) {
         return Err("linux.resources.unified: differs".into());

@@ -16,10 +16,22 @@ pub mod program;
 pub mod seccomp;
 pub mod signal;
 
+use std::time::Instant;
+
+use rustix::event::Timespec;
 pub use rustix::io::Errno;
 
 /// The result of a system call.
 pub type SysResult<T> = Result<T, Errno>;
+
+/// What is left until then, for poll(2); nothing where it is over.
+pub fn time_left(until: Instant) -> Timespec {
+    let left = until.saturating_duration_since(Instant::now());
+    Timespec {
+        tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: left.subsec_nanos().into(),
+    }
+}
 
 /// Turns a raw system call's return value into a result.
 fn check(value: libc::c_long) -> SysResult<libc::c_long> {

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, recv, send, socketpair,
 };
@@ -16,7 +16,7 @@ use rustix::process::{
 };
 
 use crate::sys::notify::read_memory;
-use crate::sys::{Errno, SysResult, attributes, program};
+use crate::sys::{Errno, SysResult, attributes, program, time_left};
 
 /// How long a reading may take: memory that was swapped out takes its time on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -154,12 +154,10 @@ impl Drop for Reader {
 fn wait(fd: &OwnedFd, patience: Duration) -> SysResult<bool> {
     let until = Instant::now() + patience;
     loop {
-        let left = until.saturating_duration_since(Instant::now());
-        let left = Timespec {
-            tv_sec: left.as_secs().cast_signed(),
-            tv_nsec: left.subsec_nanos().into(),
-        };
-        match poll(&mut [PollFd::new(fd, PollFlags::IN)], Some(&left)) {
+        match poll(
+            &mut [PollFd::new(fd, PollFlags::IN)],
+            Some(&time_left(until)),
+        ) {
             Err(Errno::INTR) => {}
             other => return other.map(|ready| ready == 1),
         }
