@@ -20,4 +20,6 @@ status nothing
 nginx -e stderr -c /tmp/n/conf -s reload 2>/dev/null
 status index.html
 nginx -e stderr -c /tmp/n/conf -s quit 2>/dev/null
+# Always a sleep, so that each run makes the same calls.
+sleep 0.05
 while [ -e /tmp/n/pid ]; do sleep 0.05; done
