@@ -349,7 +349,7 @@ fn terminal_of_exec_is_one_of_the_containers_own() {
         .terminal(&pty.end)
         .spawn();
     pty.says("ready");
-    assert!(pty.is_raw());
+    eventually("raw", || pty.is_raw());
     pty.types("words\r");
     pty.says("got words");
     running.wait().exits(4);
