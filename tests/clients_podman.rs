@@ -83,7 +83,7 @@ fn without_root(engine: &Engine) -> Verdict {
         .exits(5)?
         .prints("0")?;
     engine.command(&[], &["/nothing"]).exits(127)?;
-    let container = engine.sleeping(&[])?;
+    let container = engine.listening(&[])?;
     container
         .exec(&[], &["sh", "-c", "echo here; exit 7"])
         .exits(7)?

@@ -76,7 +76,7 @@ fn podman_of_a_user_with_systemd_runs_containers_with_stockade_as_with_runc() {
 /// What podman, systemd and the kernel agree on about a container in this slice.
 fn through_systemd(engine: &Engine, slice: &str) -> Verdict {
     engine.run(&[], "exit 5").exits(5)?;
-    let container = engine.sleeping(&["--memory", "64m", "--pids-limit", "50"])?;
+    let container = engine.listening(&["--memory", "64m", "--pids-limit", "50"])?;
     let id = container.inspect(".Id")?;
     let scope = format!("{slice}/libpod-{id}.scope");
     let pid = container.inspect(".State.Pid")?;
