@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use crate::harness::rootfs::copy_program;
 use crate::harness::{
     Bundle, Call, Output, Pty, installed, is_foreign, runtime, say, skip, skip_part,
 };
@@ -346,7 +347,10 @@ fn foreign(runtime: Option<&str>) -> Option<Bundle> {
         }
         Some(name) => bundle.by(installed(name)?),
     };
-    fs::copy(crate::harness::runtime(), bundle.rootfs().join("stockade")).unwrap();
+    copy_program(
+        &crate::harness::runtime(),
+        &bundle.rootfs().join("stockade"),
+    );
     let words = [
         "/stockade",
         "probe",
