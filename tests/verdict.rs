@@ -122,7 +122,7 @@ not ok 3 - unexpected-denial: unexpected denial
   wanted: "no denials"
   got: "denied sethostname"
   at: "cases.toml:14"
-  help: "denied 1x: sethostname(\"other\", 5) by \"/bin/busybox\": EPERM, by seccomp.rules[1], allowed by seccomp.rules = [{ names = [\"sethostname\"], action = \"allow\", reason = \"needed\" }]"
+  help: "denied 1x: sethostname(\"other\", 5) by \"/bin/busybox\": EPERM, by seccomp.rules[1], allowed by seccomp.allow = [\"sethostname\"]"
   ...
 not ok 4 - no-denial: no denial
   ---
