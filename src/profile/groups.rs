@@ -5,7 +5,7 @@
 //! - A call that `allow` names is made, whatever the rules say; with tests of arguments, what these match is made, and the
 //!   rules say the rest. A group in `allow` leaves alone what a rule tests the
 //!   arguments of: nobody who allows `@network-io` means AF_ALG. So it is with calls that do the same with arguments that no
-//!   filter sees: no group allows clone3(2) while a rule tests clone(2).
+//!   filter sees: no group allows clone3(2) while a rule tests clone(2) or `deny` names it.
 //! - A group in a rule is without the calls that another rule names.
 
 use std::collections::BTreeSet;
@@ -81,7 +81,11 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
         .collect();
     let mut allowed = placed(whole(written), "allow")?;
     let by_name = by_name(written);
-    let is_tested = |name: &str| tested.contains(name) && !by_name.contains(name);
+    // What is denied by its name is so for a reason, which a way around it must not undo.
+    let is_tested = |name: &str| {
+        let is_denied = literal(&written.deny).any(|other| other == name);
+        is_denied || tested.contains(name) && !by_name.contains(name)
+    };
     allowed.retain(|name| {
         let is_left_alone = tested.contains(name) || is_unseen(name, is_tested);
         !denied.contains(name) && (by_name.contains(name) || !is_left_alone)
@@ -134,7 +138,7 @@ fn partly(written: &Written) -> Result<Vec<SeccompRule>, String> {
 
 /// Calls that do what others do, with arguments in memory, where no filter sees them.
 #[rustfmt::skip]
-const UNSEEN: [(&str, &[&str]); 5] = [
+pub(super) const UNSEEN: [(&str, &[&str]); 5] = [
     ("clone3", &["clone"]),
     ("openat2", &["creat", "open", "openat"]),
     ("sched_setattr", &["sched_setscheduler", "setpriority"]),
@@ -181,7 +185,8 @@ fn ruled(written: &Written) -> Result<Vec<Vec<&str>>, String> {
         let undoes = |name: &str| {
             allows
                 && is_unseen(name, |call| {
-                    tested.contains(call) && !by_name.contains(call)
+                    let is_denied = literal(&written.deny).any(|other| other == call);
+                    is_denied || tested.contains(call) && !by_name.contains(call)
                 })
         };
         names.retain(|name| own.contains(name) || !named.contains(name) && !undoes(name));
@@ -308,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn no_group_allows_clone3_while_clone_is_tested() {
+    fn no_group_allows_clone3_while_clone_is_tested_or_denied_by_name() {
         let rule = "[[seccomp.rules]]\nnames = [\"clone\"]\naction = \"allow\"\nreason = \"\"\nargs = [{ index = 0, one-of = [1] }]\n";
         let has = |section: &str| {
             let rules = rules(section).unwrap();
@@ -325,6 +330,11 @@ mod tests {
             ))
         };
         assert!(!in_rule("allow") && !in_rule("log") && in_rule("kill-process"));
+        let denied = |list: &str| has(&format!("deny = [\"clone\"]\nallow = [{list}]"));
+        assert!(!denied("\"@process\"") && denied("\"@process\", \"clone3\""));
+        assert!(!has(
+            "deny = [\"clone\"]\n[[seccomp.rules]]\nnames = [\"@process\"]\naction = \"allow\"\nreason = \"\"\n"
+        ));
     }
 
     #[test]
