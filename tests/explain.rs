@@ -44,14 +44,64 @@ fn a_denied_call_is_told_with_its_rule_and_the_way_to_allow_it() {
     let expected = concat!(
         "denied 1x: socket(AF_ALG, SOCK_SEQPACKET, 0) by \"/call\" [pid 2]: EPERM, by profile \"restricted\", ",
         "seccomp.rules[13]: families with a history of holes, AF_ALG first\n",
-        "  allow with this, and take the call out of seccomp.rules[13]:\n",
-        "    [[seccomp.rules]]\n",
-        "    names = [\"socket\"]\n",
-        "    action = \"allow\"\n",
-        "    args = [{ index = 0, one-of = [0x26] }]\n",
-        "    reason = \"needed\"\n",
+        "  allow with, in a profile that extends \"restricted\":\n",
+        "    [seccomp]\n",
+        "    allow = [{ names = [\"socket\"], args = [{ index = 0, one-of = [0x26] }] }]\n",
     );
     assert_eq!(output.stderr, expected);
+    bundle.assert_clean();
+}
+
+/// Calls that the profile of the test denies.
+const DENIED: [&str; 7] = [
+    "83 =/tmp/made 448",
+    ALG,
+    // AF_CAN, which the same rule denies.
+    "41 29 3 0",
+    // A new user namespace, and CLONE_FS, which does not go with it: EINVAL.
+    "56 268435968 0 0 0 0",
+    "435 0 0",
+    "62 999999 0",
+    // TIOCSTI.
+    "16 99 21522 0",
+];
+
+#[test]
+fn what_is_suggested_allows_the_call_in_a_profile_that_extends_the_one_in_force_and_no_other() {
+    let Some(bundle) = ready() else { return };
+    let profiled = |name: &str, rest: &str| {
+        let path = bundle.temp().join(format!("{name}.toml"));
+        fs::write(&path, format!("name = \"{name}\"\n{rest}")).unwrap();
+        let file = bundle.temp().join("denials.json");
+        let flag = format!("--explain={}", file.display());
+        let call = bundle.bare_call().arg("--profile").arg(&path);
+        let call = call.args(["launch", &flag]).arg(bundle.rootfs());
+        let words = DENIED.join(" , ");
+        let output = call.args(["--", "/call"]).args(words.split(' ')).output();
+        let told: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let results = output.ok().lines().map(str::to_owned);
+        (results.collect::<Vec<_>>(), told["denials"].clone())
+    };
+    let (before, denied) = profiled(
+        "base",
+        "extends = \"restricted\"\n[seccomp]\ndeny = [\"mkdir\", \"kill\"]\n",
+    );
+    assert_eq!(before, ["-1", "-1", "-1", "-1", "-38", "-1", "-1"]);
+    for at in 0..DENIED.len() {
+        let allow = denied[at]["allowWith"].as_str().unwrap();
+        let (after, left) = profiled("own", &format!("extends = \"base.toml\"\n{allow}"));
+        assert!(!["-1", "-38"].contains(&&*after[at]), "{allow}: {after:?}");
+        let others = |all: &[String]| [&all[..at], &all[at + 1..]].concat();
+        assert_eq!(others(&after), others(&before), "{allow}");
+        let calls = |all: &Value| -> Vec<Value> {
+            let all = all.as_array().unwrap().iter();
+            all.map(|denial| json!([denial["call"], denial["arguments"]]))
+                .collect()
+        };
+        let mut expected = calls(&denied);
+        expected.remove(at);
+        assert_eq!(calls(&left), expected, "{allow}");
+    }
     bundle.assert_clean();
 }
 

@@ -153,6 +153,9 @@ fn schema_and_parser_take_the_same_good_profiles() {
             "{ON_TOP}[seccomp]\nallow = [\"@aio\"]\n[[seccomp.rules.add]]\n{rule}[capabilities]\nallow = []\n"
         ),
         format!(
+            "{ON_TOP}[seccomp]\nallow = [\"@aio\", {{ names = [\"socket\"], args = [{{ index = 0, one-of = [38] }}], reason = \"x\" }}]\n"
+        ),
+        format!(
             "{ON_TOP}[seccomp.rules]\nremove = [\"@swap\"]\n[rlimits.RLIMIT_NOFILE]\non-conflict = \"refuse\"\n"
         ),
         format!(
@@ -230,6 +233,10 @@ const CHANGES: &[&str] = &[
     "[paths]\nmask = { add = \"/x\" }",
     "[paths]\nmask = { add = [\"x\"] }",
     "[limits]\npids = { default = \"many\" }",
+    "[seccomp]\nallow = [{ names = [\"@file\"], args = [{ index = 0, one-of = [1] }] }]",
+    "[seccomp]\nallow = [{ names = [\"read\"], args = [] }]",
+    "[seccomp]\nallow = [{ names = [\"read\"] }]",
+    "[seccomp]\nallow = [{ name = \"read\", args = [{ index = 0, one-of = [1] }] }]",
 ];
 
 #[test]

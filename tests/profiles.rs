@@ -6,10 +6,10 @@ use std::os::unix::fs::symlink;
 
 use serde_json::{Value, json};
 use stockade::profile::{Facts, Profile, tighten};
-use stockade::seccomp;
+use stockade::seccomp::{self, Warning};
 use stockade::spec::hardened_default;
 
-use crate::harness::{Bundle, Pty, is_foreign, runtime};
+use crate::harness::{Bundle, Output, Pty, is_foreign, runtime};
 
 #[test]
 fn every_filter_of_a_profile_compiles_without_a_warning() {
@@ -20,7 +20,7 @@ fn every_filter_of_a_profile_compiles_without_a_warning() {
         if let Some(filter) = tightened.filter {
             assert_eq!(
                 seccomp::compile(&filter).unwrap().warnings,
-                Vec::<String>::new(),
+                Vec::<Warning>::new(),
                 "{name}"
             );
         }
@@ -84,6 +84,45 @@ fn state_and_list_say_the_profile_and_what_it_changed_whatever_the_config_claims
         assert!(told.contains(&expected), "no {expected} in {told:#?}");
     }
     bundle.delete_by_force().ok();
+}
+
+#[test]
+fn every_verb_that_plans_a_container_tells_each_warning_of_the_profile_once() {
+    if is_foreign() {
+        return;
+    }
+    let bundle = Bundle::new()
+        .set("/process/user", json!({"uid": 0, "gid": 0}))
+        .args(&["true"]);
+    let profile = bundle.temp().join("warns.toml");
+    // Of the second only hosts without the memory controller of cgroup v2 warn.
+    let text = "name = \"warns\"\ndescription = \"\"\nidentity.non-root = \"warn\"\nlimits.oom-group = true\n";
+    fs::write(&profile, text).unwrap();
+    let bundle = bundle.profile(profile.to_str());
+    let told = |output: &Output| {
+        let is_profiles = |line: &&str| line.contains("profile \"warns\" ");
+        let lines = output.stderr.lines().filter(is_profiles);
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let launch = bundle.call(&["launch", "--user", "0"]).arg(bundle.rootfs());
+    let plan = bundle.call(&["plan"]).arg(bundle.path());
+    let of_run = bundle.launch("run", &[]).output();
+    let root = "warning: process.user.uid: profile \"warns\" advises against 0 (identity.non-root)";
+    let expected = told(&of_run);
+    assert_eq!(expected[0], root);
+    let oom_group =
+        "warning: limits.oom-group of profile \"warns\" needs cgroup v2 for memory: it is left out";
+    assert!(expected[1..].iter().all(|line| line == oom_group) && expected.len() <= 2);
+    for output in [
+        bundle.create(),
+        launch.args(["--", "true"]).output(),
+        plan.output(),
+    ] {
+        output.ok();
+        assert_eq!(told(&output), expected, "{output:?}");
+    }
+    bundle.delete_by_force().ok();
+    bundle.assert_clean();
 }
 
 #[test]

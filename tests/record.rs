@@ -129,5 +129,22 @@ fn what_cannot_be_merged_is_said_before_anything_runs() {
     let (output, _) = record(&bundle, &["--merge", "/no/such.toml"], "echo ran");
     output.fails(125, &["/no/such.toml"]);
     assert_eq!(output.stdout, "");
+    let (output, profile) = record(&bundle, &[], "true");
+    output.ok();
+    let call = bundle.bare_call().args(["--profile", "paranoid", "record"]);
+    let call = call.arg("-o").arg(bundle.temp().join("other.toml"));
+    let call = call.arg("--merge").arg(&profile).arg(bundle.rootfs());
+    let output = call.args(["--", "/bin/sh", "-c", "echo ran"]).output();
+    let cause = "it was made under profile \"restricted\", and this run is under \"paranoid\"";
+    output.fails(
+        125,
+        &[
+            "merge the recording",
+            cause,
+            "record under profile \"restricted\", or without --merge",
+        ],
+    );
+    assert_eq!(output.stdout, "");
+    assert!(!bundle.temp().join("other.toml").exists());
     bundle.assert_clean();
 }

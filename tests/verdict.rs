@@ -6,6 +6,8 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::harness::{Bundle, Call, Output, is_foreign, runtime, skip};
 
 /// A bundle whose root filesystem lies beside the files of cases.
@@ -122,7 +124,7 @@ not ok 3 - unexpected-denial: unexpected denial
   wanted: "no denials"
   got: "denied sethostname"
   at: "cases.toml:14"
-  help: "denied 1x: sethostname(\"other\", 5) by \"/bin/busybox\": EPERM, by seccomp.rules[1], allowed by seccomp.rules = [{ names = [\"sethostname\"], action = \"allow\", reason = \"needed\" }]"
+  help: "denied 1x: sethostname(\"other\", 5) by \"/bin/busybox\": EPERM, by seccomp.rules[1], allowed by seccomp.allow = [\"sethostname\"]"
   ...
 not ok 4 - no-denial: no denial
   ---
@@ -145,6 +147,60 @@ fn what_was_wanted_and_what_there_was_is_told() {
     let Some(bundle) = ready() else { return };
     let output = tested(&bundle, FAILING, &["--format", "tap"]);
     assert_eq!(output.exits(1), FAILURES);
+    assert_eq!(output.stderr, "");
+}
+
+#[test]
+fn the_limits_that_were_hit_are_known_without_a_filter_of_system_calls() {
+    let Some(bundle) = ready() else { return };
+    let many = "i=0; while [ $i -lt 20 ]; do sleep 9 & i=$((i+1)); done; true";
+    let bundle = bundle
+        .set("/linux/resources/pids", json!({"limit": 8}))
+        .remove("/linux/seccomp")
+        .shell(many);
+    bundle.write();
+    let text = format!(
+        r#"
+profile = "none"
+[[case]]
+name = "launched"
+root = "rootfs"
+command = ["/bin/sh", "-c", "{many}"]
+pids = 8
+expect = {{ exit = 2, limits-hit = ["pids"] }}
+[[case]]
+name = "run"
+bundle = "."
+expect = {{ exit = 2, limits-hit = ["pids"] }}
+[[case]]
+name = "none is hit"
+root = "rootfs"
+command = ["/bin/true"]
+pids = 8
+expect.limits-hit = []
+[[case]]
+name = "one is hit for all that"
+bundle = "."
+expect = {{ exit = 2, limits-hit = [] }}
+"#
+    );
+    let output = tested(&bundle, &text, &["--format", "tap"]);
+    let expected = r#"TAP version 14
+1..4
+# test: cases.toml
+ok 1 - launched: launched
+ok 2 - run: run
+ok 3 - none-is-hit: none is hit
+not ok 4 - one-is-hit-for-all-that: one is hit for all that
+  ---
+  severity: "high"
+  wanted: "no limit hit"
+  got: "limits hit: pids"
+  at: "cases.toml:20"
+  help: "stderr ends with \"/bin/sh: can't fork: Resource temporarily unavailable\""
+  ...
+"#;
+    assert_eq!(output.exits(1), expected);
     assert_eq!(output.stderr, "");
 }
 

@@ -55,9 +55,6 @@ impl Creation {
         container::id::check(&self.id)?;
         let preserve_fds = preserved(self.preserve_fds)?;
         let bundle = Bundle::load(&self.bundle)?;
-        for warning in &bundle.warnings {
-            log::warn!("{warning}");
-        }
         let choice = global.profile(
             &global.configuration()?,
             &bundle.config.annotations,
@@ -66,14 +63,6 @@ impl Creation {
         let options = self.options(global, preserve_fds, watch);
         let store = global.store()?;
         let prepared = container::prepare(bundle, &self.id, &choice, options)?;
-        for warning in prepared
-            .tightened
-            .warnings
-            .iter()
-            .chain(&prepared.plan.warnings)
-        {
-            log::warn!("{warning}");
-        }
         tell(global, &choice.profile.name, &prepared.tightened.changes);
         if global.debug {
             let lines = prepared.plan.debug_lines();

@@ -24,6 +24,9 @@ pub struct Explaining {
         default_missing_value = "-"
     )]
     pub explain: Option<PathBuf>,
+    /// Say in a file, in the same form, which limits were hit and nothing else: for `test`, as it takes no filter
+    #[arg(long, value_name = "FILE", hide = true, conflicts_with = "explain")]
+    pub limits_hit: Option<PathBuf>,
 }
 
 impl Explaining {
@@ -32,10 +35,12 @@ impl Explaining {
     /// # Errors
     /// The file cannot be written, or the kernel has no listeners for filters.
     pub(super) fn report(&self) -> Result<Option<Report>> {
-        self.explain
-            .as_deref()
-            .map(|path| Report::to(path, Supervisor::new(Watch::Denials)?))
-            .transpose()
+        let (path, watch) = match (&self.explain, &self.limits_hit) {
+            (Some(path), _) => (path, Watch::Denials),
+            (None, Some(path)) => (path, Watch::Nothing),
+            (None, None) => return Ok(None),
+        };
+        Report::to(path, Supervisor::new(watch)?).map(Some)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `record`: launches a program, watches what it does, and writes the profile that allows just that.
 //! How calls are watched and what the profile says is `watch`'s.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -12,9 +13,9 @@ use super::output::pretty;
 use super::{ExitCode, Global};
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Result, escape, quote, quote_path};
-use crate::profile::{Profile, compare, is_at_most, to_toml};
+use crate::profile::{Face, Profile, compare, is_at_most, to_toml};
 use crate::seccomp::Watch;
-use crate::watch::{Recording, Supervisor};
+use crate::watch::{Recording, Supervisor, made_under};
 
 /// How a line of the file begins that says what was recorded.
 const RUN: &str = "# recorded ";
@@ -45,6 +46,11 @@ pub struct Record {
 /// Whatever keeps the program from running, or the files from being read or written.
 pub fn run(global: &Global, arguments: &Record) -> Result<ExitCode> {
     let old = arguments.merge.as_deref().map(Old::read).transpose()?;
+    if let Some(old) = &old {
+        let configuration = global.configuration()?;
+        let choice = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
+        made_under(&old.profile, &choice.profile)?;
+    }
     let watch = if arguments.permissive {
         Watch::Permissive
     } else {

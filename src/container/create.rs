@@ -21,7 +21,7 @@ use super::{
 use crate::cgroup::{Cgroup, Location, Mark};
 use crate::error::{Doing, Error, Result, quote, quote_path};
 use crate::init::Release;
-use crate::seccomp::notify;
+use crate::seccomp::{Watch, notify};
 use crate::spec::Hooks;
 use crate::watch::Supervisor;
 
@@ -86,7 +86,8 @@ const KILLED: i32 = 128 + libc::SIGKILL;
 const OUT_OF_TIME: i32 = 124;
 
 /// Makes and starts a container in one go; the exit code of its program, or 0 when detached. Where the plan has system calls
-/// watched, `supervisor` is who is asked about them, as long as the program runs.
+/// watched, `supervisor` is who is asked about them, as long as the program runs. One that watches nothing learns which limits
+/// were hit.
 ///
 /// # Errors
 /// The step that failed; nothing is left of the container then.
@@ -305,8 +306,11 @@ impl Making {
             let state = &making.state;
             let deliver = |listener: BorrowedFd<'_>| deliver(state, state.pid, listener);
             let listening = match supervisor.take() {
-                Some(supervisor) => Listening::Own(supervisor),
-                None => Listening::Agent(&deliver),
+                Some(supervisor) if supervisor.watch() != Watch::Nothing => {
+                    Listening::Own(supervisor)
+                }
+                // A listener there is the config's.
+                _ => Listening::Agent(&deliver),
             };
             making.child().start(&state.root, listening)
         })?;

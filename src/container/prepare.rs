@@ -34,11 +34,13 @@ pub struct Prepared {
     pub confinement: Confinement,
 }
 
-/// Tightens a config by the chosen profile and computes its plan.
+/// Tightens a config by the chosen profile and computes its plan. What is not as the config or the profile wants it, and is
+/// no reason to refuse, goes to the log.
 ///
 /// # Errors
 /// What the profile refuses, and the way to one that does not, or what this host cannot honour, by the name of the field.
 pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> Result<Prepared> {
+    warn_of(&bundle.warnings);
     let host = host::Facts::read()?;
     let layout = Layout::discover()?;
     let profile = &match options.cgroups {
@@ -83,6 +85,8 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
         options,
         id,
     })?;
+    warn_of(&tightened.warnings);
+    warn_of(&plan.warnings);
     Ok(Prepared {
         bundle,
         tightened,
@@ -94,6 +98,10 @@ pub fn prepare(bundle: Bundle, id: &str, choice: &Choice, options: Options) -> R
             keyring: options.keyring,
         },
     })
+}
+
+fn warn_of(warnings: &[String]) {
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
 }
 
 /// The profile; where no cgroup can be made, with its limits by process.

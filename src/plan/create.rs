@@ -18,7 +18,7 @@ use crate::error::{Error, Result, quote};
 use crate::host::Facts;
 use crate::names;
 use crate::profile::{Habits, Hardening, Ruleset};
-use crate::seccomp::{self, Watch};
+use crate::seccomp::{self, Warning, Watch};
 use crate::spec::{
     self, Bundle, Config, Hook, Linux, NamespaceType, Process, Seccomp, SeccompFlag,
 };
@@ -504,11 +504,9 @@ pub(super) fn filters(inputs: &Inputs<'_>, linux: &Linux) -> Result<Vec<Filter>>
         if let Some(source) = source {
             let compiled = seccomp::compile(&with_usual_flags(inputs, source))?;
             for warning in &compiled.warnings {
-                // Filters of engines are for many machines; a name that none of them has is a mistake.
-                if warning.contains("unknown system calls") {
-                    log::warn!("{warning}");
-                } else {
-                    log::debug!("{warning}");
+                match warning {
+                    Warning::Usual(text) => log::debug!("{text}"),
+                    Warning::Mistake(text) => log::warn!("{text}"),
                 }
             }
             filters.push(Filter {

@@ -37,36 +37,39 @@ pub(super) fn check(rules: &SeccompRules) -> Result<(), String> {
     if let Some(name) = rules.architectures.iter().find(|name| arch(name).is_none()) {
         return Err(format!("seccomp.architectures: {} is unknown", quote(name)));
     }
-    for (at, rule) in rules.rules.iter().enumerate() {
-        let key = format!("seccomp.rules[{at}]");
-        if rule.errno.is_some() && rule.action != Action::Errno {
-            return Err(format!("{key}.errno: only the action \"errno\" has one"));
+    let mut all = rules.rules.iter().enumerate();
+    all.try_for_each(|(at, rule)| check_rule(rule, &format!("seccomp.rules[{at}]")))
+}
+
+/// The same of one rule; `key` is where it stands.
+pub(super) fn check_rule(rule: &SeccompRule, key: &str) -> Result<(), String> {
+    if rule.errno.is_some() && rule.action != Action::Errno {
+        return Err(format!("{key}.errno: only the action \"errno\" has one"));
+    }
+    for (at, arg) in rule.args.iter().enumerate() {
+        if arg.index > 5 {
+            return Err(format!("{key}.args[{at}].index: {} is above 5", arg.index));
         }
-        for (at, arg) in rule.args.iter().enumerate() {
-            if arg.index > 5 {
-                return Err(format!("{key}.args[{at}].index: {} is above 5", arg.index));
-            }
-            if arg.one_of.is_some() == arg.none_of.is_some() {
-                return Err(format!("{key}.args[{at}]: either one-of or none-of"));
-            }
-            if arg.none_of.is_some() && arg.mask.is_some() {
-                return Err(format!("{key}.args[{at}]: none-of has no mask"));
-            }
-            if rule.args[..at].iter().any(|other| other.index == arg.index) {
-                // As rules of a config either test would be enough (`seccomp`).
-                let index = arg.index;
-                return Err(format!("{key}.args[{at}].index: {index} is tested twice"));
-            }
-            let mask = arg.bits();
-            let values = arg.one_of.iter().chain(&arg.none_of).flatten();
-            if values.clone().next().is_none() {
-                return Err(format!("{key}.args[{at}]: without values it never matches"));
-            }
-            if let Some(value) = values.into_iter().find(|value| **value & !mask != 0) {
-                return Err(format!(
-                    "{key}.args[{at}]: {value:#x} has bits outside of {mask:#x}"
-                ));
-            }
+        if arg.one_of.is_some() == arg.none_of.is_some() {
+            return Err(format!("{key}.args[{at}]: either one-of or none-of"));
+        }
+        if arg.none_of.is_some() && arg.mask.is_some() {
+            return Err(format!("{key}.args[{at}]: none-of has no mask"));
+        }
+        if rule.args[..at].iter().any(|other| other.index == arg.index) {
+            // As rules of a config either test would be enough (`seccomp`).
+            let index = arg.index;
+            return Err(format!("{key}.args[{at}].index: {index} is tested twice"));
+        }
+        let mask = arg.bits();
+        let values = arg.one_of.iter().chain(&arg.none_of).flatten();
+        if values.clone().next().is_none() {
+            return Err(format!("{key}.args[{at}]: without values it never matches"));
+        }
+        if let Some(value) = values.into_iter().find(|value| **value & !mask != 0) {
+            return Err(format!(
+                "{key}.args[{at}]: {value:#x} has bits outside of {mask:#x}"
+            ));
         }
     }
     Ok(())

@@ -2,15 +2,17 @@
 //! rules that name each call, which is all that the rest of the program knows. Which calls a group has is in `names`.
 //!
 //! - `deny` comes before all else; a call in it fails with EPERM, whatever its arguments.
-//! - A call that `allow` names is made, whatever the rules say. A group in `allow` leaves alone what a rule tests the
+//! - A call that `allow` names is made, whatever the rules say; with tests of arguments, what these match is made, and the
+//!   rules say the rest. A group in `allow` leaves alone what a rule tests the
 //!   arguments of: nobody who allows `@network-io` means AF_ALG. So it is with calls that do the same with arguments that no
-//!   filter sees: no group allows clone3(2) while a rule tests clone(2).
+//!   filter sees: no group allows clone3(2) while a rule tests clone(2) or `deny` names it.
 //! - A group in a rule is without the calls that another rule names.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize;
 
+use super::allowance::{Allowance, spare};
 use super::format::{Action, ErrnoName, SeccompRule, SeccompRules};
 use super::near::nearest;
 use crate::error::quote;
@@ -32,9 +34,9 @@ pub(super) struct Written {
     #[serde(default)]
     pub(super) rules: Vec<SeccompRule>,
     /// System calls and groups of them that are made, whatever the rules say; a group leaves alone the calls whose arguments
-    /// a rule tests.
+    /// a rule tests. `{ names = […], args = […] }` is made with these arguments only.
     #[serde(default)]
-    pub(super) allow: Vec<String>,
+    pub(super) allow: Vec<Allowance>,
     /// System calls and groups of them that fail with EPERM, whatever the rules and `allow` say.
     #[serde(default)]
     pub(super) deny: Vec<String>,
@@ -71,28 +73,41 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
     let denied = calls(&written.deny, "deny")?;
     let ruled = ruled(written)?;
     let rules = || written.rules.iter().zip(&ruled);
+    let partly = partly(written)?;
     let tested: BTreeSet<&str> = rules()
         .filter(|(rule, _)| !rule.args.is_empty())
         .flat_map(|(_, names)| names.iter().copied())
+        .chain(partly.iter().flat_map(|rule| literal(&rule.names)))
         .collect();
-    let mut allowed = calls(&written.allow, "allow")?;
-    let by_name: BTreeSet<&str> = literal(&written.allow).collect();
-    let is_tested = |name: &str| tested.contains(name) && !by_name.contains(name);
+    let mut allowed = placed(whole(written), "allow")?;
+    let by_name = by_name(written);
+    // What is denied by its name is so for a reason, which a way around it must not undo.
+    let is_tested = |name: &str| {
+        let is_denied = literal(&written.deny).any(|other| other == name);
+        is_denied || tested.contains(name) && !by_name.contains(name)
+    };
     allowed.retain(|name| {
         let is_left_alone = tested.contains(name) || is_unseen(name, is_tested);
         !denied.contains(name) && (by_name.contains(name) || !is_left_alone)
     });
+    let is_left = |name: &&str| !denied.contains(name) && !allowed.contains(name);
     let mut settled = Vec::new();
     for (at, (rule, names)) in rules().enumerate() {
-        let is_left = |name: &&str| !denied.contains(name) && !allowed.contains(name);
         let names: Vec<&str> = names.iter().copied().filter(is_left).collect();
         if !names.is_empty() || rule.names.is_empty() {
-            settled.push((Origin::Rule(at), of_calls(&names, rule.clone())));
+            let spared = spare(of_calls(&names, rule.clone()), &partly);
+            settled.extend(spared.into_iter().map(|rule| (Origin::Rule(at), rule)));
         }
     }
     if !allowed.is_empty() {
         let rule = on_top(Action::Allow, None, "allowed on top of the rules");
         settled.push((Origin::Allow, of_calls(&allowed, rule)));
+    }
+    for rule in partly {
+        let names: Vec<&str> = literal(&rule.names).filter(is_left).collect();
+        if !names.is_empty() {
+            settled.push((Origin::Allow, of_calls(&names, rule.clone())));
+        }
     }
     if !denied.is_empty() {
         let errno = Some(ErrnoName::Eperm);
@@ -102,9 +117,28 @@ pub(super) fn settle(written: &Written) -> Result<Vec<(Origin, SeccompRule)>, St
     Ok(settled)
 }
 
+/// The entries of `allow` without tests, with their places.
+fn whole(written: &Written) -> impl Iterator<Item = (usize, &str)> {
+    let all = written.allow.iter().enumerate();
+    all.filter_map(|(at, entry)| Some((at, entry.whole()?)))
+}
+
+/// The calls that `allow` has without tests and by their names.
+fn by_name(written: &Written) -> BTreeSet<&str> {
+    let names = whole(written).map(|(_, name)| name);
+    names.filter(|name| !name.starts_with(MARK)).collect()
+}
+
+/// The entries of `allow` with tests, as rules.
+fn partly(written: &Written) -> Result<Vec<SeccompRule>, String> {
+    let all = written.allow.iter().enumerate();
+    all.filter_map(|(at, entry)| entry.rule(&format!("allow[{at}]")).transpose())
+        .collect()
+}
+
 /// Calls that do what others do, with arguments in memory, where no filter sees them.
 #[rustfmt::skip]
-const UNSEEN: [(&str, &[&str]); 5] = [
+pub(super) const UNSEEN: [(&str, &[&str]); 5] = [
     ("clone3", &["clone"]),
     ("openat2", &["creat", "open", "openat"]),
     ("sched_setattr", &["sched_setscheduler", "setpriority"]),
@@ -124,7 +158,13 @@ pub(super) fn is_unseen(call: &str, is_tested: impl Fn(&str) -> bool) -> bool {
 /// The calls of each rule: those of a group without what another rule names, and, where the rule allows, without what would
 /// undo the tests of another.
 fn ruled(written: &Written) -> Result<Vec<Vec<&str>>, String> {
-    let by_name: BTreeSet<&str> = literal(&written.allow).collect();
+    let by_name = by_name(written);
+    let in_part: BTreeSet<&str> = written
+        .allow
+        .iter()
+        .filter(|entry| entry.whole().is_none())
+        .flat_map(|entry| literal(entry.names()))
+        .collect();
     let mut ruled = Vec::new();
     for (at, rule) in written.rules.iter().enumerate() {
         let mut names = calls(&rule.names, &format!("rules[{at}].names"))?;
@@ -139,12 +179,14 @@ fn ruled(written: &Written) -> Result<Vec<Vec<&str>>, String> {
         let tested: BTreeSet<&str> = others()
             .filter(|(_, rule)| !rule.args.is_empty())
             .flat_map(|(_, rule)| calls(&rule.names, "").unwrap_or_default())
+            .chain(in_part.iter().copied())
             .collect();
         let allows = matches!(rule.action, Action::Allow | Action::Log);
         let undoes = |name: &str| {
             allows
                 && is_unseen(name, |call| {
-                    tested.contains(call) && !by_name.contains(call)
+                    let is_denied = literal(&written.deny).any(|other| other == call);
+                    is_denied || tested.contains(call) && !by_name.contains(call)
                 })
         };
         names.retain(|name| own.contains(name) || !named.contains(name) && !undoes(name));
@@ -176,9 +218,16 @@ pub(super) fn literal(names: &[String]) -> impl Iterator<Item = &str> {
 
 /// The calls of a list, each once, in its order; those of a group in the place of the group. `key` is for the error.
 pub(super) fn calls<'a>(names: &'a [String], key: &str) -> Result<Vec<&'a str>, String> {
+    placed(names.iter().map(String::as_str).enumerate(), key)
+}
+
+fn placed<'a>(
+    names: impl Iterator<Item = (usize, &'a str)>,
+    key: &str,
+) -> Result<Vec<&'a str>, String> {
     let mut known: BTreeSet<&'a str> = BTreeSet::new();
     let mut all: Vec<&'a str> = Vec::new();
-    for (at, name) in names.iter().enumerate() {
+    for (at, name) in names {
         if !name.starts_with(MARK) {
             if known.insert(name) {
                 all.push(name);
@@ -212,10 +261,12 @@ pub fn group(name: &str) -> Result<Group, String> {
 #[cfg(test)]
 mod tests {
     use crate::profile::parse;
+    use crate::profile::write::to_toml;
+
+    const HEAD: &str = "name = \"x\"\ndescription = \"\"\n[seccomp]\ndefault-action = \"errno\"\narchitectures = [\"native\"]\n";
 
     fn rules(section: &str) -> Result<Vec<String>, String> {
-        let head = "name = \"x\"\ndescription = \"\"\n[seccomp]\ndefault-action = \"errno\"\narchitectures = [\"native\"]\n";
-        let profile = parse("x", &format!("{head}{section}")).map_err(|error| error.to_string())?;
+        let profile = parse("x", &format!("{HEAD}{section}")).map_err(|error| error.to_string())?;
         let rules = profile.seccomp.unwrap().rules;
         let rules = rules.iter().map(|rule| {
             format!(
@@ -262,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn no_group_allows_clone3_while_clone_is_tested() {
+    fn no_group_allows_clone3_while_clone_is_tested_or_denied_by_name() {
         let rule = "[[seccomp.rules]]\nnames = [\"clone\"]\naction = \"allow\"\nreason = \"\"\nargs = [{ index = 0, one-of = [1] }]\n";
         let has = |section: &str| {
             let rules = rules(section).unwrap();
@@ -279,6 +330,11 @@ mod tests {
             ))
         };
         assert!(!in_rule("allow") && !in_rule("log") && in_rule("kill-process"));
+        let denied = |list: &str| has(&format!("deny = [\"clone\"]\nallow = [{list}]"));
+        assert!(!denied("\"@process\"") && denied("\"@process\", \"clone3\""));
+        assert!(!has(
+            "deny = [\"clone\"]\n[[seccomp.rules]]\nnames = [\"@process\"]\naction = \"allow\"\nreason = \"\"\n"
+        ));
     }
 
     #[test]
@@ -288,6 +344,69 @@ mod tests {
         assert_eq!(
             rules(section).unwrap(),
             ["Errno 1 unshare", "Allow 0 setns"]
+        );
+    }
+
+    #[test]
+    fn what_allow_has_with_arguments_is_taken_from_the_rules_and_they_keep_the_rest() {
+        let with = |allow: &str, args: &str| {
+            let rule = "names = [\"socket\", \"mount\"]\naction = \"errno\"\nreason = \"\"";
+            let section = format!("allow = [{allow}]\n[[seccomp.rules]]\n{rule}\n{args}\n");
+            let profile = parse("x", &format!("{HEAD}{section}")).unwrap();
+            let text = to_toml(&profile).unwrap();
+            let (_, rules) = text.split_once("[[seccomp.rules]]\n").unwrap();
+            let rules = rules.split("\n[[seccomp.rules]]\n");
+            rules.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let alg =
+            "{ names = [\"socket\"], args = [{ index = 0, one-of = [38] }], reason = \"keys\" }";
+        assert_eq!(
+            with(alg, "args = [{ index = 0, none-of = [1] }]"),
+            [
+                "names = [\"mount\"]\naction = \"errno\"\nargs = [{ index = 0, none-of = [1] }]\nreason = \"\"\n",
+                "names = [\"socket\"]\naction = \"errno\"\nargs = [{ index = 0, none-of = [1, 0x26] }]\nreason = \"\"\n",
+                "names = [\"socket\"]\naction = \"allow\"\nargs = [{ index = 0, one-of = [0x26] }]\nreason = \"keys\"\n",
+            ]
+        );
+        assert_eq!(
+            with(&format!("\"socket\", {alg}"), ""),
+            [
+                "names = [\"mount\"]\naction = \"errno\"\nreason = \"\"\n",
+                "names = [\"socket\"]\naction = \"allow\"\nreason = \"allowed on top of the rules\"\n",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_group_in_allow_leaves_alone_what_allow_has_with_arguments() {
+        let section = "allow = [\"@process\", { names = [\"clone\"], args = [{ index = 0, one-of = [0] }] }]\n";
+        let rules = rules(section).unwrap();
+        assert_eq!(rules[1], "Allow 1 clone");
+        assert!(!rules[0].contains(" clone"), "{rules:?}");
+    }
+
+    #[test]
+    fn allow_with_arguments_takes_calls_by_name_and_tests_that_mean_something() {
+        let refused = |entry: &str| {
+            let text = rules(&format!("allow = [\"read\", {entry}]")).unwrap_err();
+            let (_, rest) = text.split_once("seccomp").unwrap();
+            rest.to_owned()
+        };
+        assert_eq!(
+            refused("{ names = [\"@mount\"], args = [{ index = 0, one-of = [1] }] }"),
+            ": allow[1].names[0]: \"@mount\" is a group; arguments are those of one call"
+        );
+        assert_eq!(
+            refused("{ names = [\"mount\"], args = [] }"),
+            ": allow[1].args: nothing is tested; name the call alone to allow it whole"
+        );
+        assert_eq!(
+            refused("{ names = [\"mount\"], args = [{ index = 6, one-of = [1] }] }"),
+            ": allow[1].args[0].index: 6 is above 5"
+        );
+        assert_eq!(
+            refused("{ name = \"mount\" }"),
+            ".allow[1]: neither a name nor a table of names, args and perhaps a reason"
         );
     }
 

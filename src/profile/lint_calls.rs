@@ -8,6 +8,7 @@ mod width;
 
 use super::filter::filter;
 use super::format::*;
+use super::groups::UNSEEN;
 use super::lint::Lint;
 use super::near::nearest;
 use super::region;
@@ -53,6 +54,7 @@ pub(super) fn lint(rules: &SeccompRules, lints: &mut Vec<Lint>) {
     }
     let origins = region::origins(rules);
     combined(rules, &filter, &origins, lints);
+    ways_around(rules, &filter, lints);
     whole(&filter, lints);
 }
 
@@ -179,12 +181,71 @@ fn abis(filter: &Seccomp) -> Vec<Abi> {
     listed.collect()
 }
 
+/// Calls that are made, and do with arguments that no filter sees what other calls are refused.
+fn ways_around(rules: &SeccompRules, filter: &Seccomp, lints: &mut Vec<Lint>) {
+    let exists = |name: &str| {
+        let call = named(name);
+        let has_number = |abi: &Abi| call.and_then(|call| call.number(*abi)).is_some();
+        abis(filter).iter().any(has_number)
+    };
+    // What nobody listed is refused for no reason that could be undone.
+    let is_refused = |name: &str| {
+        let answers = answers(filter, name);
+        let (open, closed): (Vec<_>, Vec<_>) =
+            answers.iter().partition(|(answer, _)| permits(*answer));
+        let is_listed = rules
+            .rules
+            .iter()
+            .any(|rule| rule.names.iter().any(|other| other == name));
+        !closed.is_empty() && (!open.is_empty() || is_listed)
+    };
+    for (call, others) in UNSEEN {
+        if !exists(call) || !is_open(filter, call) {
+            continue;
+        }
+        let refused = others
+            .iter()
+            .filter(|other| exists(other) && is_refused(other));
+        let refused: Vec<&str> = refused.copied().collect();
+        if refused.is_empty() {
+            continue;
+        }
+        let place = |rule: &SeccompRule| rule.names.iter().position(|name| name == call);
+        let mut places = rules.rules.iter().enumerate();
+        let place = places.find_map(|(at, rule)| Some((at, place(rule)?)));
+        let key = match place {
+            Some((at, name)) => format!("seccomp.rules[{at}].names[{name}]"),
+            None => "seccomp.default-action".to_owned(),
+        };
+        let refused = refused.join(", ");
+        lints.push(Lint::new(
+            "way-around",
+            Severity::Medium,
+            key,
+            format!("{call} does what {refused} is refused, with arguments that no filter sees"),
+            format!("have {call} fail with ENOSYS, or leave it out where that is the default: programs go on without it"),
+        ));
+    }
+}
+
+fn permits(answer: region::Answer) -> bool {
+    region::rank(answer) >= 2
+}
+
+fn answers(filter: &Seccomp, name: &str) -> Vec<(region::Answer, Vec<region::Cube>)> {
+    region::answers(Some(filter), name).unwrap_or_default()
+}
+
+/// Whether it is made with any arguments.
+fn is_open(filter: &Seccomp, name: &str) -> bool {
+    let answers = answers(filter, name);
+    answers.iter().all(|(answer, _)| permits(*answer))
+}
+
 /// A filter that refuses nothing, or everything.
 fn whole(filter: &Seccomp, lints: &mut Vec<Lint>) {
-    let permits = |answer| region::rank(answer) >= 2;
-    let answers = |name: &str| region::answers(Some(filter), name).unwrap_or_default();
-    let is_open = |name: &str| answers(name).iter().all(|(answer, _)| permits(*answer));
-    if permits(region::default(filter)) && syscalls::all().all(|call| is_open(call.name())) {
+    if permits(region::default(filter)) && syscalls::all().all(|call| is_open(filter, call.name()))
+    {
         lints.push(Lint::new(
             "refuses-nothing",
             Severity::High,
@@ -194,7 +255,7 @@ fn whole(filter: &Seccomp, lints: &mut Vec<Lint>) {
         ));
     }
     for name in ESSENTIAL {
-        let all = answers(name);
+        let all = answers(filter, name);
         if !all.is_empty() && !all.iter().any(|(answer, _)| permits(*answer)) {
             lints.push(Lint::new(
                 "nothing-runs",

@@ -4,6 +4,7 @@
 //! For whoever writes profiles: `lint`, `compare`, `convert`, `write`; they see rules of system calls through `region`.
 
 mod advice;
+mod allowance;
 mod annotations;
 mod blame;
 mod change;
@@ -63,7 +64,7 @@ pub use schema::SCHEMA;
 pub use tighten::{tighten, tighten_process};
 pub use update::settle;
 pub use values::{Bound, DeviceSet, Quantity, RlimitBound, Time};
-pub use write::{rule_to_toml, to_toml};
+pub use write::{allowance_to_toml, to_toml};
 
 use crate::error::{Error, Result, quote};
 

@@ -27,6 +27,11 @@ impl Cube {
         cube
     }
 
+    /// What it demands of each argument: (mask, bits).
+    pub(super) fn demands(&self) -> [(u64, u64); 6] {
+        self.0
+    }
+
     /// Both at once; none where they contradict.
     pub(super) fn and(self, other: Self) -> Option<Self> {
         let mut both = self;
@@ -105,7 +110,7 @@ pub(super) fn parts(filter: &Seccomp, name: &str) -> Vec<Part> {
 }
 
 /// The values that all tests of a rule take; none where it contradicts itself.
-fn cube(args: &[SeccompArg], call: Option<Syscall>) -> Option<Cube> {
+pub(super) fn cube(args: &[SeccompArg], call: Option<Syscall>) -> Option<Cube> {
     let mut tests = args.iter().filter_map(|arg| {
         let index = arg.index as usize;
         let bits = call.map_or(u64::MAX, |call| call.argument_bits(index));

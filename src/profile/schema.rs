@@ -60,6 +60,11 @@ mod tests {
         ("/$defs/ArgRule/properties/one-of", r#"{"minItems": 1}"#),
         ("/$defs/ArgRule/properties/none-of", r#"{"minItems": 1}"#),
         (
+            "/$defs/Partly/properties/names/items",
+            r#"{"pattern": "^(?!@)"}"#,
+        ),
+        ("/$defs/Partly/properties/args", r#"{"minItems": 1}"#),
+        (
             "/$defs/SeccompRule",
             r#"{"if": {"required": ["errno"]}, "then": {"properties": {"action": {"const": "errno"}}}}"#,
         ),
@@ -186,7 +191,7 @@ mod tests {
     /// Whether something in this section can be left to the base, or is a list that takes an edit. A rule is given whole.
     fn is_merged(defs: &Map<String, Value>, name: &str) -> bool {
         let part = &defs[name];
-        if matches!(name, "SeccompRule" | "ArgRule") || part["type"] != "object" {
+        if matches!(name, "SeccompRule" | "ArgRule" | "Partly") || part["type"] != "object" {
             return false;
         }
         let mut properties = part["properties"].as_object().into_iter().flatten();

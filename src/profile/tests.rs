@@ -6,6 +6,7 @@ mod bounds;
 mod configs;
 mod found;
 mod mounts;
+mod mutations;
 mod profiles;
 mod property;
 

@@ -24,16 +24,23 @@ pub fn to_toml(profile: &Profile) -> error::Result<String> {
     Ok(text)
 }
 
-/// One rule of system calls as it stands in a profile's file.
+/// What a file says to allow what this rule allows, on top of its other rules or those of what it extends.
 ///
 /// # Errors
 /// None that is known: a rule is plain data.
-pub fn rule_to_toml(rule: &SeccompRule) -> error::Result<String> {
-    let json = serde_json::to_string(rule).doing(|| "write a rule")?;
-    let node: Node = serde_json::from_str(&json).doing(|| "write a rule")?;
-    let mut text = String::new();
-    array_item(&mut text, "seccomp.rules", &node);
-    Ok(text.trim_start().to_owned())
+pub fn allowance_to_toml(rule: &SeccompRule) -> error::Result<String> {
+    let entries = if rule.args.is_empty() {
+        let names: Vec<String> = rule.names.iter().map(|name| quoted(name)).collect();
+        names.join(", ")
+    } else {
+        let json = serde_json::to_string(rule).doing(|| "write a rule")?;
+        let mut node: Node = serde_json::from_str(&json).doing(|| "write a rule")?;
+        if let Node::Table(members) = &mut node {
+            members.retain(|(key, _)| ["names", "args"].contains(&key.as_str()));
+        }
+        inline("allow", &node)
+    };
+    Ok(format!("[seccomp]\nallow = [{entries}]\n"))
 }
 
 /// A value with the members of tables in the order of the types, which serde_json's own tree loses.

@@ -4,6 +4,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::allowance::Allowance;
 use super::groups::{Origin, Written, calls, settle};
 use super::{extend, from_toml};
 use crate::error::{Doing, Result, quote};
@@ -55,16 +56,15 @@ impl Section {
     }
 
     /// Entries of `allow` that do nothing, as `deny` has all of their calls, with their places.
-    pub(super) fn allowed_in_vain(&self) -> Vec<(usize, &str)> {
+    pub(super) fn allowed_in_vain(&self) -> Vec<(usize, String)> {
         let list = |names| calls(names, "").unwrap_or_default();
         let denied = list(&self.written.deny);
         let all = self.written.allow.iter().enumerate();
-        let in_vain = all.filter(|(_, name)| {
-            list(std::slice::from_ref(*name))
-                .iter()
-                .all(|call| denied.contains(call))
-        });
-        in_vain.map(|(at, name)| (at, name.as_str())).collect()
+        let in_vain =
+            all.filter(|(_, entry)| list(entry.names()).iter().all(|call| denied.contains(call)));
+        in_vain
+            .map(|(at, entry)| (at, entry.names().join(", ")))
+            .collect()
     }
 
     /// The key in the file of `seccomp.rules[2].names[0]` of the profile, whose call that is; a rule that it does not have
@@ -77,9 +77,15 @@ impl Section {
         let Some((origin, rest)) = parsed else {
             return key.to_owned();
         };
-        let (list, names) = match *origin {
-            Origin::Allow => ("seccomp.allow".to_owned(), &self.written.allow),
-            Origin::Deny => ("seccomp.deny".to_owned(), &self.written.deny),
+        let (list, names): (String, Vec<&[String]>) = match *origin {
+            Origin::Allow => {
+                let allow = self.written.allow.iter();
+                (
+                    "seccomp.allow".to_owned(),
+                    allow.map(Allowance::names).collect(),
+                )
+            }
+            Origin::Deny => ("seccomp.deny".to_owned(), each(&self.written.deny)),
             Origin::Rule(at) => {
                 let Some(rule) = self.rule(at) else {
                     return "extends".to_owned();
@@ -87,10 +93,10 @@ impl Section {
                 if !rest.starts_with(".names") {
                     return rule + rest;
                 }
-                (rule + ".names", &self.written.rules[at].names)
+                (rule + ".names", each(&self.written.rules[at].names))
             }
         };
-        let place = call.and_then(|call| place(names, call));
+        let place = call.and_then(|call| place(&names, call));
         place.map_or(list.clone(), |place| format!("{list}[{place}]"))
     }
 
@@ -106,12 +112,19 @@ impl Section {
     }
 }
 
+/// The names of a list as entries of one name.
+fn each(names: &[String]) -> Vec<&[String]> {
+    names.iter().map(std::slice::from_ref).collect()
+}
+
 /// Where a list has a call: by its name, else in a group.
-fn place(names: &[String], call: &str) -> Option<usize> {
-    let by_name = names.iter().position(|name| name == call);
+fn place(entries: &[&[String]], call: &str) -> Option<usize> {
+    let by_name = entries
+        .iter()
+        .position(|names| names.iter().any(|name| name == call));
     by_name.or_else(|| {
-        names.iter().position(|name| {
-            let calls = calls(std::slice::from_ref(name), "").unwrap_or_default();
+        entries.iter().position(|names| {
+            let calls = calls(names, "").unwrap_or_default();
             calls.contains(&call)
         })
     })

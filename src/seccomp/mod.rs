@@ -13,6 +13,8 @@ mod watch;
 
 pub use watch::{PASSED, Watch, answer, denies, is_denial, watching};
 
+use std::fmt::{self, Display, Formatter};
+
 use crate::error::{Error, Result};
 use crate::names::syscalls::Abi;
 use crate::spec::{Arch, Seccomp, SeccompAction, SeccompFlag};
@@ -27,8 +29,24 @@ pub struct Compiled {
     pub flags: u32,
     /// Whether installing it yields a listener for `listenerPath`.
     pub listener: bool,
-    /// What in the profile has no effect here, one line each, for the log.
-    pub warnings: Vec<String>,
+    /// What in the profile has no effect here.
+    pub warnings: Vec<Warning>,
+}
+
+/// What in a filter has no effect here: one line, for the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Warning {
+    /// Nothing to worry about: filters of engines are for many machines, and have rules that mean something on others.
+    Usual(String),
+    /// Nothing that any machine has.
+    Mistake(String),
+}
+
+impl Display for Warning {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (Self::Usual(text) | Self::Mistake(text)) = self;
+        f.write_str(text)
+    }
 }
 
 /// Compiles a profile for this host's architecture.
@@ -148,7 +166,7 @@ const HOST: Host = Host::X8664;
 const HOST: Host = Host::Aarch64;
 
 /// The ABIs to cover, the native one first; libseccomp too adds it to whatever is listed.
-fn abis(seccomp: &Seccomp, host: Host, warnings: &mut Vec<String>) -> Vec<Abi> {
+fn abis(seccomp: &Seccomp, host: Host, warnings: &mut Vec<Warning>) -> Vec<Abi> {
     let mut abis = vec![match host {
         Host::X8664 => Abi::X8664,
         Host::Aarch64 => Abi::Aarch64,
@@ -162,9 +180,9 @@ fn abis(seccomp: &Seccomp, host: Host, warnings: &mut Vec<String>) -> Vec<Abi> {
             (Host::Aarch64, Arch::Arm) => Abi::Arm,
             _ => {
                 let word = action::architecture_word(arch);
-                warnings.push(format!(
+                warnings.push(Warning::Usual(format!(
                     "linux.seccomp.architectures[{i}]: {word} does not run on this host; ignored"
-                ));
+                )));
                 continue;
             }
         };
@@ -175,14 +193,14 @@ fn abis(seccomp: &Seccomp, host: Host, warnings: &mut Vec<String>) -> Vec<Abi> {
     abis
 }
 
-fn flags(seccomp: &Seccomp, listener: bool, warnings: &mut Vec<String>) -> u32 {
+fn flags(seccomp: &Seccomp, listener: bool, warnings: &mut Vec<Warning>) -> u32 {
     let mut flags = if listener { NEW_LISTENER } else { 0 };
     for (i, &flag) in seccomp.flags.iter().flatten().enumerate() {
         let (word, number) = action::flag(flag);
         if flag == SeccompFlag::WaitKillableRecv && !listener {
-            warnings.push(format!(
+            warnings.push(Warning::Usual(format!(
                 "linux.seccomp.flags[{i}]: {word} without SCMP_ACT_NOTIFY; ignored"
-            ));
+            )));
             continue;
         }
         // Whoever installs a filter here has one thread, and the kernel takes this flag and a listener only with another.

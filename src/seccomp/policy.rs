@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Warning;
 use super::action::strictness;
 use super::multiplex::multiplexed;
 use super::rules::Rule as Read;
@@ -66,7 +67,7 @@ pub(super) fn settle(
     rules: &[Read],
     abis: &[Abi],
     default: u32,
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Result<Policy> {
     let mut sections: Vec<Section> = Vec::new();
     for &abi in abis.iter().filter(|&&abi| abi != Abi::X32) {
@@ -130,7 +131,7 @@ struct Draft {
 }
 
 impl Numbers {
-    fn read(rules: &[Read], abi: Abi, default: u32, warnings: &mut Vec<String>) -> Result<Self> {
+    fn read(rules: &[Read], abi: Abi, default: u32, warnings: &mut Vec<Warning>) -> Result<Self> {
         let mut numbers = Self {
             abi,
             default,
@@ -175,7 +176,7 @@ impl Numbers {
         &mut self,
         rule: &Read,
         call: Syscall,
-        warnings: &mut Vec<String>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<()> {
         let Some((gate, sub_call)) = multiplexed(call.name()) else {
             return Ok(());
@@ -255,7 +256,7 @@ impl Numbers {
         Ok(())
     }
 
-    fn warn_of_shadows(&self, warnings: &mut Vec<String>) {
+    fn warn_of_shadows(&self, warnings: &mut Vec<Warning>) {
         for draft in self.drafts.values() {
             let Some(always) = draft.always else { continue };
             let shadowed = draft
@@ -378,8 +379,9 @@ fn is_above(bits: u64, value: u64) -> bool {
     value & !bits != 0 && value | bits != u64::MAX
 }
 
-fn warn_once(warnings: &mut Vec<String>, text: String) {
-    if !warnings.contains(&text) {
-        warnings.push(text);
+fn warn_once(warnings: &mut Vec<Warning>, text: String) {
+    let warning = Warning::Usual(text);
+    if !warnings.contains(&warning) {
+        warnings.push(warning);
     }
 }

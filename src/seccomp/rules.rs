@@ -2,6 +2,7 @@
 //! What they mean on one architecture is in `policy`. config-linux.md, "Seccomp", rules; where it is silent, libseccomp
 //! and the runtimes that use it do.
 
+use super::Warning;
 use super::action::{self, answer};
 use crate::error::{Error, Result, quote};
 use crate::names::syscalls::{Syscall, named};
@@ -23,14 +24,14 @@ pub(super) struct Rule {
 ///
 /// # Errors
 /// Naming the field: no names, an index above 5, an errno that the action does not take, a notify rule that cannot work.
-pub(super) fn read(seccomp: &Seccomp, warnings: &mut Vec<String>) -> Result<Vec<Rule>> {
+pub(super) fn read(seccomp: &Seccomp, warnings: &mut Vec<Warning>) -> Result<Vec<Rule>> {
     let rules = seccomp.syscalls.iter().enumerate();
     rules
         .map(|(at, rule)| read_one(at, rule, warnings))
         .collect()
 }
 
-fn read_one(at: usize, rule: &SyscallRule, warnings: &mut Vec<String>) -> Result<Rule> {
+fn read_one(at: usize, rule: &SyscallRule, warnings: &mut Vec<Warning>) -> Result<Rule> {
     let field = format!("linux.seccomp.syscalls[{at}]");
     if rule.names.is_empty() {
         return Err(Error::new(
@@ -54,9 +55,9 @@ fn read_one(at: usize, rule: &SyscallRule, warnings: &mut Vec<String>) -> Result
     }
     if !unknown.is_empty() {
         let unknown = unknown.join(", ");
-        warnings.push(format!(
+        warnings.push(Warning::Mistake(format!(
             "{field}.names: unknown system calls are ignored: {unknown}"
-        ));
+        )));
     }
     warn_of_wide_values(&field, rule, &calls, warnings);
     let alternatives = alternatives(&field, &rule.args, warnings);
@@ -84,7 +85,7 @@ fn check_indices(field: &str, args: &[SeccompArg]) -> Result<()> {
 fn alternatives(
     field: &str,
     args: &[SeccompArg],
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) -> Vec<Vec<SeccompArg>> {
     let twice = args.iter().enumerate().any(|(i, arg)| {
         let earlier = &args[..i];
@@ -93,9 +94,9 @@ fn alternatives(
     if !twice {
         return vec![args.to_vec()];
     }
-    warnings.push(format!(
+    warnings.push(Warning::Usual(format!(
         "{field}.args: one argument is compared more than once, so any one of the conditions suffices"
-    ));
+    )));
     args.iter().map(|arg| vec![arg.clone()]).collect()
 }
 
@@ -103,26 +104,26 @@ fn warn_of_wide_values(
     field: &str,
     rule: &SyscallRule,
     calls: &[Syscall],
-    warnings: &mut Vec<String>,
+    warnings: &mut Vec<Warning>,
 ) {
     for (i, arg) in rule.args.iter().enumerate() {
         if arg.op == SeccompOp::MaskedEqual && arg.value_two & !arg.value != 0 {
-            warnings.push(format!(
+            warnings.push(Warning::Usual(format!(
                 "{field}.args[{i}].valueTwo: bits outside the mask {:#x} are ignored",
                 arg.value
-            ));
+            )));
         }
         let narrow = calls.iter().find(|call| {
             let bits = call.argument_bits(arg.index as usize);
             !fits(arg.value, bits) || !fits(arg.value_two, bits)
         });
         if let Some(call) = narrow {
-            warnings.push(format!(
+            warnings.push(Warning::Usual(format!(
                 "{field}.args[{i}]: the kernel reads {} bits of argument {} of {}, higher bits are ignored",
                 call.argument_bits(arg.index as usize).count_ones(),
                 arg.index,
                 call.name(),
-            ));
+            )));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What was denied: by whom it was asked for, by which rule it was denied, and the smallest rule that would allow it.
+//! What was denied: by whom it was asked for, by which rule it was denied, and the least that would allow it.
 //! Everything that comes from the container is escaped before it is shown.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::caller::Caller;
 use crate::error::{errno_name, escape, quote};
 use crate::names::syscalls::named;
-use crate::profile::{SeccompRules, allowing, blame, rule_to_toml};
+use crate::profile::{SeccompRules, allowance_to_toml, allowing, blame};
 use crate::sys::notify::Notification;
 
 /// A program may ask for any number of things; of more different ones than this only the number is kept.
@@ -70,8 +70,8 @@ impl Denials {
         let allow = asked
             .rules
             .filter(|_| named(asked.name).is_some())
-            .and_then(|rules| rule_to_toml(&allowing(rules, asked.name, registers)).ok());
-        // Two calls that the same rule would allow are one kind of denial.
+            .and_then(|rules| allowance_to_toml(&allowing(rules, asked.name, registers)).ok());
+        // Two calls that the same entry would allow are one kind of denial.
         let kind = format!(
             "{}{}",
             asked.name,
@@ -138,14 +138,9 @@ impl Denials {
             (None, true) => writeln!(text, ", by profile {profile}, which does not list the call"),
             (None, false) => writeln!(text, ", by linux.seccomp of the config"),
         };
-        if let Some(rule) = &denied.allow {
-            let _ = match &denied.rule {
-                Some((key, _)) => {
-                    writeln!(text, "  allow with this, and take the call out of {key}:")
-                }
-                None => writeln!(text, "  allow with:"),
-            };
-            rule.lines().for_each(|line| {
+        if let Some(allow) = &denied.allow {
+            let _ = writeln!(text, "  allow with, in a profile that extends {profile}:");
+            allow.lines().for_each(|line| {
                 let _ = writeln!(text, "    {line}");
             });
         }

@@ -5,6 +5,7 @@
 //! A call is let go on only where the filters allow it by its number and its registers, which nobody can change while it
 //! waits. What pointers lead to is read for the report, and decides nothing.
 
+mod base;
 mod caller;
 mod denials;
 mod files;
@@ -30,6 +31,7 @@ use crate::seccomp::{Watch, answer, is_denial};
 use crate::sys::notify::{Exchange, Notification, is_waiting, wake_at_once};
 use crate::sys::{Errno, signal};
 
+pub use base::made_under;
 use caller::Caller;
 pub use denials::Denials;
 use memory::Memory;

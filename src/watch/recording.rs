@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use super::base::{default_action, description};
 use super::files::Use;
 use super::kept::{Base, Fate, earlier, is_kept};
 use crate::cgroup::Peaks;
@@ -152,13 +153,9 @@ impl Recording {
             .ok_or_else(|| Error::new("write a recording", cause))?;
         let mut profile = base.clone();
         profile.name = name.to_owned();
-        profile.description = format!("Recorded under {}: what was seen, and no more", base.name);
-        let default_action = match seccomp.default_action {
-            Action::KillProcess => Action::KillProcess,
-            _ => Action::Errno,
-        };
+        profile.description = description(base);
         profile.seccomp = Some(SeccompRules {
-            default_action,
+            default_action: default_action(seccomp),
             default_errno: seccomp.default_errno,
             architectures: seccomp.architectures.clone(),
             rules: self.rules(seccomp),

@@ -1,6 +1,7 @@
 //! One case: stockade itself as a child, `launch` or `run`, with a state directory of its own that is gone afterwards.
 //! What its end is held against is `judge`'s.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -150,24 +151,16 @@ impl Files {
         if global.systemd_cgroup {
             command.arg("--systemd-cgroup");
         }
-        let expect = &case.text.expect;
-        let mut explain = std::ffi::OsString::from("--explain=");
-        explain.push(&self.denials);
+        let report = self.report(case);
         match &case.place {
             Place::Source(source) => {
                 command.args(["launch", "--tty=never"]);
-                if case.has_filter || expect.asks_for_report() {
-                    command.arg(explain);
-                }
+                command.args(report);
                 flags(&mut command, case)?;
                 command.arg(source).arg("--").args(&case.text.command);
             }
             Place::Bundle(bundle) => {
-                command.arg("run");
-                // What a config may have is more than a filter that asks can do.
-                if expect.asks_for_report() {
-                    command.arg(explain);
-                }
+                command.arg("run").args(report);
                 self.copy_config(bundle, &case.text.command)?;
                 command.arg("--bundle").arg(&self.bundle).arg(&self.id);
             }
@@ -182,6 +175,23 @@ impl Files {
         });
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Ok(command)
+    }
+
+    /// The flag for what `told` reads, where the case needs it.
+    fn report(&self, case: &Case) -> Option<OsString> {
+        let expect = &case.text.expect;
+        // What the config of a bundle may have is more than a filter that asks can do.
+        let is_explained = match case.place {
+            Place::Source(_) => case.has_filter || expect.asks_for_denials(),
+            Place::Bundle(_) => expect.asks_for_denials(),
+        };
+        let mut flag = OsString::from(match (is_explained, &expect.limits_hit) {
+            (true, _) => "--explain=",
+            (false, Some(_)) => "--limits-hit=",
+            (false, None) => return None,
+        });
+        flag.push(&self.denials);
+        Some(flag)
     }
 
     /// The bundle's config with a command, and without what two containers of it could not share.

@@ -124,8 +124,8 @@ impl Limit {
 
 impl Expect {
     /// Whether only the report of denials can tell.
-    pub(super) fn asks_for_report(&self) -> bool {
-        !self.denied.is_empty() || self.only_denied || self.no_denials || self.limits_hit.is_some()
+    pub(super) fn asks_for_denials(&self) -> bool {
+        !self.denied.is_empty() || self.only_denied || self.no_denials
     }
 }
 

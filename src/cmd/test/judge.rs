@@ -217,7 +217,7 @@ fn help(outcome: &Outcome, ended: &Ended) -> String {
     }
 }
 
-/// One line, with the rule that would allow it as an inline table.
+/// One line, with the key that would allow it.
 fn denial(denial: &Denial) -> String {
     let Denial {
         count,
@@ -233,14 +233,10 @@ fn denial(denial: &Denial) -> String {
         text.push_str(&format!(", by {}", escape(rule)));
     }
     if let Some(allow) = &denial.allow_with {
-        let keys: Vec<&str> = allow
-            .lines()
-            .filter(|line| !line.starts_with('['))
-            .collect();
-        text.push_str(&format!(
-            ", allowed by seccomp.rules = [{{ {} }}]",
-            keys.join(", ")
-        ));
+        let allow = allow.lines().filter(|line| !line.starts_with('['));
+        let keys = allow.map(|line| format!("seccomp.{line}"));
+        text.push_str(", allowed by ");
+        text.extend(keys);
     }
     text
 }

@@ -32,6 +32,53 @@ fn misspelt_foreign_and_runtime_s_calls_are_found() {
 }
 
 #[test]
+fn a_call_that_does_unseen_what_another_is_refused_is_found_where_it_stands() {
+    let way = |key: &str| {
+        format!(
+            "medium: way-around: {key}: clone3 does what clone is refused, with arguments that no filter sees; \
+             have clone3 fail with ENOSYS, or leave it out where that is the default: programs go on without it"
+        )
+    };
+    let no_namespaces = "{ index = 0, mask = 0x7e020000, one-of = [0] }";
+    let clone = ("\"clone\"", "allow", no_namespaces);
+    let by_name = ("\"read\", \"clone3\"", "allow", "");
+    let in_rules = |rules: &[(&str, &str, &str)]| {
+        let mut lints = found(rules);
+        lints.retain(|lint| lint.contains(": way-around: "));
+        lints
+    };
+    assert_eq!(
+        in_rules(&[clone, by_name]),
+        [way("seccomp.rules[2].names[1]")]
+    );
+    let group = ("\"@process\"", "allow", "");
+    assert_eq!(
+        in_rules(&[("\"clone\"", "kill-process", ""), group]),
+        [way("seccomp.rules[2].names[0]")]
+    );
+    assert_eq!(in_rules(&[clone, group]), [""; 0]);
+    let on_top = |rest: &str| {
+        let text = format!("name = \"x\"\nextends = \"restricted\"\n[seccomp]\n{rest}\n");
+        let lints = lint("x", &text).unwrap();
+        let lints = lints.iter().filter(|lint| lint.id == "way-around");
+        lints.map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        on_top("allow = [\"@aio\", \"clone3\"]"),
+        [way("seccomp.allow[1]")]
+    );
+    assert_eq!(on_top("allow = [\"@process\"]"), [""; 0]);
+    assert_eq!(
+        on_top("deny = [\"clone\"]\nallow = [\"@process\"]"),
+        [""; 0]
+    );
+    assert_eq!(
+        on_top("deny = [\"clone\"]\nallow = [\"clone3\"]"),
+        [way("seccomp.allow[0]")]
+    );
+}
+
+#[test]
 fn rules_that_never_decide_are_found() {
     let clone = |one_of: &str| format!("{{ index = 0, mask = 3, one-of = [{one_of}] }}");
     assert_eq!(
