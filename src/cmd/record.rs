@@ -13,7 +13,7 @@ use super::{ExitCode, Global};
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::profile::{Profile, compare, is_at_most, to_toml};
-use crate::seccomp::Watch;
+use crate::seccomp::{Openings, Watch};
 use crate::watch::{Recording, Supervisor};
 
 /// How a line of the file begins that says what was recorded.
@@ -45,10 +45,13 @@ pub struct Record {
 /// Whatever keeps the program from running, or the files from being read or written.
 pub fn run(global: &Global, arguments: &Record) -> Result<ExitCode> {
     let old = arguments.merge.as_deref().map(Old::read).transpose()?;
-    let watch = if arguments.permissive {
-        Watch::Permissive
-    } else {
-        Watch::Everything
+    let openings = match arguments.report {
+        Some(_) => Openings::Asked,
+        None => Openings::Passed,
+    };
+    let watch = match arguments.permissive {
+        true => Watch::Permissive(openings),
+        false => Watch::Everything(openings),
     };
     let mut supervisor = Supervisor::new(watch)?;
     let (code, base) = launch(global, &arguments.launch, Some(&mut supervisor))?;
