@@ -40,13 +40,16 @@ impl Mark {
     }
 
     /// Whether this directory, that of the group at this position, is the one.
-    pub(super) fn is_on(&self, position: usize, directory: BorrowedFd<'_>) -> bool {
+    ///
+    /// # Errors
+    /// The directory cannot be looked at.
+    pub(super) fn is_on(&self, position: usize, directory: BorrowedFd<'_>) -> SysResult<bool> {
         match self {
-            Self::Unknown => false,
-            Self::Claimed(claimant) => claim(directory).as_ref() == Some(claimant),
+            Self::Unknown => Ok(false),
+            Self::Claimed(claimant) => Ok(claim(directory)?.as_ref() == Some(claimant)),
             Self::Made(made) => {
                 let known = made.inodes.get(position).copied().flatten();
-                known.is_some() && known == inode(directory)
+                Ok(known.is_some() && known == Some(inode(directory)?))
             }
         }
     }
@@ -63,11 +66,12 @@ pub struct Directories {
 }
 
 impl Directories {
-    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> Self {
-        Self {
+    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> SysResult<Self> {
+        let inodes = all.map(|directory| directory.map(inode).transpose());
+        Ok(Self {
             boot: boot(),
-            inodes: all.map(|directory| inode(directory?)).collect(),
-        }
+            inodes: inodes.collect::<SysResult<_>>()?,
+        })
     }
 }
 
@@ -77,9 +81,9 @@ fn boot() -> String {
     text.trim().to_owned()
 }
 
-fn inode(directory: BorrowedFd<'_>) -> Option<(u64, u64)> {
-    let found = fstat(directory).ok()?;
-    Some((found.st_dev, found.st_ino))
+fn inode(directory: BorrowedFd<'_>) -> SysResult<(u64, u64)> {
+    let found = fstat(directory)?;
+    Ok((found.st_dev, found.st_ino))
 }
 
 /// Where a claim is: the first takes privileges over the host, the second is for all others (xattr(7); cgroup file systems
@@ -90,11 +94,19 @@ const LONGEST: usize = libc::PATH_MAX as usize + 64;
 
 /// The claim of the container that a cgroup is made for. A text that others may have written: it decides who
 /// is refused a cgroup, and never who is killed.
-pub(super) fn claim(directory: BorrowedFd<'_>) -> Option<String> {
+///
+/// # Errors
+/// Other than that there is none, or that the file system has no such attributes for this user.
+pub(super) fn claim(directory: BorrowedFd<'_>) -> SysResult<Option<String>> {
     let mut text = [0u8; LONGEST];
-    let read = |name: &&CStr| fgetxattr(directory, *name, &mut text[..]).ok();
-    let length = CLAIMS.iter().find_map(read)?;
-    Some(String::from_utf8_lossy(&text[..length]).into_owned())
+    for name in CLAIMS {
+        match fgetxattr(directory, name, &mut text[..]) {
+            Ok(length) => return Ok(Some(String::from_utf8_lossy(&text[..length]).into_owned())),
+            Err(Errno::NODATA | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(None)
 }
 
 /// Claims a cgroup that nobody has claimed. Where no attribute can be set, nothing is claimed, and the inode has to do.

@@ -193,12 +193,15 @@ impl Making {
         request: &Request,
         release: Release,
     ) -> Result<Self> {
-        let state = first_state(&prepared, request, &entry)?;
+        let mut state = first_state(&prepared, request, &entry)?;
         let pidfd_socket =
             socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
             check_cgroup(store, &entry, &wanted.location)?;
             check_default_cgroup(&prepared, &wanted.location)?;
+            if let Some(location) = state.cgroup.as_mut().filter(|own| own.unit.is_none()) {
+                location.made = Cgroup::missing(location);
+            }
         }
         let mut making = Self {
             child: None,
