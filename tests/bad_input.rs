@@ -403,7 +403,7 @@ fn damaged_state_file_does_not_hide_others_and_delete_removes_it() {
     let list = bundle.call(&["list", "--quiet"]).output();
     assert!(list.ok().contains(second.id()), "{list:?}");
     bundle.delete_by_force().ok();
-    assert!(crate::harness::wait_for_exit(pid, Duration::from_secs(5)));
+    assert!(crate::harness::ends(pid));
     let delete = bundle.call(&["delete", "--force", second.id()]);
     delete.output().ok();
     bundle.assert_clean();

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
+use crate::harness::rootfs::copy_program;
 use crate::harness::{Bundle, Output, compiled, runtime, skip};
 
 /// One bundle whose script and mounts a test changes in place.
@@ -164,7 +165,7 @@ pub(crate) fn has_helper(cell: &Cell) -> bool {
         skip("gcc cannot build a static program here");
         return false;
     };
-    fs::copy(program, cell.root("helper")).unwrap();
+    copy_program(program, &cell.root("helper"));
     true
 }
 

@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::clients::{
     self, Check, Engine, Excuse, IMAGE, Lane, Place, REFUSES, Verdict, same, soon,
 };
-use crate::harness::rootfs::give;
+use crate::harness::rootfs::{copy_program, give};
 use crate::harness::{cgroups_named, skip};
 
 /// The user and the group nobody of Debian.
@@ -52,7 +52,7 @@ fn podman_without_root_runs_containers_with_stockade() {
     lanes.retain(|lane| lane.name != REFUSES);
     // The build directory may be closed to other users.
     let copy = place.path().join("bin/copy");
-    fs::copy(crate::harness::runtime(), &copy).unwrap();
+    copy_program(&crate::harness::runtime(), &copy);
     for lane in lanes.iter().filter(|lane| lane.name != "runc") {
         fs::remove_file(&lane.runtime).unwrap();
         symlink(&copy, &lane.runtime).unwrap();
@@ -83,7 +83,7 @@ fn without_root(engine: &Engine) -> Verdict {
         .exits(5)?
         .prints("0")?;
     engine.command(&[], &["/nothing"]).exits(127)?;
-    let container = engine.sleeping(&[])?;
+    let container = engine.listening(&[])?;
     container
         .exec(&[], &["sh", "-c", "echo here; exit 7"])
         .exits(7)?

@@ -118,14 +118,18 @@ fn ps_lists_the_same_as_runc() {
             output.json().as_array().unwrap().len()
         };
         eventually("two processes", || json() == 2);
-        let table = bundle
-            .call(&["ps", bundle.id(), "-eo", "pid,comm"])
-            .output();
-        let names: Vec<String> = table
-            .lines()
-            .iter()
-            .map(|line| line.split_whitespace().last().unwrap().to_owned())
-            .collect();
+        let names = || -> Vec<String> {
+            let table = bundle
+                .call(&["ps", bundle.id(), "-eo", "pid,comm"])
+                .output();
+            let last = |line: &&str| line.split_whitespace().last().unwrap().to_owned();
+            table.lines().iter().map(last).collect()
+        };
+        // Until it has become another program, a child is called as its parent.
+        eventually("the child is the other program", || {
+            names().contains(&"sleep".to_owned())
+        });
+        let names = names();
         bundle.kill("KILL").ok();
         bundle.becomes("stopped");
         let none = bundle

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -124,10 +123,7 @@ fn events_end_quietly_when_nobody_reads_any_more() {
         )
         .unwrap();
     }
-    assert!(crate::harness::wait_for_exit(
-        events.id(),
-        Duration::from_secs(10)
-    ));
+    assert!(crate::harness::ends(events.id()));
     let output = events.wait_with_output().unwrap();
     if !is_foreign() {
         assert!(

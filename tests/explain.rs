@@ -5,6 +5,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::harness::rootfs::copy_program;
 use crate::harness::{Bundle, Call, Output, compiled, is_foreign, raw_calls, skip};
 
 /// socket(AF_ALG, SOCK_SEQPACKET, 0) for the program `call`.
@@ -204,7 +205,7 @@ fn a_program_whose_memory_cannot_be_read_holds_nobody_up() {
     let Some(program) = compiled("userfault") else {
         return skip("there is no C compiler");
     };
-    fs::copy(program, bundle.rootfs().join("userfault")).unwrap();
+    copy_program(&program, &bundle.rootfs().join("userfault"));
     let filter = json!({
         "defaultAction": "SCMP_ACT_ALLOW",
         "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}],

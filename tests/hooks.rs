@@ -370,10 +370,7 @@ fn b57_hook_that_leaves_a_daemon_does_not_hang_create() {
     let pid = bundle.temp().join("daemon");
     let script = format!("sleep 60 & echo $! > {}; exit 0", pid.display());
     let bundle = bundle.set("/hooks/createRuntime/-", hook(&script));
-    let output = bundle
-        .launch("create", &[])
-        .limit(Duration::from_secs(10))
-        .output();
+    let output = bundle.create();
     let daemon = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
     let daemon = rustix::process::Pid::from_raw(daemon).unwrap();
     // The runtime may have ended it already.
@@ -402,11 +399,7 @@ fn b57_hook_that_does_not_read_its_input_is_no_failure() {
     let bundle = every_kind(Bundle::new().set("/annotations/long", long), |_, _| {
         "exit 0".to_owned()
     });
-    bundle
-        .launch("run", &[])
-        .limit(Duration::from_secs(10))
-        .output()
-        .ok();
+    bundle.run().ok();
 }
 
 #[test]

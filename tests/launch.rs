@@ -10,8 +10,8 @@ use rustix::process::Signal;
 
 use crate::confinement_cgroups::is_v2_alone;
 use crate::harness::{
-    Bundle, Call, Output, Running, becomes, cgroups_named, eventually, is_foreign, raw_calls,
-    runtime, skip, wait_for_exit,
+    Bundle, Call, Output, Running, becomes, cgroups_named, ends, eventually, is_foreign, raw_calls,
+    runtime, skip,
 };
 
 /// A root filesystem to launch in; `None` for a runtime that has no such verb.
@@ -257,7 +257,7 @@ fn is_cleaned_up_after(signal: Signal) {
     run.signal(signal);
     let output = run.wait();
     assert_ne!(output.code, 0, "{output:?}");
-    assert!(wait_for_exit(pid, Duration::from_secs(5)), "{pid} lives on");
+    assert!(ends(pid), "{pid} lives on");
     if !group.is_empty() {
         let is_gone = becomes(Duration::from_secs(2), || cgroups_named(&group).is_empty());
         // Nobody is left after SIGKILL; the next launch finds what the last one could not remove.

@@ -3,12 +3,11 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, cgroups_named, installed, skip, wait_for_exit};
+use crate::harness::{Bundle, cgroups_named, ends, installed, skip};
 
 /// A program that ends at SIGTERM, with a code of its own.
 const UNTIL_TERM: &str = "trap 'echo bye; exit 7' TERM; echo ready; while :; do sleep 0.02; done";
@@ -244,7 +243,7 @@ fn delete_takes_a_created_container_that_was_never_started() {
         output.refused(&["created"]);
         bundle.delete_by_force().ok();
     }
-    assert!(wait_for_exit(pid, Duration::from_secs(5)));
+    assert!(ends(pid));
     bundle.assert_clean();
 }
 
@@ -301,10 +300,7 @@ fn kill_all_reaches_every_process() {
         .call(&["kill", "--all", bundle.id(), "KILL"])
         .output()
         .ok();
-    assert!(wait_for_exit(
-        child().trim().parse().unwrap(),
-        Duration::from_secs(5)
-    ));
+    assert!(ends(child().trim().parse().unwrap()));
     bundle.becomes("stopped");
     bundle.delete().ok();
 }

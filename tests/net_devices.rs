@@ -15,10 +15,11 @@ const DEVICE: &str = "
     ip link set v0 up
 ";
 
-/// Describes the device `$dev`: flags, MTU, MAC, addresses.
+/// Describes the device `$dev`: flags, MTU, MAC, addresses. LOWER_UP is the carrier; NO-CARRIER is said until the kernel's
+/// work queue has come to it, too.
 const DESCRIBE: &str = r#"
     ip link show dev $dev | sed -n 's/^[^<]*<\([^>]*\)> mtu \([0-9]*\).*/\1 \2/p; s/ *link.ether \([^ ]*\).*/\1/p' \
-        | sed 's/,M-DOWN//'
+        | sed 's/,M-DOWN//; s/^NO-CARRIER,//'
     ip address show dev $dev | sed -n 's/^ *\(inet[^ ]* [^ ]*\).* \(scope [^ ]*\).*/\1 \2/p' | grep -v fe80
 "#;
 

@@ -6,13 +6,13 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, pidfd_send_signal};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Value, json};
 
-use crate::harness::{Bundle, FOREVER, Inside, Pty, eventually, installed, skip, wait_for_exit};
+use crate::harness::rootfs::copy_program;
+use crate::harness::{Bundle, FOREVER, Inside, Pty, ends, eventually, installed, skip};
 use crate::terminal_socket::receive;
 
 /// A bundle whose processes have pids of the host.
@@ -69,10 +69,7 @@ fn sigkill_ends_every_process_where_no_pid_namespace_does() {
     let child = || fs::read_to_string(bundle.rootfs().join("child")).unwrap_or_default();
     eventually("the child runs", || child().ends_with('\n'));
     bundle.kill("KILL").ok();
-    assert!(wait_for_exit(
-        child().trim().parse().unwrap(),
-        Duration::from_secs(5)
-    ));
+    assert!(ends(child().trim().parse().unwrap()));
     bundle.becomes("stopped");
     bundle.delete().ok();
 }
@@ -88,10 +85,7 @@ fn sigkill_ends_what_the_first_process_left_behind() {
     kill_process(init, Signal::KILL).unwrap();
     bundle.becomes("stopped");
     bundle.kill("KILL").ok();
-    assert!(wait_for_exit(
-        child().trim().parse().unwrap(),
-        Duration::from_secs(5)
-    ));
+    assert!(ends(child().trim().parse().unwrap()));
     bundle.kill("KILL").refused(&["container not running"]);
     bundle
         .call(&["kill", "--all", bundle.id(), "KILL"])
@@ -231,7 +225,7 @@ fn program_that_a_capability_lets_execute_is_executed() {
         .args(&["/private/true"]);
     let private = bundle.rootfs().join("private");
     fs::create_dir(&private).unwrap();
-    fs::copy(bundle.rootfs().join("bin/busybox"), private.join("true")).unwrap();
+    copy_program(&bundle.rootfs().join("bin/busybox"), &private.join("true"));
     fs::set_permissions(private.join("true"), fs::Permissions::from_mode(0o700)).unwrap();
     let bundle = bundle.capabilities(&[]);
     bundle.run().fails(126, &["permission denied"]);
@@ -323,7 +317,7 @@ fn pidfd_socket_gets_the_process_of_exec() {
     assert_eq!(name, "setns");
     pidfd_send_signal(&pidfd, Signal::KILL).unwrap();
     let pid = fs::read_to_string(pid_file).unwrap().parse().unwrap();
-    assert!(wait_for_exit(pid, Duration::from_secs(5)));
+    assert!(ends(pid));
     assert_eq!(bundle.status(), "running");
     bundle.delete_by_force().ok();
 }

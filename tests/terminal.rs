@@ -3,8 +3,8 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 use serde_json::json;
 
@@ -235,18 +235,21 @@ fn program_is_hung_up_when_nobody_reads_its_terminal() {
 #[test]
 fn reader_that_does_not_read_keeps_no_signal_from_the_container() {
     let pty = Pty::new();
-    let bundle = bundle("trap 'exit 6' TERM; sleep 1 & seq 1 2000 & while :; do sleep 0.05; done");
+    let script = "trap 'exit 6' TERM; seq 1 100000 & echo >/listens; while :; do sleep 0.05; done";
+    let bundle = bundle(script);
     let (reader, writer) = std::io::pipe().unwrap();
-    let running = bundle
-        .launch("run", &[])
-        .terminal(&pty.end)
-        .to(writer)
-        .limit(Duration::from_secs(20))
-        .spawn();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
+    let pipe = writer.try_clone().unwrap();
+    let is_full = || {
+        let mut fds = [PollFd::new(&pipe, PollFlags::OUT)];
+        poll(&mut fds, Some(&Timespec::default())).unwrap() == 0
+    };
+    let call = bundle.launch("run", &[]).terminal(&pty.end);
+    let running = call.to(writer).spawn();
     let is_running = || bundle.state().stdout.contains("running");
-    eventually("the container runs", is_running);
-    // Until pipe and terminal are full there is no event to wait for.
-    std::thread::sleep(Duration::from_millis(300));
+    eventually("the container listens and the pipe is full", || {
+        bundle.rootfs().join("listens").exists() && is_full()
+    });
     running.signal(Signal::TERM);
     eventually("the container ends", || !is_running());
     drop(reader);
@@ -346,7 +349,7 @@ fn terminal_of_exec_is_one_of_the_containers_own() {
         .terminal(&pty.end)
         .spawn();
     pty.says("ready");
-    assert!(pty.is_raw());
+    eventually("raw", || pty.is_raw());
     pty.types("words\r");
     pty.says("got words");
     running.wait().exits(4);

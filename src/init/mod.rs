@@ -227,6 +227,10 @@ impl<'a> Child<'a> {
         self.wait_to_proceed(enter)?; // 3
         self.steps(&plan.enter, enter)?;
         self.put_down();
+        if let Release::Connect(_) = &self.fds.release {
+            // Before it is told: whoever knows of a created container may ask it to end.
+            signal::end_when_asked();
+        }
         self.tell(Message::Done, enter)?; // 4
         self.wait_for_start(start)?; // 5
         self.steps(&plan.start, start)?; // 6
@@ -299,7 +303,6 @@ impl<'a> Child<'a> {
         let Release::Connect(listener) = &self.fds.release else {
             return self.wait_to_proceed(step);
         };
-        signal::end_when_asked();
         let connection = rustix::io::retry_on_intr(|| {
             rustix::net::accept_with(listener, rustix::net::SocketFlags::CLOEXEC)
         })

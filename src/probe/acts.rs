@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::answer::{Answer, Outcome};
 use super::words;
-use crate::sys::attempt::{Attempt, Catch, Ending, alone};
+use crate::sys::attempt::{Attempt, Catch, Ending, alone, end_after};
 
 /// Far more than a call that fails at once needs.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -101,9 +101,10 @@ fn refuser(attempt: &Attempt, errno: i32) -> Refuser {
         libc::ENOSYS => (Catch::Wait, PATIENCE),
         _ => (Catch::Fail, LIMIT),
     };
-    let ending = alone(limit, &|| match attempt.catch(catch) {
-        Ok(()) => encode(attempt.make()),
-        Err(_) => NO_FILTER.to_vec(),
+    let ending = alone(LIMIT, &|| match attempt.catch(catch) {
+        // Of the call alone: on a busy machine the process may have come to it late.
+        Ok(()) if end_after(limit).is_ok() => encode(attempt.make()),
+        _ => NO_FILTER.to_vec(),
     });
     match ending {
         Ok(Ending::Answered(answer)) if answer == NO_FILTER => Refuser::Unknown,

@@ -15,7 +15,7 @@ use libc::c_long;
 mod alone;
 mod calls;
 
-pub use alone::{BROKEN, Ending, alone};
+pub use alone::{BROKEN, Ending, alone, end_after};
 pub use calls::*;
 
 /// One call with fixed arguments. Only this module can make one, which is what keeps [`Attempt::make`] safe.

@@ -69,9 +69,19 @@ impl Engine {
         Ok(container)
     }
 
-    /// A container that ends at once when it is asked to.
+    /// A container that ends at once when it is asked to, if it has begun to listen.
     pub(crate) fn sleeping(&self, flags: &[&str]) -> Result<Container<'_>, String> {
         self.start(flags, "trap 'exit 3' TERM; while :; do sleep 0.1; done")
+    }
+
+    /// The same, and it listens: what comes before is lost to the first process of a pid namespace.
+    pub(crate) fn listening(&self, flags: &[&str]) -> Result<Container<'_>, String> {
+        let script = "trap 'exit 3' TERM; echo ready; while :; do sleep 0.1; done";
+        let container = self.start(flags, script)?;
+        soon("a line", || {
+            container.call("logs", &[], &[]).text() == "ready"
+        })?;
+        Ok(container)
     }
 }
 
@@ -224,7 +234,7 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
     Check {
         claim: "an init of the client's reaps and forwards",
         holds: |e| {
-            let container = e.sleeping(&["--init"])?;
+            let container = e.listening(&["--init"])?;
             container.call("stop", &["--time", "5"], &[]).ok()?;
             container.ended_with("3")
         },
@@ -349,7 +359,7 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
     Check {
         claim: "kill by name and by number reaches the program",
         holds: |e| {
-            let container = e.sleeping(&[])?;
+            let container = e.listening(&[])?;
             container.call("kill", &["--signal", "TERM"], &[]).ok()?;
             container.ended_with("3")?;
             let container = e.sleeping(&[])?;
@@ -360,7 +370,7 @@ pub(crate) const CHECKS: &[Check<Engine>] = &[
     Check {
         claim: "stop asks by SIGTERM and waits",
         holds: |e| {
-            let container = e.sleeping(&[])?;
+            let container = e.listening(&[])?;
             container.call("stop", &["--time", "10"], &[]).ok()?;
             container.ended_with("3")
         },

@@ -13,9 +13,8 @@ mod score;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use crate::harness::{becomes, cgroups_named, installed, is_foreign, patience, skip};
+use crate::harness::{SOON, becomes, cgroups_named, installed, is_foreign, patience, skip};
 
 pub(crate) use cri::{Cri, has_grpc};
 pub(crate) use engine::{CHECKS as ENGINE_CHECKS, Engine};
@@ -111,9 +110,9 @@ pub(crate) fn same<T: PartialEq + std::fmt::Debug>(found: T, expected: T) -> Ver
     }
 }
 
-/// Fails unless it becomes so within ten seconds.
+/// Fails unless it becomes so.
 pub(crate) fn soon(what: &str, is_so: impl FnMut() -> bool) -> Verdict {
-    if becomes(patience(Duration::from_secs(10)), is_so) {
+    if becomes(patience(SOON), is_so) {
         Ok(())
     } else {
         Err(format!("never happened: {what}"))

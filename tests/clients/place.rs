@@ -11,7 +11,7 @@ use super::{Said, image};
 use crate::harness::{self, Call, Running, becomes, leftovers};
 
 /// How long a daemon may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long it may take to end: it waits for its containers, and unmounts what it has mounted.
 const LAST_PATIENCE: Duration = Duration::from_secs(90);
 
@@ -81,7 +81,7 @@ impl Place {
         // conmon leaves a file where it was started when memory runs out.
         Call::new(program, &self.path().join("calls"))
             .directory(self.path())
-            .limit(Duration::from_secs(60))
+            .limit(Duration::from_secs(120))
     }
 
     /// Starts the daemon and waits until it answers.
@@ -102,7 +102,7 @@ impl Place {
     /// What is left of containers: cgroups that have this name, and mounts and processes below the directory `part`.
     pub(crate) fn left_of(&self, name: &str, part: &Path) -> Vec<String> {
         let mut left = Vec::new();
-        becomes(harness::patience(Duration::from_secs(5)), || {
+        becomes(harness::patience(harness::SOON), || {
             left = leftovers::found(name, part, &self.path().join("none"));
             left.retain(|line| !self.is_parent(line));
             left.is_empty()

@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{configure, engine};
 use crate::clients::{self, Engine, Lane, Place, REFUSES, Verdict, same, soon};
-use crate::harness::rootfs::give;
+use crate::harness::rootfs::{copy_program, give};
 use crate::harness::{runtime, skip};
 use crate::systemd::{is_there, user};
 
@@ -53,7 +53,7 @@ fn podman_of_a_user_with_systemd_runs_containers_with_stockade_as_with_runc() {
     let lanes = clients::lanes(&place, &["stockade-none", "stockade"]);
     // The build directory may be closed to other users.
     let copy = place.path().join("bin/copy");
-    fs::copy(runtime(), &copy).unwrap();
+    copy_program(&runtime(), &copy);
     for lane in lanes
         .iter()
         .filter(|lane| ![REFUSES, "runc"].contains(&lane.name))
@@ -76,7 +76,7 @@ fn podman_of_a_user_with_systemd_runs_containers_with_stockade_as_with_runc() {
 /// What podman, systemd and the kernel agree on about a container in this slice.
 fn through_systemd(engine: &Engine, slice: &str) -> Verdict {
     engine.run(&[], "exit 5").exits(5)?;
-    let container = engine.sleeping(&["--memory", "64m", "--pids-limit", "50"])?;
+    let container = engine.listening(&["--memory", "64m", "--pids-limit", "50"])?;
     let id = container.inspect(".Id")?;
     let scope = format!("{slice}/libpod-{id}.scope");
     let pid = container.inspect(".State.Pid")?;

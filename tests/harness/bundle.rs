@@ -5,13 +5,12 @@ use std::fs;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::rootfs::{give, make, make_directory};
-use super::{Call, Output, becomes, is_foreign, leftovers, runtime, skip};
+use super::{Call, Output, SOON, becomes, is_foreign, leftovers, patience, runtime, skip};
 
 /// The first host id of [`Bundle::user_namespace`].
 pub(crate) const FIRST_HOST_ID: u32 = 100_000;
@@ -305,7 +304,7 @@ impl Bundle {
     /// What is left of its containers, in words. Killed processes and their cgroups may take a moment to go.
     pub(crate) fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
-        becomes(Duration::from_secs(3), || {
+        becomes(patience(SOON), || {
             left = leftovers::found(&self.id, self.temp.path(), &self.state_dir());
             left.is_empty()
         });

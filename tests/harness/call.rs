@@ -224,6 +224,11 @@ impl Drop for Running {
     }
 }
 
+/// Waits for the end of a process that must end; false where it does not.
+pub(crate) fn ends(pid: u32) -> bool {
+    wait_for_exit(pid, super::patience(super::SOON))
+}
+
 /// Waits for the end of any process; false when the limit passes first.
 pub(crate) fn wait_for_exit(pid: u32, limit: Duration) -> bool {
     let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub(crate) use bundle::Bundle;
-pub(crate) use call::{Call, Running, wait_for_exit};
+pub(crate) use call::{Call, Running, ends, wait_for_exit};
 pub(crate) use inside::{FOREVER, Inside, document};
 pub(crate) use leftovers::cgroups_named;
 pub(crate) use output::Output;
@@ -76,11 +76,14 @@ pub(crate) fn patience(usual: Duration) -> Duration {
     usual * times
 }
 
-/// Waits until something is so that the kernel has no event for; fails after ten seconds.
+/// How long it may take until what must happen has happened: on a busy machine other things come first.
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// Waits until something is so that the kernel has no event for; fails where it does not become so.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     assert!(
-        becomes(patience(Duration::from_secs(10)), &mut is_so),
+        becomes(patience(SOON), &mut is_so),
         "never happened: {what}"
     );
 }

@@ -1,13 +1,12 @@
 //! The programs of `tests/programs` that are built once, with the C compiler that links this crate anyway: `call`, which
 //! makes system calls by number and has no C library, so that a filter sees only its calls, and `pause`.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use super::Bundle;
+use super::rootfs::copy_program;
 
 /// The bundle with the program in it, which makes these calls (`NUMBER ARGUMENT…` each) and prints each one's raw result.
 pub(crate) fn calls(bundle: Bundle, calls: &[&[i64]]) -> Bundle {
@@ -23,8 +22,7 @@ pub(crate) fn calls(bundle: Bundle, calls: &[&[i64]]) -> Bundle {
 /// The same with the program's arguments as they are: numbers, `=TEXT` for a pointer to text, `int80` or `x32` before a number.
 pub(crate) fn raw_calls(bundle: Bundle, arguments: &str) -> Bundle {
     let copy = bundle.rootfs().join("call");
-    fs::copy(built(), &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(built(), &copy);
     let args: Vec<&str> = ["/call"].into_iter().chain(arguments.split(' ')).collect();
     bundle.args(&args)
 }

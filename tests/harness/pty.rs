@@ -10,8 +10,8 @@ use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
 
 use super::Running;
 
-/// How long a text may take to come.
-const LIMIT: Duration = Duration::from_secs(10);
+/// What the harness writes after the last of a call.
+const END: &str = "<the end>";
 
 /// A pseudo-terminal: the call gets `end`, the test keeps the rest.
 pub(crate) struct Pty {
@@ -67,7 +67,7 @@ impl Pty {
     /// Waits until this text has come, and forgets everything up to its end.
     #[track_caller]
     pub(crate) fn says(&mut self, text: &str) -> String {
-        let end = Instant::now() + super::patience(LIMIT);
+        let end = Instant::now() + super::patience(super::SOON);
         loop {
             if let Some(at) = self.seen.find(text) {
                 let rest = self.seen.split_off(at + text.len());
@@ -94,7 +94,12 @@ impl Pty {
         while !running.has_ended() {
             text += &self.all();
         }
-        text + &self.all()
+        text += &self.all();
+        // What was written last is on its way in a work queue of the kernel's, and what is written now comes after it.
+        rustix::io::write(&self.end, END.as_bytes()).unwrap();
+        text += &self.says(END);
+        text.truncate(text.len() - END.len());
+        text
     }
 
     fn read(&mut self, limit: Duration) -> bool {

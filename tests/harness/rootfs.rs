@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, lchown, symlink};
 use std::path::Path;
+use std::process::Command;
 
 use super::installed;
 
@@ -84,9 +85,7 @@ pub(crate) fn make(root: &Path) {
     }
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
     let busybox = installed("busybox").expect("busybox-static is installed");
-    let copy = root.join("bin/busybox");
-    fs::copy(busybox, &copy).unwrap();
-    fs::set_permissions(&copy, fs::Permissions::from_mode(0o755)).unwrap();
+    copy_program(&busybox, &root.join("bin/busybox"));
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
@@ -95,6 +94,16 @@ pub(crate) fn make(root: &Path) {
         "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n",
     );
     write(&root.join("etc/group"), "root:x:0:\nnogroup:x:65534:\n");
+}
+
+/// Copies a program by a process that does nothing else. Whoever is forked meanwhile by another test has the descriptors of
+/// this process until it executes something, and a program that is open for writing anywhere cannot be executed (ETXTBSY).
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("install")
+        .args(["-m", "755"])
+        .args([from, to])
+        .status();
+    assert!(copied.unwrap().success(), "{} is copied", from.display());
 }
 
 /// Makes a directory of this mode, whatever the umask is.

@@ -79,8 +79,12 @@ fn read_all(pipe: &OwnedFd) -> io::Result<Vec<u8>> {
     }
 }
 
-/// SIGALRM after `limit`, whatever the parent did to that signal, and no core file for SIGSYS.
-fn end_after(limit: Duration) -> Result<(), i32> {
+/// Has the kernel end this process, which [`alone`] made, `limit` from now and no longer from its begin: by SIGALRM, whatever
+/// the parent did to that signal, and without a core file for SIGSYS.
+///
+/// # Errors
+/// The errno of setrlimit(2), signal(2), rt_sigprocmask(2) or setitimer(2).
+pub fn end_after(limit: Duration) -> Result<(), i32> {
     let none = rustix::process::Rlimit {
         current: Some(0),
         maximum: Some(0),
