@@ -11,9 +11,10 @@ use stockade::names::syscalls::{self, Abi};
 
 use crate::harness::{Bundle, Call, Output, compiled, is_foreign, runtime, say, skip};
 
-/// Calls that the kernel never fails.
-const SURE: [&str; 13] = [
+/// Calls that the kernel never fails for want of memory, as these tests have others do.
+const SURE: [&str; 15] = [
     "brk",
+    "close",
     "exit",
     "exit_group",
     "getegid",
@@ -21,6 +22,7 @@ const SURE: [&str; 13] = [
     "getgid",
     "getpid",
     "getppid",
+    "getrandom",
     "gettid",
     "getuid",
     "rt_sigreturn",
@@ -104,8 +106,8 @@ fn call(bundle: &Bundle, verb: &Verb, log: &Path, words: &[&str]) -> Call {
         .args(verb.arguments.iter().map(known))
 }
 
-/// All calls but those of the start of a program, before the runtime's first function.
-fn points(log: &Path) -> Vec<Point> {
+/// What the tracer has written.
+fn logged(log: &Path) -> Vec<Point> {
     let text = fs::read_to_string(log).unwrap();
     let point = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -116,6 +118,11 @@ fn points(log: &Path) -> Vec<Point> {
             name: syscalls::name(Abi::X8664, number).unwrap_or("?").to_owned(),
         }
     };
+    text.lines().map(point).collect()
+}
+
+/// All calls but those of the start of a program, before the runtime's first function.
+fn of_runtime(all: Vec<Point>) -> Vec<Point> {
     // Rust's own start ends with a stack for signals, which it asks for first.
     let mut begun = 0;
     let mut is_of_runtime = |point: &Point| {
@@ -126,8 +133,9 @@ fn points(log: &Path) -> Vec<Point> {
         }
         begun >= 2 && point.name != "sigaltstack" && !SURE.contains(&&*point.name)
     };
-    let all = text.lines().map(point);
-    all.filter(|point| is_of_runtime(point)).collect()
+    all.into_iter()
+        .filter(|point| is_of_runtime(point))
+        .collect()
 }
 
 /// What is wrong after the fault, if anything is.
@@ -141,36 +149,46 @@ fn tried(bundle: &Bundle, verb: &Verb, point: &Point, fault: Fault) -> Vec<Strin
         Fault::Dies => [&["kill"][..], &at].concat(),
     };
     let output = call(bundle, verb, &log, &words).output();
+    // No two runs make all calls in the same order.
+    let hit = logged(&log).pop().map_or(String::new(), |hit| hit.name);
+    let is_silent = SURE.contains(&&*hit) || MEMORY.contains(&&*hit);
     let mut wrong = Vec::new();
-    if fault == Fault::Fails {
-        let is_told = MEMORY.contains(&&*point.name) || is_told(&output);
-        wrong.extend((!is_told).then(|| "not one error".to_owned()));
+    if fault == Fault::Fails && !is_silent {
+        if !is_told(&output) {
+            wrong.push("not one error".to_owned());
+        }
         if verb.makes && output.code != 0 {
-            let left = bundle.left();
-            wrong.extend((!left.is_empty()).then(|| format!("left {left:?}")));
+            wrong.extend(left(bundle));
         }
     }
-    for words in [&["list"][..], &["state", bundle.id()]] {
-        let later = bundle.call(words).output();
-        if later.code > 1 || later.code < 0 || (later.code == 1 && words[0] == "list") {
-            wrong.push(format!("{words:?}: {later:?}"));
-        }
-    }
-    let deleted = bundle.delete_by_force();
-    if deleted.code != 0 {
-        wrong.push(format!("delete: {deleted:?}"));
-    }
+    wrong.extend(wrong_later(bundle));
+    let name = verb.arguments[0];
+    let told = |wrong| format!("{name} {fault:?} at {point:?}, {hit}: {wrong}; {output:?}");
+    wrong.into_iter().map(told).collect()
+}
+
+fn left(bundle: &Bundle) -> Option<String> {
     let left = bundle.left();
-    wrong.extend((!left.is_empty()).then(|| format!("left after delete {left:?}")));
+    (!left.is_empty()).then(|| format!("left {left:?}"))
+}
+
+/// What is wrong with the verbs afterwards, the last of which takes everything away.
+fn wrong_later(bundle: &Bundle) -> Vec<String> {
+    let id = bundle.id();
+    let verbs = [
+        (&["list"][..], 0),
+        (&["state", id], 1),
+        (&["delete", "--force", id], 0),
+    ];
+    let mut wrong = Vec::new();
+    for (verb, worst) in verbs {
+        let output = bundle.call(verb).output();
+        if !(0..=worst).contains(&output.code) {
+            wrong.push(format!("{verb:?}: {output:?}"));
+        }
+    }
+    wrong.extend(left(bundle));
     wrong
-        .into_iter()
-        .map(|wrong| {
-            format!(
-                "{} {fault:?} at {point:?}: {wrong}; {output:?}",
-                verb.arguments[0]
-            )
-        })
-        .collect()
 }
 
 /// Whatever fails, there is an end and one line for it.
@@ -192,7 +210,7 @@ fn holds(verb: &Verb) {
     (verb.before)(&bundle);
     call(&bundle, verb, &log, &["count"]).output();
     bundle.delete_by_force().ok();
-    let points = points(&log);
+    let points = of_runtime(logged(&log));
     let is_all = std::env::var_os("STOCKADE_TEST_FAULTS").is_some();
     let step = if is_all {
         1

@@ -175,7 +175,7 @@ impl Cgroup {
     /// When a directory exists and cannot be opened or looked at.
     pub fn open(location: &Location) -> Result<Self> {
         let mut cgroup = Self::open_any(location)?;
-        let is_old = !location.mark.is_of_this_boot();
+        let is_old = !location.mark.is_of_this_boot()?;
         for (position, group) in location.groups.iter().enumerate() {
             let Some(directory) = &cgroup.directories[position] else {
                 continue;
@@ -235,7 +235,7 @@ impl Cgroup {
     /// What was opened at the place is the container's.
     ///
     /// # Errors
-    /// fstat(2) fails.
+    /// They cannot be looked at.
     pub(super) fn into_marked(self) -> Result<Self> {
         Self::marked(self.location, self.directories)
     }
@@ -244,8 +244,7 @@ impl Cgroup {
     fn marked(mut location: Location, directories: Vec<Option<OwnedFd>>) -> Result<Self> {
         let all = directories.iter();
         let all = all.map(|directory| directory.as_ref().map(AsFd::as_fd));
-        let made = Directories::of(all).map_err(|errno| error("mark the cgroup", errno))?;
-        location.mark = Mark::Made(made);
+        location.mark = Mark::Made(Directories::of(all)?);
         Ok(Self {
             location,
             directories,

@@ -3,11 +3,13 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstat};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Doing, Error, Result};
 use crate::sys::{Errno, SysResult};
 
 /// Which of the cgroups that come to be at a place is the container's. Its path alone does not say: once the container has
@@ -32,10 +34,13 @@ impl Mark {
     }
 
     /// Whether what it was given to may still be there.
-    pub(super) fn is_of_this_boot(&self) -> bool {
+    ///
+    /// # Errors
+    /// Which boot this is cannot be read.
+    pub(super) fn is_of_this_boot(&self) -> Result<bool> {
         match self {
-            Self::Unknown | Self::Claimed(_) => true,
-            Self::Made(directories) => directories.boot == boot(),
+            Self::Unknown | Self::Claimed(_) => Ok(true),
+            Self::Made(directories) => Ok(directories.boot == boot()?),
         }
     }
 
@@ -66,19 +71,30 @@ pub struct Directories {
 }
 
 impl Directories {
-    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> SysResult<Self> {
+    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> Result<Self> {
         let inodes = all.map(|directory| directory.map(inode).transpose());
         Ok(Self {
-            boot: boot(),
-            inodes: inodes.collect::<SysResult<_>>()?,
+            boot: boot()?,
+            inodes: inodes
+                .collect::<SysResult<_>>()
+                .doing(|| "mark the cgroup")?,
         })
     }
 }
 
 /// Empty where /proc does not show it, which holds for as long as the same /proc is looked at.
-fn boot() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+fn boot() -> Result<String> {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let hidden = [
+        ErrorKind::NotFound,
+        ErrorKind::NotADirectory,
+        ErrorKind::PermissionDenied,
+    ];
+    match fs::read_to_string(BOOT) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if hidden.contains(&error.kind()) => Ok(String::new()),
+        Err(error) => Err(Error::new(format!("read {BOOT}"), error)),
+    }
 }
 
 fn inode(directory: BorrowedFd<'_>) -> SysResult<(u64, u64)> {

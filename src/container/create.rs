@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::child::{CgroupFds, Child, Listening};
@@ -349,11 +350,11 @@ impl Making {
     }
 
     /// The container stays.
-    fn finish(mut self) -> Result<(Entry, State, OwnedFd)> {
+    fn finish(mut self) -> Result<(Entry, State, Rc<OwnedFd>)> {
         self.entry.as_mut().expect("kept until here").keep()?;
         self.leave_net_devices();
         let entry = self.entry.take().expect("kept until here");
-        let (_, pidfd) = self.child.take().expect("cloned by begin").release();
+        let pidfd = self.child.take().expect("cloned by begin").release();
         Ok((entry, self.state.clone(), pidfd))
     }
 }
