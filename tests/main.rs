@@ -38,6 +38,7 @@ mod exec;
 mod exec_between;
 mod exec_confinement;
 mod explain;
+mod faults;
 mod foreign_images;
 mod fuzz_corpus;
 mod hardening;

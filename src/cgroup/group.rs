@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Access, access};
+
 use super::filesystem::{self, error};
 use super::location::{Group, Location};
 use super::mark::{self, Directories, Mark};
@@ -13,7 +15,7 @@ use super::systemd::{self, Property};
 use super::{devices, make};
 use crate::error::{Error, Result, quote, quote_path};
 use crate::spec::DeviceRule;
-use crate::sys::{Errno, bpf};
+use crate::sys::{Errno, SysResult, bpf};
 
 /// A container's cgroup in every hierarchy, by descriptor.
 #[derive(Debug)]
@@ -67,7 +69,7 @@ impl Cgroup {
             .filter(|path| !is_leaf(path))
             .cloned()
             .collect();
-        let cgroup = Self::marked(location, directories);
+        let cgroup = Self::marked(location, directories)?;
         cgroup.check_fit()?;
         cgroup.apply(writes)?;
         if !devices.is_empty() {
@@ -106,7 +108,7 @@ impl Cgroup {
         if !made.directories.is_empty() {
             return Err(Error::new("limit the scope", "its process has ended"));
         }
-        let cgroup = Self::marked(location.clone(), directories);
+        let cgroup = Self::marked(location.clone(), directories)?;
         if cgroup.location.mark != location.mark {
             return Err(Error::new("limit the scope", "it is another one by now"));
         }
@@ -125,10 +127,11 @@ impl Cgroup {
         let there = Self::open_any(location)?;
         there.check_fit()?;
         let directories = there.directories.iter().flatten();
-        let claimants: BTreeSet<String> = directories
-            .clone()
-            .filter_map(|directory| mark::claim(directory.as_fd()))
-            .collect();
+        let claims = directories.clone();
+        let claims = claims.filter_map(|directory| mark::claim(directory.as_fd()).transpose());
+        let claimants = claims
+            .collect::<SysResult<BTreeSet<String>>>()
+            .map_err(|errno| error("read whose the cgroup is", errno))?;
         let mut has_children = false;
         for directory in directories.clone() {
             let children = filesystem::children(directory.as_fd())
@@ -151,7 +154,8 @@ impl Cgroup {
         let mut there = Self::open_any(location)?;
         for directory in &mut there.directories {
             directory.take_if(|directory| {
-                mark::claim(directory.as_fd()).is_none_or(|claim| !claimants.contains(&claim))
+                let claim = mark::claim(directory.as_fd()).ok().flatten();
+                claim.is_none_or(|claim| !claimants.contains(&claim))
             });
         }
         if there.removal_is_held_up()? {
@@ -164,22 +168,49 @@ impl Cgroup {
     }
 
     /// Opens the cgroup of an existing container. Directories that are gone count as empty, and so do those that are not
-    /// the container's by its mark: nothing is done to another one that has come to be at the same place.
+    /// the container's by its mark: nothing is done to another one that has come to be at the same place. What a killed
+    /// creation has made and not claimed yet goes with the parents, if it is empty.
     ///
     /// # Errors
-    /// When a directory exists and cannot be opened.
+    /// When a directory exists and cannot be opened or looked at.
     pub fn open(location: &Location) -> Result<Self> {
         let mut cgroup = Self::open_any(location)?;
-        let is_old = !location.mark.is_of_this_boot();
-        for (position, directory) in cgroup.directories.iter_mut().enumerate() {
-            let is_another = |directory: &mut OwnedFd| {
-                is_old || !location.mark.is_on(position, directory.as_fd())
+        let is_old = !location.mark.is_of_this_boot()?;
+        for (position, group) in location.groups.iter().enumerate() {
+            let Some(directory) = &cgroup.directories[position] else {
+                continue;
             };
-            if directory.take_if(is_another).is_some() {
-                cgroup.replaced = Some(location.groups[position].directory());
+            let path = group.directory();
+            let doing = |errno| error(format!("look whose {} is", quote_path(&path)), errno);
+            if !is_old
+                && location
+                    .mark
+                    .is_on(position, directory.as_fd())
+                    .map_err(doing)?
+            {
+                continue;
             }
+            let claim = mark::claim(directory.as_fd()).map_err(doing)?;
+            if is_old || claim.is_some() || !location.made.contains(&path) {
+                cgroup.location.made.retain(|made| *made != path);
+                cgroup.replaced = Some(path);
+            }
+            cgroup.directories[position] = None;
         }
         Ok(cgroup)
+    }
+
+    /// The directories at this place and above it that are not there, outermost first.
+    pub fn missing(location: &Location) -> Vec<PathBuf> {
+        let mut missing = Vec::new();
+        for group in &location.groups {
+            let path = group.directory();
+            let above = path.ancestors();
+            let gone = above.take_while(|path| access(*path, Access::EXISTS) == Err(Errno::NOENT));
+            let gone: Vec<PathBuf> = gone.map(Path::to_owned).collect();
+            missing.extend(gone.into_iter().rev());
+        }
+        missing
     }
 
     /// Takes the cgroup of a record without a mark for the container's, if it holds its first process, where that lives, or
@@ -191,7 +222,7 @@ impl Cgroup {
         let there = Self::open_any(location)?;
         let processes = there.processes()?;
         if processes.is_empty() || pid.is_some_and(|pid| processes.contains(&pid)) {
-            return Ok(there.into_marked().location.mark);
+            return Ok(there.into_marked()?.location.mark);
         }
         Ok(Mark::Unknown)
     }
@@ -202,20 +233,23 @@ impl Cgroup {
     }
 
     /// What was opened at the place is the container's.
-    pub(super) fn into_marked(self) -> Self {
+    ///
+    /// # Errors
+    /// They cannot be looked at.
+    pub(super) fn into_marked(self) -> Result<Self> {
         Self::marked(self.location, self.directories)
     }
 
     /// Puts the mark of these directories into the record.
-    fn marked(mut location: Location, directories: Vec<Option<OwnedFd>>) -> Self {
+    fn marked(mut location: Location, directories: Vec<Option<OwnedFd>>) -> Result<Self> {
         let all = directories.iter();
         let all = all.map(|directory| directory.as_ref().map(AsFd::as_fd));
-        location.mark = Mark::Made(Directories::of(all));
-        Self {
+        location.mark = Mark::Made(Directories::of(all)?);
+        Ok(Self {
             location,
             directories,
             replaced: None,
-        }
+        })
     }
 
     /// Whatever is at the place.

@@ -153,7 +153,7 @@ impl Cgroup {
             pause = (pause * 2).min(Duration::from_millis(10));
         }
         // At the next boot, parents of these names are another's.
-        if !self.location.mark.is_of_this_boot() {
+        if !self.location.mark.is_of_this_boot()? {
             return Ok(());
         }
         for parent in self.location.made.iter().rev() {

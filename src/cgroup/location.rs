@@ -28,7 +28,8 @@ pub enum Driver {
 pub struct Location {
     /// One for each hierarchy of the host.
     pub groups: Vec<Group>,
-    /// Parent directories that were made for this container, outermost first; they go with it if empty then.
+    /// Parent directories that were made for this container, outermost first; they go with it if empty then. While it is
+    /// being made, all that were not there before.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<PathBuf>,
     /// The scope whose cgroup it is, where systemd makes it.

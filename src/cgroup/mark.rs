@@ -3,11 +3,13 @@
 
 use std::ffi::CStr;
 use std::fs;
+use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 
 use rustix::fs::{XattrFlags, fgetxattr, fremovexattr, fsetxattr, fstat};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Doing, Error, Result};
 use crate::sys::{Errno, SysResult};
 
 /// Which of the cgroups that come to be at a place is the container's. Its path alone does not say: once the container has
@@ -32,21 +34,27 @@ impl Mark {
     }
 
     /// Whether what it was given to may still be there.
-    pub(super) fn is_of_this_boot(&self) -> bool {
+    ///
+    /// # Errors
+    /// Which boot this is cannot be read.
+    pub(super) fn is_of_this_boot(&self) -> Result<bool> {
         match self {
-            Self::Unknown | Self::Claimed(_) => true,
-            Self::Made(directories) => directories.boot == boot(),
+            Self::Unknown | Self::Claimed(_) => Ok(true),
+            Self::Made(directories) => Ok(directories.boot == boot()?),
         }
     }
 
     /// Whether this directory, that of the group at this position, is the one.
-    pub(super) fn is_on(&self, position: usize, directory: BorrowedFd<'_>) -> bool {
+    ///
+    /// # Errors
+    /// The directory cannot be looked at.
+    pub(super) fn is_on(&self, position: usize, directory: BorrowedFd<'_>) -> SysResult<bool> {
         match self {
-            Self::Unknown => false,
-            Self::Claimed(claimant) => claim(directory).as_ref() == Some(claimant),
+            Self::Unknown => Ok(false),
+            Self::Claimed(claimant) => Ok(claim(directory)?.as_ref() == Some(claimant)),
             Self::Made(made) => {
                 let known = made.inodes.get(position).copied().flatten();
-                known.is_some() && known == inode(directory)
+                Ok(known.is_some() && known == Some(inode(directory)?))
             }
         }
     }
@@ -63,23 +71,35 @@ pub struct Directories {
 }
 
 impl Directories {
-    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> Self {
-        Self {
-            boot: boot(),
-            inodes: all.map(|directory| inode(directory?)).collect(),
-        }
+    pub(super) fn of<'a>(all: impl Iterator<Item = Option<BorrowedFd<'a>>>) -> Result<Self> {
+        let inodes = all.map(|directory| directory.map(inode).transpose());
+        Ok(Self {
+            boot: boot()?,
+            inodes: inodes
+                .collect::<SysResult<_>>()
+                .doing(|| "mark the cgroup")?,
+        })
     }
 }
 
 /// Empty where /proc does not show it, which holds for as long as the same /proc is looked at.
-fn boot() -> String {
-    let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+fn boot() -> Result<String> {
+    const BOOT: &str = "/proc/sys/kernel/random/boot_id";
+    let hidden = [
+        ErrorKind::NotFound,
+        ErrorKind::NotADirectory,
+        ErrorKind::PermissionDenied,
+    ];
+    match fs::read_to_string(BOOT) {
+        Ok(text) => Ok(text.trim().to_owned()),
+        Err(error) if hidden.contains(&error.kind()) => Ok(String::new()),
+        Err(error) => Err(Error::new(format!("read {BOOT}"), error)),
+    }
 }
 
-fn inode(directory: BorrowedFd<'_>) -> Option<(u64, u64)> {
-    let found = fstat(directory).ok()?;
-    Some((found.st_dev, found.st_ino))
+fn inode(directory: BorrowedFd<'_>) -> SysResult<(u64, u64)> {
+    let found = fstat(directory)?;
+    Ok((found.st_dev, found.st_ino))
 }
 
 /// Where a claim is: the first takes privileges over the host, the second is for all others (xattr(7); cgroup file systems
@@ -90,11 +110,19 @@ const LONGEST: usize = libc::PATH_MAX as usize + 64;
 
 /// The claim of the container that a cgroup is made for. A text that others may have written: it decides who
 /// is refused a cgroup, and never who is killed.
-pub(super) fn claim(directory: BorrowedFd<'_>) -> Option<String> {
+///
+/// # Errors
+/// Other than that there is none, or that the file system has no such attributes for this user.
+pub(super) fn claim(directory: BorrowedFd<'_>) -> SysResult<Option<String>> {
     let mut text = [0u8; LONGEST];
-    let read = |name: &&CStr| fgetxattr(directory, *name, &mut text[..]).ok();
-    let length = CLAIMS.iter().find_map(read)?;
-    Some(String::from_utf8_lossy(&text[..length]).into_owned())
+    for name in CLAIMS {
+        match fgetxattr(directory, name, &mut text[..]) {
+            Ok(length) => return Ok(Some(String::from_utf8_lossy(&text[..length]).into_owned())),
+            Err(Errno::NODATA | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(None)
 }
 
 /// Claims a cgroup that nobody has claimed. Where no attribute can be set, nothing is claimed, and the inode has to do.

@@ -14,7 +14,7 @@ use super::{ExitCode, Global};
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Result, escape, quote, quote_path};
 use crate::profile::{Face, Profile, compare, is_at_most, to_toml};
-use crate::seccomp::Watch;
+use crate::seccomp::{Openings, Watch};
 use crate::watch::{Recording, Supervisor, made_under};
 
 /// How a line of the file begins that says what was recorded.
@@ -51,10 +51,13 @@ pub fn run(global: &Global, arguments: &Record) -> Result<ExitCode> {
         let choice = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
         made_under(&old.profile, &choice.profile)?;
     }
-    let watch = if arguments.permissive {
-        Watch::Permissive
-    } else {
-        Watch::Everything
+    let openings = match arguments.report {
+        Some(_) => Openings::Asked,
+        None => Openings::Passed,
+    };
+    let watch = match arguments.permissive {
+        true => Watch::Permissive(openings),
+        false => Watch::Everything(openings),
     };
     let mut supervisor = Supervisor::new(watch)?;
     let (code, base) = launch(global, &arguments.launch, Some(&mut supervisor))?;

@@ -30,7 +30,7 @@ pub(super) struct Child {
     /// Process id in the runtime's pid namespace.
     pub(super) pid: i32,
     /// The same process, whatever becomes of its id.
-    pub(super) pidfd: OwnedFd,
+    pub(super) pidfd: Rc<OwnedFd>,
     link: OwnedFd,
     plan: Rc<Plan>,
     /// What it is about to do, for errors.
@@ -71,7 +71,7 @@ impl Child {
         drop(fds);
         let mut child = Self {
             pid,
-            pidfd,
+            pidfd: Rc::new(pidfd),
             link: ours,
             plan: Rc::clone(plan),
             doing: "start the container",
@@ -89,7 +89,7 @@ impl Child {
     pub(super) fn entering(plan: &Rc<Plan>, (pid, pidfd): (i32, OwnedFd), link: OwnedFd) -> Self {
         Self {
             pid,
-            pidfd,
+            pidfd: Rc::new(pidfd),
             link,
             plan: Rc::clone(plan),
             doing: "enter the container",
@@ -126,7 +126,8 @@ impl Child {
         let new =
             Pid::from_raw(pid).ok_or_else(|| Error::new("clone", "no process id came back"))?;
         self.pid = pid;
-        self.pidfd = pidfd_open(new, PidfdFlags::empty()).doing(|| "open the new process")?;
+        let pidfd = pidfd_open(new, PidfdFlags::empty()).doing(|| "open the new process")?;
+        self.pidfd = Rc::new(pidfd);
         Ok(())
     }
 
@@ -261,13 +262,9 @@ impl Child {
     }
 
     /// From here on the process outlives this value.
-    pub(super) fn release(mut self) -> (i32, OwnedFd) {
+    pub(super) fn release(mut self) -> Rc<OwnedFd> {
         self.is_ours = false;
-        let pidfd = rustix::io::fcntl_dupfd_cloexec(&self.pidfd, 3);
-        (
-            self.pid,
-            pidfd.expect("a descriptor that was just valid can be duplicated"),
-        )
+        Rc::clone(&self.pidfd)
     }
 }
 

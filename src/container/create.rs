@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::child::{CgroupFds, Child, Listening};
@@ -194,12 +195,15 @@ impl Making {
         request: &Request,
         release: Release,
     ) -> Result<Self> {
-        let state = first_state(&prepared, request, &entry)?;
+        let mut state = first_state(&prepared, request, &entry)?;
         let pidfd_socket =
             socket::pidfd_socket(socket::Use::Init, request.pidfd_socket.as_deref())?;
         if let Some(wanted) = &prepared.plan.cgroup {
             check_cgroup(store, &entry, &wanted.location)?;
             check_default_cgroup(&prepared, &wanted.location)?;
+            if let Some(location) = state.cgroup.as_mut().filter(|own| own.unit.is_none()) {
+                location.made = Cgroup::missing(location);
+            }
         }
         let mut making = Self {
             child: None,
@@ -350,11 +354,11 @@ impl Making {
     }
 
     /// The container stays.
-    fn finish(mut self) -> Result<(Entry, State, OwnedFd)> {
+    fn finish(mut self) -> Result<(Entry, State, Rc<OwnedFd>)> {
         self.entry.as_mut().expect("kept until here").keep()?;
         self.leave_net_devices();
         let entry = self.entry.take().expect("kept until here");
-        let (_, pidfd) = self.child.take().expect("cloned by begin").release();
+        let pidfd = self.child.take().expect("cloned by begin").release();
         Ok((entry, self.state.clone(), pidfd))
     }
 }

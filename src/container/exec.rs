@@ -116,7 +116,7 @@ pub fn exec(entry: &Entry, request: &Execution) -> Result<i32> {
     }
     announce(&child, request, pidfd_socket)?;
     let relay = console.relay()?;
-    let (_, pidfd) = child.release();
+    let pidfd = child.release();
     signals.map_or(Ok(0), |signals| {
         signals.wait(pidfd.as_fd(), relay, None, None)
     })

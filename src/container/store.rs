@@ -115,10 +115,15 @@ impl Store {
             }
             other => other.doing(doing)?,
         }
-        let mut entry = self.load(id)?;
-        flock(&entry.directory, FlockOperation::NonBlockingLockExclusive).doing(doing)?;
-        entry.reserved = true;
-        Ok(entry)
+        let locked = self.load(id).and_then(|mut entry| {
+            flock(&entry.directory, FlockOperation::NonBlockingLockExclusive).doing(doing)?;
+            entry.reserved = true;
+            Ok(entry)
+        });
+        if locked.is_err() {
+            unlinkat(&*self.root, id, AtFlags::REMOVEDIR).doing(doing)?;
+        }
+        locked
     }
 
     /// Opens the directory of a container.

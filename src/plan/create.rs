@@ -557,7 +557,7 @@ fn watched(inputs: &Inputs<'_>, filters: Vec<Filter>) -> Result<(Vec<Filter>, Ve
         program,
         flags,
     };
-    let watched = if watch == Watch::Permissive {
+    let watched = if matches!(watch, Watch::Permissive(_)) {
         Vec::new()
     } else {
         filters

@@ -11,7 +11,7 @@ mod policy;
 mod rules;
 mod watch;
 
-pub use watch::{PASSED, Watch, answer, denies, is_denial, watching};
+pub use watch::{Openings, Watch, answer, denies, is_denial, is_passed, passed, watching};
 
 use std::fmt::{self, Display, Formatter};
 

@@ -23,14 +23,24 @@ pub enum Watch {
     Nothing,
     /// Those that a filter denies.
     Denials,
-    /// Those and all others but [`PASSED`].
-    Everything,
-    /// All others but [`PASSED`]; what a filter denies is not denied.
-    Permissive,
+    /// Those and all others but the [`passed`] ones.
+    Everything(Openings),
+    /// All others but the [`passed`] ones; what a filter denies is not denied.
+    Permissive(Openings),
 }
 
-/// Calls that no profile would refuse a program and that programs make all the time: a listener is never asked about them.
-pub const PASSED: [&str; 95] = [
+/// Whether a listener is asked about the opening of files: a server may do it for each request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Openings {
+    /// It is asked, and can tell which files there were.
+    #[default]
+    Asked,
+    /// They are passed as what every program does.
+    Passed,
+}
+
+/// Calls that no profile would refuse a program and that programs make all the time.
+const PASSED: [&str; 95] = [
     "_llseek",
     "accept",
     "accept4",
@@ -128,6 +138,21 @@ pub const PASSED: [&str; 95] = [
     "writev",
 ];
 
+const OPENINGS: [&str; 2] = ["open", "openat"];
+
+/// The calls that a listener is never asked about.
+pub fn passed<'a>(openings: Openings) -> impl Iterator<Item = &'a str> {
+    let openings = OPENINGS
+        .into_iter()
+        .filter(move |_| openings == Openings::Passed);
+    PASSED.into_iter().chain(openings)
+}
+
+/// Whether a listener is never asked about the call of that name.
+pub fn is_passed(openings: Openings, name: &str) -> bool {
+    passed(openings).any(|other| other == name)
+}
+
 /// The program of the filter that asks, and its flags. `programs` are the others', in the order of their installation, with
 /// their flags.
 ///
@@ -140,14 +165,14 @@ pub fn watching(
 ) -> Result<(Vec<sock_filter>, u32)> {
     let doing = "watch system calls";
     let mut parts: Vec<Vec<sock_filter>> = Vec::new();
-    if watch != Watch::Permissive {
+    if !matches!(watch, Watch::Permissive(_)) {
         for (program, _) in programs {
             hand_over(program)?;
             parts.push(asking(program)?);
         }
     }
-    if matches!(watch, Watch::Everything | Watch::Permissive) {
-        parts.push(asking(&compile(&passing())?.program)?);
+    if let Watch::Everything(openings) | Watch::Permissive(openings) = watch {
+        parts.push(asking(&compile(&passing(openings))?.program)?);
     }
     if parts.is_empty() {
         return Err(Error::new(doing, "there is no filter of system calls")
@@ -189,8 +214,8 @@ pub fn is_denial(answer: u32) -> bool {
     strictness(answer) <= strictness(libc::SECCOMP_RET_ERRNO)
 }
 
-/// [`PASSED`], as a filter whose denials will ask.
-fn passing() -> Seccomp {
+/// The calls that are passed, as a filter whose denials will ask.
+fn passing(openings: Openings) -> Seccomp {
     Seccomp {
         default_action: SeccompAction::Errno,
         default_errno_ret: None,
@@ -199,7 +224,7 @@ fn passing() -> Seccomp {
         listener_path: None,
         listener_metadata: None,
         syscalls: vec![SyscallRule {
-            names: PASSED.map(str::to_owned).to_vec(),
+            names: passed(openings).map(str::to_owned).collect(),
             action: SeccompAction::Allow,
             errno_ret: None,
             args: Vec::new(),
@@ -423,7 +448,7 @@ mod tests {
 
     #[test]
     fn passed_calls_are_known() {
-        for name in PASSED {
+        for name in passed(Openings::Passed) {
             assert!(named(name).is_some(), "{name}");
         }
     }

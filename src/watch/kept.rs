@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::profile::{Action, Profile, SeccompRule, SeccompRules, permits};
-use crate::seccomp::PASSED;
+use crate::seccomp::{Openings, is_passed};
 
 /// How the reason of a kept rule begins, by which a later recording knows it.
 const KEPT: &str = "kept: ";
@@ -99,16 +99,12 @@ pub(super) fn is_kept(rule: &SeccompRule) -> bool {
     rule.reason.starts_with(KEPT)
 }
 
-/// The rules that an earlier recording has kept, by the calls that it let pass by them.
-pub(super) fn earlier(old: &Profile) -> BTreeMap<String, Vec<SeccompRule>> {
+/// The rules that an earlier recording has kept, by the calls that it let pass by them; none of calls that are not asked about.
+pub(super) fn earlier(old: &Profile, openings: Openings) -> BTreeMap<String, Vec<SeccompRule>> {
     let rules = old.seccomp.iter().flat_map(|seccomp| &seccomp.rules);
     let mut calls: BTreeMap<String, Vec<SeccompRule>> = BTreeMap::new();
     for rule in rules.filter(|rule| is_kept(rule)) {
-        for name in rule
-            .names
-            .iter()
-            .filter(|name| !PASSED.contains(&name.as_str()))
-        {
+        for name in rule.names.iter().filter(|name| !is_passed(openings, name)) {
             let own = calls.entry(name.clone()).or_default();
             own.push(marked(rule, vec![name.clone()]));
         }

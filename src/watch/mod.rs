@@ -84,7 +84,14 @@ impl Supervisor {
         self.programs = programs.map(|filter| filter.program.clone()).collect();
         self.rules.clone_from(&profile.seccomp);
         self.denials.profile.clone_from(&profile.name);
-        self.recording.is_permissive = self.watch == Watch::Permissive;
+        self.recording.is_permissive = self.is_permissive();
+        if let Watch::Everything(openings) | Watch::Permissive(openings) = self.watch {
+            self.recording.openings = openings;
+        }
+    }
+
+    fn is_permissive(&self) -> bool {
+        matches!(self.watch, Watch::Permissive(_))
     }
 
     /// What was denied so far.
@@ -196,7 +203,7 @@ impl Supervisor {
         let is_profiles = self.is_profiles(call, given);
         let rules = self.rules.as_ref().filter(|_| is_profiles);
         if is_waiting(listener, asked.id) {
-            if self.watch == Watch::Everything {
+            if matches!(self.watch, Watch::Everything(_)) {
                 self.recording.denied(&name, asked, given);
             }
             self.denials.add(denials::Asked {
@@ -234,10 +241,8 @@ impl Supervisor {
         let files = files::touched(&name, asked, &mut self.memory);
         if files.is_empty() || is_waiting(listener, asked.id) {
             self.recording.passed(&name, asked, files);
-            let rules = self
-                .rules
-                .as_ref()
-                .filter(|_| self.watch == Watch::Permissive);
+            let is_permissive = self.is_permissive();
+            let rules = self.rules.as_ref().filter(|_| is_permissive);
             if rules.is_some_and(|rules| !permits(rules, &name, &asked.arguments)) {
                 self.recording.passed_beyond(&name);
             }

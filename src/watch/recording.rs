@@ -1,5 +1,5 @@
 //! What a program did, and the profile that lets it do that and no more.
-//! Calls that were never asked about (`seccomp::PASSED`) are in every such profile.
+//! Calls that were never asked about (`seccomp::passed`) are in every such profile.
 
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use crate::names::syscalls::named;
 use crate::profile::{
     Action, ArgRule, Bound, ErrnoName, INT, Profile, Quantity, SeccompRule, SeccompRules,
 };
-use crate::seccomp::PASSED;
+use crate::seccomp::{Openings, is_passed, passed};
 use crate::sys::notify::Notification;
 
 /// More files than this are only counted.
@@ -64,6 +64,8 @@ pub struct Recording {
     omitted_files: u64,
     /// What was used at most.
     pub(super) peaks: Peaks,
+    /// Whether the opening of files was asked about.
+    pub(super) openings: Openings,
     /// Whether what the profile denies was let pass.
     pub(super) is_permissive: bool,
     /// Calls with which that has happened.
@@ -119,7 +121,8 @@ impl Recording {
     pub fn merge(&mut self, old: &Profile) -> Result<()> {
         let doing = || format!("merge the recording {}", quote(&old.name));
         let rules = old.seccomp.as_ref().map(|seccomp| &seccomp.rules);
-        self.earlier.extend(earlier(old));
+        let openings = self.openings;
+        self.earlier.extend(earlier(old, openings));
         let rules = rules.into_iter().flatten().enumerate();
         for (at, rule) in rules.filter(|(_, rule)| !is_kept(rule)) {
             let outcome = match (rule.action, rule.errno) {
@@ -127,11 +130,7 @@ impl Recording {
                 (Action::Errno, Some(errno)) => Outcome::Refused(errno_of(errno)),
                 _ => return Err(foreign(doing(), at)),
             };
-            for name in rule
-                .names
-                .iter()
-                .filter(|name| !PASSED.contains(&name.as_str()))
-            {
+            for name in rule.names.iter().filter(|name| !is_passed(openings, name)) {
                 let values = values_of(name, &rule.args).ok_or_else(|| foreign(doing(), at))?;
                 let seen = self.calls.entry(name.clone()).or_default();
                 seen.extend(values.into_iter().map(|values| (outcome, values)));
@@ -186,9 +185,7 @@ impl Recording {
         let (recorded, as_ruled): (Vec<_>, Vec<_>) =
             known.partition(|(name, _)| base.fate(name, decisive(name)) == Fate::AsRecorded);
         let passed = |fate: Fate| {
-            PASSED
-                .into_iter()
-                .filter(move |name| base.fate_of_passed(name) == fate)
+            passed(self.openings).filter(move |name| base.fate_of_passed(name) == fate)
         };
         let mut rules = vec![rule(
             passed(Fate::AsRecorded).map(str::to_owned).collect(),

@@ -297,12 +297,12 @@ impl Bundle {
     /// Nothing is left now; dropping the bundle says the same.
     #[track_caller]
     pub(crate) fn assert_clean(&self) {
-        let left = self.leftovers();
+        let left = self.left();
         assert!(left.is_empty(), "left behind: {left:#?}");
     }
 
-    /// Killed processes and their cgroups may take a moment to go.
-    fn leftovers(&self) -> Vec<String> {
+    /// What is left of its containers, in words. Killed processes and their cgroups may take a moment to go.
+    pub(crate) fn left(&self) -> Vec<String> {
         let mut left = Vec::new();
         becomes(patience(SOON), || {
             left = leftovers::found(&self.id, self.temp.path(), &self.state_dir());
@@ -325,7 +325,7 @@ impl Drop for Bundle {
             leftovers::remove(&self.id, self.temp.path());
             return;
         }
-        let left = self.leftovers();
+        let left = self.left();
         if !left.is_empty() {
             leftovers::remove(&self.id, self.temp.path());
             panic!("left behind: {left:#?}");

@@ -223,7 +223,7 @@ pub(in crate::cgroup) fn start(
     unit.invocation = Some(systemd.start(unit, &all, pid)?);
     let unit = unit.clone();
     // The process tells whose cgroup it is.
-    let opened = Cgroup::open_any(&location).map(Cgroup::into_marked);
+    let opened = Cgroup::open_any(&location).and_then(Cgroup::into_marked);
     let pids = opened
         .as_ref()
         .map_err(Error::clone)

@@ -186,3 +186,30 @@ fn a_default_that_kills_kills_what_was_not_recorded() {
     let more: Vec<&str> = more.flat_map(|change| change.calls.clone()).collect();
     assert_eq!(more, ["clone3"], "which was refused, and not killed");
 }
+
+#[test]
+fn the_opening_of_files_is_allowed_where_it_was_not_asked_about_and_the_base_does() {
+    let unasked = || Recording {
+        openings: Openings::Passed,
+        ..Recording::default()
+    };
+    let allows = |recording: &Recording, base: &Profile| {
+        let rules = recording.profile(base, "mine", None).unwrap().seccomp;
+        permits(&rules.unwrap(), "openat", &[0; 6])
+    };
+    let base = Profile::builtin("restricted").unwrap();
+    assert!(allows(&unasked(), &base));
+    assert!(!allows(&Recording::default(), &base));
+    let denying = custom("[seccomp]\ndeny = [\"openat\"]\n");
+    assert!(!allows(&unasked(), &denying));
+
+    // Merged into one that asks, and the other way round, it is in one rule.
+    let without = unasked().profile(&base, "old", None).unwrap();
+    let with = recorded().profile(&base, "old", None).unwrap();
+    for (mut new, old) in [(Recording::default(), without), (unasked(), with)] {
+        new.merge(&old).unwrap();
+        let merged = new.profile(&base, "new", None).unwrap().seccomp.unwrap();
+        let names = merged.rules.iter().flat_map(|rule| &rule.names);
+        assert_eq!(names.filter(|name| *name == "openat").count(), 1);
+    }
+}
