@@ -8,6 +8,7 @@
 //! waiver     findings that somebody has answered for, until a day
 //! baseline   findings that were there before
 //! judge      findings, waivers and baseline as checks of a report
+//! secret     what looks like a secret in a short text
 //! date       days of the calendar
 //! ```
 
@@ -16,6 +17,7 @@ pub mod config;
 mod date;
 mod finding;
 mod judge;
+mod secret;
 pub mod table;
 #[cfg(test)]
 mod tests;

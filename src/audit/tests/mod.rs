@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod of_config;
+mod of_filters;
 
 use super::*;
 use fixtures::{Fixture, fixtures};

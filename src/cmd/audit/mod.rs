@@ -1,25 +1,22 @@
 //! `audit`: what of a bundle, a root filesystem, an image or a container keeps to the ten practices. Nothing is run and
 //! nothing of the target is changed. What the checks are is `audit`'s.
 
+mod target;
+mod words;
+
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
 
 use super::checks::{CheckFormat, tell};
-use super::output::{columns, pretty};
-use super::{ExitCode, Global, print};
-use crate::audit::config::Scene;
-use crate::audit::{
-    self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
-};
+use super::{ExitCode, Global};
+use crate::audit::{self, Accepted, Baseline, Check, Date, Judged, Waivers, Wanted, table};
 use crate::configuration::read_small;
-use crate::container::{State, timestamp, write_whole};
-use crate::error::{Doing, Error, Kind, Result, quote, quote_path};
-use crate::image::{Form, Image, Platform};
+use crate::container::{timestamp, write_whole};
+use crate::error::{Doing, Error, Kind, Result, quote_path};
+use crate::image::Platform;
 use crate::report::Severity;
-use crate::spec::{Bundle, Config};
 
 /// Arguments of `audit`.
 #[derive(Debug, Clone, Args)]
@@ -103,17 +100,12 @@ fn check(id: &str) -> std::result::Result<&'static Check, String> {
 /// A target, waivers or a baseline that cannot be read; a target that no wanted check looks at.
 pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     if arguments.list {
-        return list(arguments.format);
+        return words::list(arguments.format);
     }
     if let Some(check) = arguments.explain {
-        return explain(check, arguments.format);
+        return words::explain(check, arguments.format);
     }
-    let subject = match (&arguments.container, &arguments.target) {
-        (Some(id), _) => of_container(id, global.store()?.load(id)?.state()?),
-        (None, Some(target)) => of_target(arguments, target)?,
-        // The command line has one of them.
-        (None, None) => return Err(usage("audit", "there is no target")),
-    };
+    let subject = target::subject(global, arguments)?;
     let wanted = Wanted {
         only: ids(&arguments.only),
         skip: ids(&arguments.skip),
@@ -153,70 +145,6 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     })
 }
 
-/// What is applied, not what the bundle says by now.
-fn of_container(id: &str, state: State) -> Subject {
-    Subject {
-        words: format!("container {}", quote(id)),
-        root: Some(state.root.clone()).filter(|root| root.is_dir()),
-        config: Some(Scene {
-            document: format!("container {id}"),
-            root: Some(state.root).filter(|root| root.is_dir()),
-            config: state.config,
-            bundle: state.bundle,
-        }),
-        image: None,
-    }
-}
-
-/// A directory with `oci-layout` is an image, one with config.json a bundle, any other a root filesystem.
-fn of_target(arguments: &Audit, target: &Path) -> Result<Subject> {
-    let form = Form::detect(target)?;
-    let words = |form: &str| format!("{form} {}", quote_path(target));
-    if form != Form::Directory {
-        let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-        let image = Image::open_named(target, &platform, arguments.name.as_deref())?;
-        return Ok(Subject {
-            words: words(form.name()),
-            image: Some(image),
-            ..Subject::default()
-        });
-    }
-    if arguments.name.is_some() || arguments.platform.is_some() {
-        let doing = format!("audit {}", quote_path(target));
-        return Err(usage(
-            &doing,
-            "--name and --platform are for images, and it is none",
-        ));
-    }
-    // Whatever it is: one that cannot be read is no root filesystem's.
-    if target.join("config.json").symlink_metadata().is_err() {
-        return Ok(Subject {
-            words: words(form.name()),
-            root: Some(target.to_owned()),
-            ..Subject::default()
-        });
-    }
-    let bundle = Bundle::load(target)?;
-    let root = root_of(&bundle.path, &bundle.config);
-    Ok(Subject {
-        words: words("bundle"),
-        root: root.clone(),
-        config: Some(Scene {
-            config: bundle.config,
-            document: bundle.file,
-            bundle: bundle.path,
-            root,
-        }),
-        image: None,
-    })
-}
-
-/// The root filesystem, if there is one yet.
-fn root_of(bundle: &Path, config: &Config) -> Option<PathBuf> {
-    let root = bundle.join(&config.root.as_ref()?.path);
-    root.is_dir().then_some(root)
-}
-
 fn ids(checks: &[&'static Check]) -> Vec<String> {
     checks.iter().map(|check| check.id.to_owned()).collect()
 }
@@ -225,72 +153,7 @@ fn text(file: &Path) -> Result<String> {
     String::from_utf8(read_small(file)?).doing(|| format!("read {}", quote_path(file)))
 }
 
+/// A command line of which only this verb can see that it is wrong.
 fn usage(doing: &str, cause: &str) -> Error {
     Error::new(doing, cause).kind(Kind::Usage)
-}
-
-fn list(format: CheckFormat) -> Result<ExitCode> {
-    let checks = table::checks();
-    match format {
-        CheckFormat::Json => print(&pretty(
-            &checks.map(document).collect::<Vec<Value>>(),
-            "  ",
-        )?)?,
-        CheckFormat::Text => {
-            let mut rows = vec![["ID", "SEVERITY", "PRACTICE", "CHECK"].map(str::to_owned)];
-            rows.extend(checks.map(|check| {
-                [
-                    check.id,
-                    check.severity.word(),
-                    check.practice.words(),
-                    check.title,
-                ]
-                .map(str::to_owned)
-            }));
-            print(&columns(&rows))?;
-        }
-        _ => return Err(usage("list the checks", "the formats are text and json")),
-    }
-    Ok(ExitCode::Done)
-}
-
-fn explain(check: &'static Check, format: CheckFormat) -> Result<ExitCode> {
-    match format {
-        CheckFormat::Json => print(&pretty(&document(check), "  ")?)?,
-        CheckFormat::Text => print(&told(check))?,
-        _ => return Err(usage("explain a check", "the formats are text and json")),
-    }
-    Ok(ExitCode::Done)
-}
-
-fn told(check: &Check) -> String {
-    let stages: Vec<&str> = check.stages.iter().map(|stage| stage.words()).collect();
-    let closest = match check.closest {
-        [] => String::new(),
-        closest => format!("\nclosest:   {}", closest.join(", ")),
-    };
-    format!(
-        "{}: {}\n\n{}\n\nseverity:  {}\npractice:  {}\nlooks at:  {}{closest}\nfix:       {}",
-        check.id,
-        check.title,
-        check.why,
-        check.severity,
-        check.practice.words(),
-        stages.join(", "),
-        check.fix,
-    )
-}
-
-fn document(check: &'static Check) -> Value {
-    let stages: Vec<&str> = check.stages.iter().map(|stage| stage.words()).collect();
-    json!({
-        "id": check.id,
-        "title": check.title,
-        "why": check.why,
-        "severity": check.severity,
-        "practice": check.practice.words(),
-        "looksAt": stages,
-        "closest": check.closest,
-        "fix": check.fix,
-    })
 }
