@@ -34,6 +34,8 @@ pub struct Scene {
     pub root: Option<PathBuf>,
     /// Filters that are installed beside that of the config: the kernel takes the strictest answer.
     pub filters: Vec<Seccomp>,
+    /// The profile that has added one more filter, of which nothing else is known.
+    pub unknown_filter: Option<String>,
     /// Where it is run.
     pub host: Host,
 }

@@ -1,6 +1,6 @@
 //! What else `process` says: privileges by execve, labels, limits, secrets.
 
-use super::{Asked, part};
+use super::Asked;
 use crate::audit::secret;
 use crate::error::quote;
 
@@ -97,7 +97,7 @@ pub(in crate::audit) fn secrets(asked: &mut Asked) {
             asked.add(
                 asked
                     .finding(format!("/process/args/{at}"), message)
-                    .about(part(name)),
+                    .about(name),
             );
         }
         before = word;

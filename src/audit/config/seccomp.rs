@@ -9,7 +9,7 @@ use crate::names::syscalls::{self, Abi, Syscall, named};
 use crate::profile::nearest;
 use crate::report::Severity;
 use crate::seccomp::bpf::{self, Data};
-use crate::seccomp::{compile, is_denial};
+use crate::seccomp::compile;
 use crate::spec::{Seccomp, SeccompAction};
 
 /// Calls that no ordinary program makes: the capability that they need, if there is one, and what they are good for.
@@ -94,6 +94,10 @@ type Program = Vec<sock_filter>;
 
 pub(in crate::audit) fn filters(asked: &mut Asked) {
     let scene = asked.scene;
+    if let Some(profile) = &scene.unknown_filter {
+        let cause = "has a filter of its own, and its file is not known";
+        return asked.unanswered(format!("profile {} {cause}", quote(profile)));
+    }
     let own = scene.linux().and_then(|linux| linux.seccomp.as_ref());
     let all: Vec<&Seccomp> = own.into_iter().chain(&scene.filters).collect();
     if all.is_empty() {
@@ -180,11 +184,9 @@ fn user_namespaces(asked: &mut Asked, programs: &[Program]) {
 fn is_reached(programs: &[Program], name: &str) -> bool {
     calls(name).any(|(arch, nr)| {
         let known = [(NR, nr), (ARCH, arch)];
-        programs.iter().all(|program| {
-            bpf::answers(program, &known)
-                .into_iter()
-                .any(|answer| !is_denial(answer))
-        })
+        programs
+            .iter()
+            .all(|program| bpf::answers(program, &known).into_iter().any(passes))
     })
 }
 
@@ -201,7 +203,7 @@ fn is_passed(programs: &[Program], name: &str, first: &[u64]) -> bool {
         };
         programs
             .iter()
-            .all(|program| bpf::evaluate(program, &call).is_ok_and(|answer| !is_denial(answer)))
+            .all(|program| bpf::evaluate(program, &call).is_ok_and(passes))
     })
 }
 
@@ -215,6 +217,17 @@ fn calls(name: &str) -> impl Iterator<Item = (u32, u32)> {
     let call = named(name);
     abis.iter()
         .filter_map(move |abi| Some((abi.audit_arch(), call?.number(*abi)?)))
+}
+
+/// Whether the kernel goes on with a call. Where a supervisor is asked, that decides.
+fn passes(answer: u32) -> bool {
+    let action = answer & libc::SECCOMP_RET_ACTION_FULL;
+    [
+        libc::SECCOMP_RET_ALLOW,
+        libc::SECCOMP_RET_LOG,
+        libc::SECCOMP_RET_TRACE,
+    ]
+    .contains(&action)
 }
 
 fn is_open(action: SeccompAction) -> bool {

@@ -142,6 +142,7 @@ pub(super) fn clean() -> Scene {
         bundle: "/bundle".into(),
         root: None,
         filters: Vec::new(),
+        unknown_filter: None,
         host: Host {
             memory: Some(1 << 34),
             ..Host::default()

@@ -149,20 +149,24 @@ fn rules_that_do_not_mean_what_they_say_are_told() {
 }
 
 #[test]
-fn a_filter_that_cannot_be_run_has_no_answer() {
-    let wrong = rule(&["read"], Allow, without(1));
-    let mut wrong = filter(Errno, vec![wrong]);
+fn a_filter_that_cannot_be_run_or_is_not_known_has_no_answer() {
+    let reasons = |change: &dyn Fn(&mut crate::audit::config::Scene)| {
+        let findings = of_config::findings("CFG-006", change);
+        assert_eq!(findings.found, []);
+        findings
+            .unanswered
+            .into_iter()
+            .map(|(_, reason)| reason)
+            .collect::<Vec<_>>()
+    };
+    let mut wrong = filter(Errno, vec![rule(&["read"], Allow, without(1))]);
     wrong.syscalls[0].args[0].index = 9;
-    let findings = of_config::findings("CFG-006", |scene| {
-        linux(scene).seccomp = Some(wrong.clone())
-    });
-    let reasons: Vec<&str> = findings
-        .unanswered
-        .iter()
-        .map(|(_, reason)| reason.as_str())
-        .collect();
     assert_eq!(
-        reasons,
+        reasons(&|scene| linux(scene).seccomp = Some(wrong.clone())),
         ["linux.seccomp.syscalls[0].args[0].index: 9 is not 0 to 5"]
+    );
+    assert_eq!(
+        reasons(&|scene| scene.unknown_filter = Some("own".to_owned())),
+        ["profile \"own\" has a filter of its own, and its file is not known"]
     );
 }

@@ -7,10 +7,10 @@ use crate::audit::Subject;
 use crate::audit::config::{Host, Scene};
 use crate::cmd::Global;
 use crate::container::State;
-use crate::error::{Error, Result, quote, quote_path};
+use crate::error::{Result, quote, quote_path};
 use crate::image::{Form, Image, Platform};
 use crate::profile::{self, Facts, Profile, Tightened};
-use crate::spec::{Bundle, Config, Seccomp};
+use crate::spec::{Bundle, Config};
 
 /// What the command line names.
 ///
@@ -43,11 +43,13 @@ fn of_container(id: &str, state: State) -> Result<Subject> {
             .as_ref()
             .is_some_and(|linux| linux.seccomp.is_some()),
     );
-    let filters = if state.filters > own {
-        filter_of(&state.profile, &state.config)?
-    } else {
-        None
+    let is_filtered = state.filters > own;
+    let profile = Profile::builtin(&state.profile).filter(|_| is_filtered);
+    let filter = match &profile {
+        Some(profile) => tighten(&state.config, profile)?.filter,
+        None => None,
     };
+    let unknown_filter = (is_filtered && filter.is_none()).then_some(state.profile);
     Ok(Subject {
         words: format!("container {}", quote(id)),
         root: root.clone(),
@@ -56,23 +58,12 @@ fn of_container(id: &str, state: State) -> Result<Subject> {
             root,
             config: state.config,
             bundle: state.bundle,
-            filters: filters.into_iter().collect(),
+            filters: filter.into_iter().collect(),
+            unknown_filter,
             host: Host::read(),
         }),
         image: None,
     })
-}
-
-/// The filter that a container's profile has added to that of its config.
-fn filter_of(name: &str, config: &Config) -> Result<Option<Seccomp>> {
-    let Some(profile) = Profile::builtin(name) else {
-        let doing = format!("audit a container of profile {}", quote(name));
-        return Err(
-            Error::new(doing, "the filter that it has is in a file of its own")
-                .hint("audit the bundle with --profile FILE"),
-        );
-    };
-    Ok(tighten(config, &profile)?.filter)
 }
 
 fn tighten(config: &Config, profile: &Profile) -> Result<Tightened> {
@@ -139,6 +130,7 @@ fn of_bundle(target: &Path, profile: Option<&str>) -> Result<Subject> {
             bundle: bundle.path,
             root,
             filters: filter.into_iter().collect(),
+            unknown_filter: None,
             host: Host::read(),
         }),
         image: None,
