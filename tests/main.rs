@@ -5,6 +5,7 @@
 )]
 
 mod apparmor;
+mod audit;
 mod bad_input;
 mod cell;
 mod clients;

@@ -80,9 +80,7 @@ impl CheckFlags {
     /// # Errors
     /// Standard output cannot be written.
     pub fn tell(&self, checks: &Checks) -> Result<ExitCode> {
-        let mut out = Vec::new();
-        checks.write(&mut out, self.format.of_report(), appearance())?;
-        super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))?;
+        write(checks, self.format)?;
         let least = self.fail_on.least();
         let is_failure = least.is_some_and(|least| checks.bad(least).next().is_some());
         Ok(if is_failure {
@@ -91,6 +89,13 @@ impl CheckFlags {
             ExitCode::Done
         })
     }
+}
+
+/// Writes the checks to standard output.
+pub(super) fn write(checks: &Checks, format: CheckFormat) -> Result<()> {
+    let mut out = Vec::new();
+    checks.write(&mut out, format.of_report(), appearance())?;
+    super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))
 }
 
 /// Colours on a terminal, unless NO_COLOR is set (no-color.org).
