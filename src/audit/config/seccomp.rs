@@ -262,7 +262,7 @@ pub(in crate::audit) fn rules(asked: &mut Asked) {
     let warnings = compile(filter)
         .map(|compiled| compiled.warnings)
         .unwrap_or_default();
-    for warning in warnings {
+    for warning in warnings.iter().map(ToString::to_string) {
         if let Some((field, cause)) = warning
             .split_once(": ")
             .filter(|(field, _)| field.contains(".args"))
