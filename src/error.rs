@@ -17,6 +17,8 @@ pub enum Kind {
     NotFound,
     /// The program to run exists and cannot be executed.
     NotExecutable,
+    /// The command line asks for what does not go together, and only the verb could see it.
+    Usage,
 }
 
 /// A failure as one line, `doing: cause`, with an optional second one saying what the user can do.

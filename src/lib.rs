@@ -16,6 +16,7 @@
 //! link
 //! watch
 //! plan
+//! audit
 //! image
 //! cgroup
 //! seccomp
@@ -27,6 +28,7 @@
 //! error
 //! sys
 //! ```
+pub mod audit;
 pub mod cgroup;
 pub mod cli;
 pub mod cmd;

@@ -14,7 +14,7 @@ const GROUPS: &[(&str, &[&str])] = &[
             "resume", "update", "delete", "explain",
         ],
     ),
-    ("Images", &["unpack", "verify", "image"]),
+    ("Images", &["unpack", "verify", "audit", "image"]),
     ("Configuration", &["spec", "plan", "profile", "features"]),
     ("This host", &["doctor", "install"]),
 ];

@@ -83,6 +83,8 @@ pub enum Verb {
     Probe(Box<cmd::probe::Probing>),
     /// Run the cases of a file confined, and say which went as they ought to
     Test(cmd::test::Test),
+    /// Say what of an image, a bundle or a container does not keep to the ten practices
+    Audit(Box<cmd::audit::Audit>),
     /// List, show, check, compare and convert profiles
     Profile(cmd::profile::Profiles),
     /// Turn an image into a bundle
@@ -117,6 +119,7 @@ impl Verb {
             Self::Run(_) => Promise::Program,
             Self::Exec(_) => Promise::Entry,
             Self::Profile(_) | Self::Probe(_) | Self::Test(_) => Promise::Comparison,
+            Self::Audit(_) => Promise::Audit,
             _ => Promise::Plain,
         }
     }
@@ -163,6 +166,7 @@ impl Verb {
             Self::Plan(args) => cmd::plan::run(global, args),
             Self::Probe(args) => cmd::probe::run(global, args),
             Self::Test(args) => cmd::test::run(global, args),
+            Self::Audit(args) => cmd::audit::run(global, args),
             Self::Profile(args) => cmd::profile::run(global, args),
             Self::Inside(args) => cmd::inside::run(global, args),
         }
@@ -234,7 +238,7 @@ fn usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     match verb.and_then(|verb| verb.to_str()) {
         Some("launch" | "record") => ExitCode::NotLaunched,
         Some("exec") => ExitCode::NotEntered,
-        Some("profile" | "probe") => ExitCode::NotCompared,
+        Some("audit" | "profile" | "probe") => ExitCode::NotCompared,
         _ => ExitCode::Failed,
     }
 }

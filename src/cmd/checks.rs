@@ -80,17 +80,25 @@ impl CheckFlags {
     /// # Errors
     /// Standard output cannot be written.
     pub fn tell(&self, checks: &Checks) -> Result<ExitCode> {
-        let mut out = Vec::new();
-        checks.write(&mut out, self.format.of_report(), appearance())?;
-        super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))?;
-        let least = self.fail_on.least();
-        let is_failure = least.is_some_and(|least| checks.bad(least).next().is_some());
-        Ok(if is_failure {
-            ExitCode::Failed
-        } else {
-            ExitCode::Done
-        })
+        tell(checks, self.format, self.fail_on.least())
     }
+}
+
+/// The same for a verb with a `--fail-on` of its own.
+pub(super) fn tell(
+    checks: &Checks,
+    format: CheckFormat,
+    least: Option<Severity>,
+) -> Result<ExitCode> {
+    let mut out = Vec::new();
+    checks.write(&mut out, format.of_report(), appearance())?;
+    super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))?;
+    let is_failure = least.is_some_and(|least| checks.bad(least).next().is_some());
+    Ok(if is_failure {
+        ExitCode::Failed
+    } else {
+        ExitCode::Done
+    })
 }
 
 /// Colours on a terminal, unless NO_COLOR is set (no-color.org).

@@ -9,8 +9,11 @@ pub enum ExitCode {
     Done,
     /// 1: an OCI verb failed, or was used wrongly.
     Failed,
-    /// 2: `profile`, `probe` or `test` itself failed, or was used wrongly; 1 is what it has found.
+    /// 2: `profile`, `probe` or `test` itself failed, or was used wrongly; 1 is what it has found. Also of `audit` that was
+    /// used wrongly.
     NotCompared,
+    /// 3: `audit` could not look at everything; 1 is what it has found.
+    NotAudited,
     /// 125: `launch` itself failed, or was used wrongly.
     NotLaunched,
     /// 255: `exec` itself failed, or was used wrongly.
@@ -30,6 +33,8 @@ pub enum Promise {
     Plain,
     /// 0 and 1 by what was found, 2 for a failure, as diff(1): `profile`, `probe`, `test`.
     Comparison,
+    /// 0 and 1 by what was found, 2 for a wrong command line, 3 for a failure: `audit`.
+    Audit,
     /// The program's own, 126 and 127, else 1: `run`.
     Program,
     /// The program's own, 126 and 127, else 255, as for other runtimes: `exec`.
@@ -45,6 +50,7 @@ impl ExitCode {
             Self::Done => 0,
             Self::Failed => 1,
             Self::NotCompared => 2,
+            Self::NotAudited => 3,
             Self::NotLaunched => 125,
             Self::NotEntered => 255,
             Self::NotExecutable => 126,
@@ -56,10 +62,11 @@ impl ExitCode {
     /// The code of a failure.
     pub fn of(error: &Error, promise: Promise) -> Self {
         match (promise, error.what_kind()) {
-            (Promise::Plain, _) | (Promise::Program, Kind::Failed) => Self::Failed,
-            (Promise::Comparison, _) => Self::NotCompared,
-            (Promise::Sandbox, Kind::Failed) => Self::NotLaunched,
-            (Promise::Entry, Kind::Failed) => Self::NotEntered,
+            (Promise::Plain, _) | (Promise::Program, Kind::Failed | Kind::Usage) => Self::Failed,
+            (Promise::Comparison, _) | (Promise::Audit, Kind::Usage) => Self::NotCompared,
+            (Promise::Audit, _) => Self::NotAudited,
+            (Promise::Sandbox, Kind::Failed | Kind::Usage) => Self::NotLaunched,
+            (Promise::Entry, Kind::Failed | Kind::Usage) => Self::NotEntered,
             (_, Kind::NotFound) => Self::NotFound,
             (_, Kind::NotExecutable) => Self::NotExecutable,
         }
@@ -76,6 +83,8 @@ mod tests {
             |promise, kind| ExitCode::of(&Error::new("a", "b").kind(kind), promise).number();
         assert_eq!(number(Promise::Plain, Kind::NotFound), 1);
         assert_eq!(number(Promise::Comparison, Kind::NotFound), 2);
+        assert_eq!(number(Promise::Audit, Kind::Failed), 3);
+        assert_eq!(number(Promise::Audit, Kind::Usage), 2);
         assert_eq!(number(Promise::Program, Kind::NotFound), 127);
         assert_eq!(number(Promise::Program, Kind::Failed), 1);
         assert_eq!(number(Promise::Sandbox, Kind::NotExecutable), 126);

@@ -1,6 +1,7 @@
 //! One short file per verb: its flags, and what it does in the words of `container`.
 //! Not here: which verbs there are and how they are chosen (`cli`).
 
+pub mod audit;
 pub mod checkpoint;
 pub mod checks;
 pub mod convert;

@@ -168,7 +168,7 @@ impl std::fmt::Display for Exposure {
 
 fn weight(severity: Severity) -> u32 {
     match severity {
-        Severity::High => 10,
+        Severity::Critical | Severity::High => 10,
         Severity::Medium => 4,
         Severity::Low => 1,
     }

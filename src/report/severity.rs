@@ -14,7 +14,16 @@ pub enum Severity {
     Medium,
     /// A way out, or a promise that is not kept.
     High,
+    /// The host, or a secret, is there for the taking.
+    Critical,
 }
+
+const ALL: [Severity; 4] = [
+    Severity::Low,
+    Severity::Medium,
+    Severity::High,
+    Severity::Critical,
+];
 
 impl Severity {
     /// One word in lower case.
@@ -23,7 +32,13 @@ impl Severity {
             Self::Low => "low",
             Self::Medium => "medium",
             Self::High => "high",
+            Self::Critical => "critical",
         }
+    }
+
+    /// The severity of this word.
+    pub fn of_word(word: &str) -> Option<Self> {
+        ALL.into_iter().find(|severity| severity.word() == word)
     }
 }
 

@@ -59,6 +59,7 @@ fn rule(check: &Check) -> Json {
             Severity::Low => "3.0",
             Severity::Medium => "6.0",
             Severity::High => "8.5",
+            Severity::Critical => "9.5",
         } },
     });
     if !check.help.is_empty() {
@@ -122,6 +123,6 @@ fn level(severity: Severity) -> &'static str {
     match severity {
         Severity::Low => "note",
         Severity::Medium => "warning",
-        Severity::High => "error",
+        Severity::High | Severity::Critical => "error",
     }
 }

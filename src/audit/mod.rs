@@ -1,0 +1,96 @@
+//! The audit: what of an image, a root filesystem or a config.json keeps to the ten practices, looked at without running
+//! anything. Which checks there are is one table; how findings are shown and when they fail a build is the caller's.
+//!
+//! ```text
+//! table      every check: id, title, why, practice, severity, closest others, fix, stages
+//! finding    one thing that was found: where, and in which words
+//! config     the checks of config.json (CFG-…)
+//! waiver     findings that somebody has answered for, until a day
+//! baseline   findings that were there before
+//! judge      findings, waivers and baseline as checks of a report
+//! date       days of the calendar
+//! ```
+
+mod baseline;
+pub mod config;
+mod date;
+mod finding;
+mod judge;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod waiver;
+
+use std::path::PathBuf;
+
+pub use baseline::Baseline;
+pub use date::Date;
+pub use finding::{Finding, Findings, Place};
+pub use judge::{Accepted, Judged};
+pub use table::{Check, Look, Practice, Stage};
+pub use waiver::Waivers;
+
+use crate::error::{Error, Result};
+use crate::image::Image;
+
+/// What is audited: as much of it as there is.
+#[derive(Debug, Default)]
+pub struct Subject {
+    /// What it was taken for, in words, for the head of a report.
+    pub words: String,
+    /// A config.json and what it is run with.
+    pub config: Option<config::Scene>,
+    /// A root filesystem: a directory on this host.
+    pub root: Option<PathBuf>,
+    /// An image that has layers.
+    pub image: Option<Image>,
+}
+
+impl Subject {
+    /// Whether a check can be made of it.
+    pub fn has(&self, check: &Check) -> bool {
+        let has = |stage: &Stage| match stage {
+            Stage::Verify | Stage::Unpack => self.image.is_some(),
+            Stage::Root => self.image.is_some() || self.root.is_some(),
+            Stage::Config | Stage::Host => false,
+        };
+        match check.look {
+            Look::Config(_) => self.config.is_some(),
+            Look::Image => check.stages.iter().any(has),
+        }
+    }
+}
+
+/// Which checks are wanted: ids of the table.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// These alone; all where it is empty.
+    pub only: Vec<String>,
+    /// Not these.
+    pub skip: Vec<String>,
+}
+
+impl Wanted {
+    fn takes(&self, check: &Check) -> bool {
+        let names = |ids: &[String]| ids.iter().any(|id| id == check.id);
+        (self.only.is_empty() || names(&self.only)) && !names(&self.skip)
+    }
+}
+
+/// Makes every wanted check that the subject has something for.
+///
+/// # Errors
+/// None of the wanted checks has anything to look at.
+pub fn audit(subject: &Subject, wanted: &Wanted) -> Result<Findings> {
+    let checks = table::checks().filter(|check| wanted.takes(check) && subject.has(check));
+    let mut findings = Findings::of(checks);
+    if findings.checks.is_empty() {
+        let doing = format!("audit {}", subject.words);
+        let error = Error::new(doing, "none of the checks that are wanted looks at it");
+        return Err(error.hint("`stockade audit --list` says what each check looks at"));
+    }
+    if let Some(scene) = &subject.config {
+        config::look(scene, &mut findings);
+    }
+    Ok(findings)
+}
