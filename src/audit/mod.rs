@@ -5,6 +5,7 @@
 //! table      every check: id, title, why, practice, severity, closest others, fix, stages
 //! finding    one thing that was found: where, and in which words
 //! config     the checks of config.json (CFG-…)
+//! image      the checks of images and root filesystems (IMG-…)
 //! waiver     findings that somebody has answered for, until a day
 //! baseline   findings that were there before
 //! judge      findings, waivers and baseline as checks of a report
@@ -15,6 +16,7 @@ mod baseline;
 pub mod config;
 mod date;
 mod finding;
+pub mod image;
 mod judge;
 pub mod table;
 #[cfg(test)]
@@ -44,6 +46,8 @@ pub struct Subject {
     pub root: Option<PathBuf>,
     /// An image that has layers.
     pub image: Option<Image>,
+    /// What an image is held to.
+    pub terms: image::Terms,
 }
 
 impl Subject {
@@ -80,7 +84,7 @@ impl Wanted {
 /// Makes every wanted check that the subject has something for.
 ///
 /// # Errors
-/// None of the wanted checks has anything to look at.
+/// None of the wanted checks has anything to look at; this host cannot read or unpack the subject.
 pub fn audit(subject: &Subject, wanted: &Wanted) -> Result<Findings> {
     let checks = table::checks().filter(|check| wanted.takes(check) && subject.has(check));
     let mut findings = Findings::of(checks);
@@ -92,5 +96,6 @@ pub fn audit(subject: &Subject, wanted: &Wanted) -> Result<Findings> {
     if let Some(scene) = &subject.config {
         config::look(scene, &mut findings);
     }
+    image::look(subject, &mut findings)?;
     Ok(findings)
 }

@@ -9,8 +9,10 @@ use serde_json::{Value, json};
 
 use super::checks::{CheckFormat, tell};
 use super::output::{columns, pretty};
+use super::partial::Partial;
 use super::{ExitCode, Global, print};
 use crate::audit::config::Scene;
+use crate::audit::image::Budget;
 use crate::audit::{
     self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
 };
@@ -36,6 +38,9 @@ pub struct Audit {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Most that IMG-006 lets an image have: bytes, objects, layers; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = budget)]
+    pub budget: Vec<(String, u64)>,
     /// Make these checks alone
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check)]
     pub only: Vec<&'static Check>,
@@ -108,7 +113,7 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     if let Some(check) = arguments.explain {
         return explain(check, arguments.format);
     }
-    let subject = match (&arguments.container, &arguments.target) {
+    let mut subject = match (&arguments.container, &arguments.target) {
         (Some(id), _) => of_container(id, global.store()?.load(id)?.state()?),
         (None, Some(target)) => of_target(arguments, target)?,
         // The command line has one of them.
@@ -135,7 +140,9 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
         baseline: baseline.as_ref(),
         today: today.expect("a timestamp begins with a day"),
     };
+    let scratch = hold(global, arguments, &mut subject)?;
     let findings = audit::audit(&subject, &wanted)?;
+    drop(scratch);
     let written = Baseline::of(Judged::new(&findings, accepted).unwaived());
     if let Some(file) = &arguments.write_baseline {
         write_whole(file, &written.text()?).doing(|| format!("write {}", quote_path(file)))?;
@@ -153,6 +160,40 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     })
 }
 
+/// Sets what an image is held to, and makes the directory that it is unpacked in.
+fn hold(global: &Global, arguments: &Audit, subject: &mut Subject) -> Result<Option<Partial>> {
+    if subject.image.is_none() {
+        return Ok(None);
+    }
+    let configuration = global.configuration()?;
+    subject.terms.policy = configuration.policy()?;
+    subject.terms.limits = configuration.limits;
+    for (name, most) in &arguments.budget {
+        subject.terms.budget.set(name, *most);
+    }
+    // What is unpacked gets the modes that are meant.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let partial = Partial::temporary("audit")?;
+    let root = partial.inside().join("rootfs");
+    std::fs::create_dir(&root).doing(|| "make a root filesystem")?;
+    subject.terms.scratch = Some(root);
+    Ok(Some(partial))
+}
+
+/// The value of `--budget`.
+fn budget(text: &str) -> std::result::Result<(String, u64), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("a budget is NAME=NUMBER, such as layers=10")?;
+    let most = value
+        .parse()
+        .map_err(|_| format!("{} is no number", quote(value)))?;
+    if !Budget::default().set(name, most) {
+        return Err(format!("the budgets are {}", Budget::NAMES.join(", ")));
+    }
+    Ok((name.to_owned(), most))
+}
+
 /// What is applied, not what the bundle says by now.
 fn of_container(id: &str, state: State) -> Subject {
     Subject {
@@ -164,7 +205,7 @@ fn of_container(id: &str, state: State) -> Subject {
             config: state.config,
             bundle: state.bundle,
         }),
-        image: None,
+        ..Subject::default()
     }
 }
 
@@ -207,7 +248,7 @@ fn of_target(arguments: &Audit, target: &Path) -> Result<Subject> {
             bundle: bundle.path,
             root,
         }),
-        image: None,
+        ..Subject::default()
     })
 }
 

@@ -53,6 +53,11 @@ impl Policy {
         self.rules.is_empty() && self.also.is_empty()
     }
 
+    /// Whether a rule names the digest of this very image.
+    pub fn pins(&self, image: &Image) -> bool {
+        self.rules.iter().any(|rule| rule.pin(image).is_some())
+    }
+
     /// Says, one line each, what has let the image in; nothing if the policy is empty. The layers' content has not been
     /// read then: who unpacks compares it with the digests and diffIDs that were looked at here.
     ///
@@ -123,10 +128,9 @@ impl Rule {
             lines.push(format!("called {}", quote(name)));
         }
         if !self.digests.is_empty() {
-            let digests = [&image.digest, &image.config_digest];
-            let mut own = digests.into_iter().flatten().chain(&image.through);
-            let pinned = own.find(|digest| self.digests.contains(digest));
-            let pinned = pinned.ok_or_else(|| refused(image, &unpinned(image)))?;
+            let pinned = self
+                .pin(image)
+                .ok_or_else(|| refused(image, &unpinned(image)))?;
             lines.push(format!("pinned: {pinned}"));
         }
         if !self.base_layers.is_empty() {
@@ -151,6 +155,13 @@ impl Rule {
             }
         }
         Ok(lines)
+    }
+
+    /// The digest of the image, of an index that led to it, or of its configuration that is let in.
+    fn pin<'a>(&self, image: &'a Image) -> Option<&'a Digest> {
+        let digests = [&image.digest, &image.config_digest];
+        let mut own = digests.into_iter().flatten().chain(&image.through);
+        own.find(|digest| self.digests.contains(digest))
     }
 
     fn is_named(&self, name: &str) -> bool {

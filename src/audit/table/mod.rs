@@ -2,6 +2,7 @@
 //! file here; the documentation's table derives from these. How a check looks is not here.
 
 mod config;
+mod image;
 
 use crate::audit::config::Asked;
 use crate::report::Severity;
@@ -121,7 +122,7 @@ impl Practice {
 
 /// Every check, by id.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    config::CHECKS.iter()
+    config::CHECKS.iter().chain(image::CHECKS)
 }
 
 /// The check of this id.

@@ -1,7 +1,9 @@
 //! The table against what is made of it: each check has texts, a fixture in which it fires and one in which it is quiet.
 
 mod fixtures;
+mod made;
 mod of_config;
+mod of_image;
 
 use super::*;
 use fixtures::{Fixture, fixtures};
