@@ -16,7 +16,7 @@ use crate::audit::image::Budget;
 use crate::audit::{
     self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
 };
-use crate::configuration::read_small;
+use crate::configuration::{key_authority, read_small};
 use crate::container::{State, timestamp, write_whole};
 use crate::error::{Doing, Error, Kind, Result, quote, quote_path};
 use crate::image::{Form, Image, Platform};
@@ -38,6 +38,9 @@ pub struct Audit {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
     /// Most that IMG-006 lets an image have: bytes, objects, layers; may be repeated
     #[arg(long, value_name = "NAME=NUMBER", value_parser = budget)]
     pub budget: Vec<(String, u64)>,
@@ -166,7 +169,11 @@ fn hold(global: &Global, arguments: &Audit, subject: &mut Subject) -> Result<Opt
         return Ok(None);
     }
     let configuration = global.configuration()?;
-    subject.terms.policy = configuration.policy()?;
+    let mut policy = configuration.policy()?;
+    for key in &arguments.key {
+        policy = policy.and_signed_by(key_authority(key)?);
+    }
+    subject.terms.policy = policy;
     subject.terms.limits = configuration.limits;
     for (name, most) in &arguments.budget {
         subject.terms.budget.set(name, *most);

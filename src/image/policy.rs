@@ -53,9 +53,9 @@ impl Policy {
         self.rules.is_empty() && self.also.is_empty()
     }
 
-    /// Whether a rule names the digest of this very image.
-    pub fn pins(&self, image: &Image) -> bool {
-        self.rules.iter().any(|rule| rule.pin(image).is_some())
+    /// Whether it says anything of who must have signed an image.
+    pub fn names_signers(&self) -> bool {
+        !self.also.is_empty() || self.rules.iter().any(|rule| !rule.signed_by.is_empty())
     }
 
     /// Says, one line each, what has let the image in; nothing if the policy is empty. The layers' content has not been
@@ -128,9 +128,10 @@ impl Rule {
             lines.push(format!("called {}", quote(name)));
         }
         if !self.digests.is_empty() {
-            let pinned = self
-                .pin(image)
-                .ok_or_else(|| refused(image, &unpinned(image)))?;
+            let digests = [&image.digest, &image.config_digest];
+            let mut own = digests.into_iter().flatten().chain(&image.through);
+            let pinned = own.find(|digest| self.digests.contains(digest));
+            let pinned = pinned.ok_or_else(|| refused(image, &unpinned(image)))?;
             lines.push(format!("pinned: {pinned}"));
         }
         if !self.base_layers.is_empty() {
@@ -155,13 +156,6 @@ impl Rule {
             }
         }
         Ok(lines)
-    }
-
-    /// The digest of the image, of an index that led to it, or of its configuration that is let in.
-    fn pin<'a>(&self, image: &'a Image) -> Option<&'a Digest> {
-        let digests = [&image.digest, &image.config_digest];
-        let mut own = digests.into_iter().flatten().chain(&image.through);
-        own.find(|digest| self.digests.contains(digest))
     }
 
     fn is_named(&self, name: &str) -> bool {

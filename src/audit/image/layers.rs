@@ -42,6 +42,24 @@ enum Kind {
     Found(&'static str, Found),
 }
 
+/// How something is hidden.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// By a whiteout.
+    Removed,
+    /// By another object.
+    Replaced,
+}
+
+impl How {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Removed => "removed",
+            Self::Replaced => "replaced",
+        }
+    }
+}
+
 struct Tally {
     layer: usize,
     first: Vec<u8>,
@@ -59,10 +77,10 @@ impl Layers {
     /// Takes note of an entry.
     pub(super) fn see(&mut self, layer: usize, seen: &Seen<'_>, gathered: &mut Gathered) {
         match seen.what {
-            What::Whiteout => self.hide(seen.path, layer, "removed", gathered),
-            What::Opaque => return self.hide_below(seen.path, layer, "removed", gathered),
-            What::Directory => self.hide_at(seen.path, layer, "replaced", gathered),
-            _ => self.hide(seen.path, layer, "replaced", gathered),
+            What::Whiteout => self.hide(seen.path, layer, How::Removed, gathered),
+            What::Opaque => return self.hide_below(seen.path, layer, How::Removed, gathered),
+            What::Directory => self.hide_at(seen.path, layer, How::Replaced, gathered),
+            _ => self.hide(seen.path, layer, How::Replaced, gathered),
         }
         if seen.what == What::Whiteout {
             return;
@@ -132,18 +150,18 @@ impl Layers {
     }
 
     /// What is at `path` and below it is hidden by `layer`.
-    fn hide(&mut self, path: &[u8], layer: usize, how: &str, gathered: &mut Gathered) {
+    fn hide(&mut self, path: &[u8], layer: usize, how: How, gathered: &mut Gathered) {
         self.hide_at(path, layer, how, gathered);
         self.hide_below(path, layer, how, gathered);
     }
 
-    fn hide_at(&mut self, path: &[u8], layer: usize, how: &str, gathered: &mut Gathered) {
+    fn hide_at(&mut self, path: &[u8], layer: usize, how: How, gathered: &mut Gathered) {
         if let Some(notes) = self.live.remove(path) {
             self.hidden(path, notes, (layer, how), gathered);
         }
     }
 
-    fn hide_below(&mut self, path: &[u8], layer: usize, how: &str, gathered: &mut Gathered) {
+    fn hide_below(&mut self, path: &[u8], layer: usize, how: How, gathered: &mut Gathered) {
         if self.live.is_empty() {
             return;
         }
@@ -164,23 +182,16 @@ impl Layers {
     }
 
     /// A whiteout spares what its own layer has; so does an entry of another kind, except what comes twice.
-    fn hidden(
-        &mut self,
-        path: &[u8],
-        notes: Vec<Note>,
-        by: (usize, &str),
-        gathered: &mut Gathered,
-    ) {
+    fn hidden(&mut self, path: &[u8], notes: Vec<Note>, by: (usize, How), gathered: &mut Gathered) {
         let (layer, how) = by;
         for note in notes {
-            if note.layer == layer && how == "removed" {
+            if note.layer == layer && how == How::Removed {
                 self.live.entry(path.to_vec()).or_default().push(note);
             } else if let Kind::Secret(secret) = note.kind {
+                let how = how.word();
                 let more = format!(", {how} by layer {layer} and still in this one");
-                gathered.add(
-                    "IMG-016",
-                    secret.found(Spot::Layer(note.layer, path.to_vec()), &more),
-                );
+                let spot = Spot::Layer(note.layer, path.to_vec());
+                gathered.add("IMG-016", secret.found(spot, &more));
             }
         }
     }

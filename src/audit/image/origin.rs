@@ -63,17 +63,8 @@ pub(super) fn look(image: &Image, terms: &Terms, gathered: &mut Gathered) {
             .about("no digests")
             .severity(Severity::Low);
         gathered.add("IMG-001", found);
-        return;
     }
-    if !terms.policy.pins(image)
-        && let Some(name) = image.names.iter().find(|name| moves(name))
-    {
-        let message = format!(
-            "it is called {}, which is another image tomorrow, and pinned by no digest",
-            quote(name)
-        );
-        add("IMG-002", name, message, gathered);
-    }
+    admitted(image, terms, gathered);
     let host = Platform::host();
     match image.config.platform() {
         Some(own) if own.os != host.os || own.architecture != host.architecture => {
@@ -94,6 +85,35 @@ pub(super) fn look(image: &Image, terms: &Terms, gathered: &mut Gathered) {
                     .severity(Severity::Low),
             );
         }
+    }
+}
+
+/// IMG-002 and IMG-003: by the policy of this host, and by its names where there is none.
+fn admitted(image: &Image, terms: &Terms, gathered: &mut Gathered) {
+    let policy = &terms.policy;
+    let admitted = policy.admit(image);
+    if policy.names_signers() {
+        if let Err(error) = &admitted {
+            add("IMG-003", "", error.to_string(), gathered);
+        }
+    } else {
+        let message =
+            "no key and no policy says who must have signed it, and no signature was looked at";
+        let found = Found::new(Spot::Image, message).about("no key");
+        gathered.add("IMG-003", found.severity(Severity::Low));
+    }
+    match admitted {
+        Err(error) if !policy.names_signers() => add("IMG-002", "", error.to_string(), gathered),
+        Ok(_) if policy.is_empty() => {
+            if let Some(name) = image.names.iter().find(|name| moves(name)) {
+                let name = quote(name);
+                let message = format!(
+                    "it is called {name}, which is another image tomorrow, and pinned by no digest"
+                );
+                add("IMG-002", "name", message, gathered);
+            }
+        }
+        _ => {}
     }
 }
 

@@ -43,21 +43,22 @@ fn add(pointer: String, name: &str, what: &str, gathered: &mut Gathered) {
 
 /// The first secret in a command, and the name that it is given to there.
 fn in_command(command: &str) -> Option<(&str, &'static str)> {
-    let trimmed = |word: &'static [char]| {
-        move |text: &'_ str| -> String { text.trim_matches(word).to_owned() }
-    };
-    let bare = trimmed(&['"', '\'', ';', '(', ')', '&', ',', '`']);
     command.split_whitespace().find_map(|word| {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
         let named = word.split_once('=').and_then(|(before, value)| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
             let name = before
                 .rsplit(|c| !is_name(c))
                 .next()?
                 .trim_start_matches('-');
-            Some((name, shape::secret(name, &bare(value))?))
+            Some((name, shape::secret(name, bare(value))?))
         });
-        named.or_else(|| Some(("", shape::known(&bare(word))?)))
+        named.or_else(|| Some(("", shape::known(bare(word))?)))
     })
+}
+
+/// Without what a shell's words stand in.
+fn bare(word: &str) -> &str {
+    word.trim_matches(['"', '\'', ';', '(', ')', '&', ',', '`'])
 }
 
 #[cfg(test)]

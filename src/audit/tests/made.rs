@@ -2,9 +2,13 @@
 
 use std::path::Path;
 
+use base64ct::{Base64, Encoding};
+use p256::ecdsa::signature::Signer;
+use p256::ecdsa::{Signature, SigningKey};
 use serde_json::{Value, json};
 use tar::EntryType;
 
+use crate::image::signature::{Authority, By, PublicKey, SIGN};
 use crate::image::{Digest, Image, Platform};
 
 /// A key that nobody uses.
@@ -19,6 +23,8 @@ pub(super) struct Made {
     pub config: Value,
     /// What the index calls it.
     pub name: &'static str,
+    /// Whether [`signer`] has signed it.
+    pub is_signed: bool,
     /// Done to the layout once it is written.
     pub damage: fn(&Path),
 }
@@ -34,6 +40,7 @@ impl Made {
                 "config": {"Entrypoint": ["/bin/app"], "Env": ["PATH=/bin"], "User": "app"},
             }),
             name: "1.0",
+            is_signed: false,
             damage: |_| {},
         };
         made.directory("bin", 0o755);
@@ -98,18 +105,24 @@ impl Made {
             let path = place.join(digest.blob_path());
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
-            json!({"mediaType": format!("application/vnd.oci.image.{media}"), "digest": digest, "size": content.len()})
+            json!({"mediaType": format!("application/vnd.{media}"), "digest": digest, "size": content.len()})
         };
         let layers = self.layers.into_iter().map(|tar| tar.into_inner().unwrap());
-        let layers: Vec<Value> = layers.map(|layer| blob("layer.v1.tar", &layer)).collect();
+        let layers: Vec<Value> = layers
+            .map(|layer| blob("oci.image.layer.v1.tar", &layer))
+            .collect();
         let mut config = self.config;
         let diff_ids: Vec<&Value> = layers.iter().map(|layer| &layer["digest"]).collect();
         config["rootfs"] = json!({"type": "layers", "diff_ids": diff_ids});
-        let config = blob("config.v1+json", config.to_string().as_bytes());
+        let config = blob(CONFIG, config.to_string().as_bytes());
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": layers});
-        let mut manifest = blob("manifest.v1+json", manifest.to_string().as_bytes());
+        let mut manifest = blob(MANIFEST, manifest.to_string().as_bytes());
         manifest["annotations"] = json!({"org.opencontainers.image.ref.name": self.name});
-        let index = json!({"schemaVersion": 2, "manifests": [manifest]});
+        let mut manifests = vec![manifest];
+        if self.is_signed {
+            manifests.push(signature(&manifests[0], blob));
+        }
+        let index = json!({"schemaVersion": 2, "manifests": manifests});
         std::fs::write(place.join("index.json"), index.to_string()).unwrap();
         let version = json!({"imageLayoutVersion": "1.0.0"});
         std::fs::write(place.join("oci-layout"), version.to_string()).unwrap();
@@ -119,6 +132,57 @@ impl Made {
             .or_else(|_| Image::open(place, &platform))
             .unwrap()
     }
+}
+
+const CONFIG: &str = "oci.image.config.v1+json";
+const MANIFEST: &str = "oci.image.manifest.v1+json";
+
+fn secret_key() -> SigningKey {
+    SigningKey::from_slice(&[7; 32]).unwrap()
+}
+
+/// Whose signature [`Made::is_signed`] is.
+pub(super) fn signer() -> Authority {
+    let point = secret_key().verifying_key().to_sec1_point(false);
+    // id-ecPublicKey, prime256v1, the point.
+    let mut info = vec![
+        0x30, 0x59, 0x30, 0x13, 6, 7, 0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1,
+    ];
+    info.extend([6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7, 3, 0x42, 0]);
+    info.extend(point.as_bytes());
+    let pem = der::pem::encode_string("PUBLIC KEY", der::pem::LineEnding::LF, &info).unwrap();
+    Authority {
+        name: "signer".to_owned(),
+        by: By::Key(PublicKey::from_pem(pem.as_bytes()).unwrap()),
+        predicates: vec![SIGN.to_owned()],
+    }
+}
+
+/// A signature as cosign attaches it.
+fn signature(manifest: &Value, blob: impl Fn(&str, &[u8]) -> Value) -> Value {
+    let digest = &manifest["digest"];
+    let payload = json!({
+        "critical": {
+            "identity": {"docker-reference": "example.org/app"},
+            "image": {"docker-manifest-digest": digest},
+            "type": "cosign container image signature",
+        },
+        "optional": null,
+    });
+    let payload = payload.to_string();
+    let signature: Signature = secret_key().sign(payload.as_bytes());
+    let text = Base64::encode_string(signature.to_der().as_bytes());
+    let mut layer = blob("dev.cosign.simplesigning.v1+json", payload.as_bytes());
+    layer["annotations"] = json!({"dev.cosignproject.cosign/signature": text});
+    let config = blob(
+        CONFIG,
+        json!({"architecture": "", "os": ""}).to_string().as_bytes(),
+    );
+    let document = json!({"schemaVersion": 2, "config": config, "layers": [layer]});
+    let mut attached = blob(MANIFEST, document.to_string().as_bytes());
+    let tag = digest.as_str().unwrap().replace(':', "-");
+    attached["annotations"] = json!({"org.opencontainers.image.ref.name": format!("{tag}.sig")});
+    attached
 }
 
 /// The headers of a program for this host, of one piece or with this loader.

@@ -9,9 +9,9 @@ use serde_json::json;
 use tar::EntryType;
 
 use super::fixtures::Fixture;
-use super::made::{KEY, Made, elf};
+use super::made::{KEY, Made, elf, signer};
 use super::*;
-use crate::image::Image;
+use crate::image::{Image, Policy};
 
 pub(super) fn fixtures() -> Vec<Fixture> {
     [of_the_whole(), of_layers(), of_roots()]
@@ -40,6 +40,17 @@ fn of_the_whole() -> Vec<Fixture> {
             |made| made.name = "latest",
             |made| made.name = "1.2",
         ),
+        Fixture {
+            id: "IMG-003",
+            fires: Box::new(|| of_made_under(signed(), Made::clean(), &["IMG-003"])),
+            quiet: Box::new(|| {
+                let made = Made {
+                    is_signed: true,
+                    ..Made::clean()
+                };
+                of_made_under(signed(), made, &["IMG-003"])
+            }),
+        },
         image(
             "IMG-005",
             |made| made.config["architecture"] = json!("arm64"),
@@ -217,13 +228,23 @@ fn wanted(only: &[&str]) -> Wanted {
     }
 }
 
+/// Demands a signature.
+fn signed() -> Policy {
+    Policy::default().and_signed_by(signer())
+}
+
 fn of_made(made: Made, only: &[&str]) -> Findings {
+    of_made_under(Policy::default(), made, only)
+}
+
+fn of_made_under(policy: Policy, made: Made, only: &[&str]) -> Findings {
     let place = tempfile::tempdir().unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let subject = Subject {
         words: "image".to_owned(),
         image: Some(made.write(place.path())),
         terms: image::Terms {
+            policy,
             scratch: Some(scratch.path().to_owned()),
             ..Default::default()
         },
@@ -280,7 +301,11 @@ fn told(findings: &Findings) -> Vec<String> {
 
 #[test]
 fn clean_image_and_clean_root_have_no_finding() {
-    assert_eq!(told(&of_made(Made::clean(), &[])), [] as [&str; 0]);
+    let made = Made {
+        is_signed: true,
+        ..Made::clean()
+    };
+    assert_eq!(told(&of_made_under(signed(), made, &[])), [] as [&str; 0]);
     let place = tempfile::tempdir().unwrap();
     clean_root(place.path());
     assert_eq!(told(&of_root(place.path(), &[])), [] as [&str; 0]);
