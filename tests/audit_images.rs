@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::foreign_images::content::debian;
 use crate::foreign_images::tools::Tools;
-use crate::harness::{Bundle, Output, installed, is_foreign, skip};
+use crate::harness::{Bundle, Call, Output, installed, is_foreign, skip};
 
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\n\
     MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n";
@@ -136,7 +136,7 @@ fn clean_image_has_no_finding_that_matters_and_one_with_a_build_in_it_has_each()
         "IMG-010 high srv/app/helper: whoever executes it becomes user 0",
         "IMG-013 medium srv/app/upload: everybody may write it: mode 0666",
         "IMG-016 critical srv/app/tls.key: a private key, removed by layer 2 and still in this one",
-        "IMG-017 high the image's configuration: \"DB_PASSWORD\": a value like a secret's, of a name that says so",
+        "IMG-017 high the image's configuration: \"DB_PASSWORD\": a secret by its name",
         "IMG-018 medium srv/app/.git: a git repository with its history",
     ]);
     assert_eq!(failed(&out), expected, "{out:#?}");
@@ -170,4 +170,51 @@ fn debian_has_its_package_managers_and_usual_programs_and_no_secret() {
     assert_eq!(ids("critical"), lines(&[]), "{out:#?}");
     assert_eq!(ids("high"), lines(&[]), "{out:#?}");
     assert_eq!(ids("medium"), lines(&["IMG-007"]), "{out:#?}");
+}
+
+/// dpkg-query(1) of the image's own database.
+#[test]
+fn packages_of_debian_are_those_that_dpkg_lists() {
+    let bundle = Bundle::new();
+    if is_foreign() {
+        return skip("other runtimes have no audit");
+    }
+    let Some(query) = installed("dpkg-query") else {
+        return skip("dpkg-query is not installed");
+    };
+    let archive = match debian() {
+        Ok(archive) => archive,
+        Err(reason) => return skip(&reason),
+    };
+    let root = bundle.temp().join("debian");
+    fs::create_dir(&root).unwrap();
+    let call = Call::new("tar", bundle.temp()).arg("-xf").arg(&archive);
+    let call = call.arg("-C").arg(&root).args(["./var/lib/dpkg"]);
+    call.limit(Duration::from_secs(120)).output().ok();
+    let list = |target: &Path| {
+        let call = bundle.call(&["audit", "--packages", "--format", "json"]);
+        let call = call
+            .env("TMPDIR", bundle.temp().to_str().unwrap())
+            .arg(target);
+        let packages = call.limit(Duration::from_secs(300)).output().json();
+        let line = |package: &Value| {
+            let of = ["name", "version", "architecture", "source", "sourceVersion"];
+            of.map(|member| package[member].as_str().unwrap().to_owned())
+                .join(" ")
+        };
+        packages
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(line)
+            .collect::<BTreeSet<_>>()
+    };
+    let form = "-f=${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n";
+    let call =
+        Call::new(&query, bundle.temp()).arg(format!("--admindir={}/var/lib/dpkg", root.display()));
+    let theirs = call.args(["-W", form]).output();
+    let theirs: BTreeSet<String> = theirs.ok().lines().map(str::to_owned).collect();
+    assert!(theirs.len() > 80, "{theirs:?}");
+    assert_eq!(list(&root), theirs);
+    assert_eq!(list(&archive), theirs);
 }

@@ -26,12 +26,18 @@ struct Stage {
     before: &'static str,
 }
 
-const STAGES: [Stage; 13] = [
+const STAGES: [Stage; 14] = [
     Stage {
         page: "README.md",
         about: None,
         needs: &["skopeo"],
         before: "readme.sh",
+    },
+    Stage {
+        page: "docs/audit.md",
+        about: None,
+        needs: &["skopeo"],
+        before: "images.sh",
     },
     Stage {
         page: "docs/clients.md",
@@ -110,6 +116,11 @@ const STAGES: [Stage; 13] = [
 #[test]
 fn commands_of_readme_do_what_is_shown() {
     holds("README.md");
+}
+
+#[test]
+fn commands_of_audit_do_what_is_shown() {
+    holds("docs/audit.md");
 }
 
 #[test]

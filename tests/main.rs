@@ -5,6 +5,7 @@
 )]
 
 mod apparmor;
+mod audit;
 mod audit_images;
 mod bad_input;
 mod cell;

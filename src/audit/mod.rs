@@ -9,6 +9,7 @@
 //! waiver     findings that somebody has answered for, until a day
 //! baseline   findings that were there before
 //! judge      findings, waivers and baseline as checks of a report
+//! secret     what looks like a secret in a short text
 //! date       days of the calendar
 //! ```
 
@@ -18,6 +19,7 @@ mod date;
 mod finding;
 pub mod image;
 mod judge;
+mod secret;
 pub mod table;
 #[cfg(test)]
 mod tests;

@@ -58,6 +58,7 @@ pub use groups::group;
 pub use hardening::Hardening;
 pub use landlock::{Landlock, OnOldKernel, Scope};
 pub use lint::{Lint, lint};
+pub(crate) use near::nearest;
 pub use ruleset::{Hierarchy, Ruleset};
 pub use schema::SCHEMA;
 pub use tighten::{tighten, tighten_process};
@@ -154,7 +155,7 @@ fn unknown(doing: String, name: &str) -> Error {
     let error = Error::new(doing, "no such profile");
     let list = names.join(", ");
     let error = error.hint(format!("use one of {list}, or the path of a .toml file"));
-    match near::nearest(name, names) {
+    match nearest(name, names) {
         Some(found) => error.hint_too(format!("did you mean {}?", quote(found))),
         None => error,
     }

@@ -3,7 +3,7 @@
 use crate::error::quote;
 
 /// The candidate that is at most two letters away, the nearest first; of short words one letter.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {

@@ -94,7 +94,7 @@ pub(super) fn run(program: &[libc::sock_filter], call: &Data) -> u32 {
 
 /// All that a valid program may answer to a call of which only these words are known, by their offsets: for the others both
 /// ways are gone. It may be more than there is, where words that are asked about twice are unknown.
-pub(super) fn answers(program: &[libc::sock_filter], known: &[(u32, u32)]) -> BTreeSet<u32> {
+pub fn answers(program: &[libc::sock_filter], known: &[(u32, u32)]) -> BTreeSet<u32> {
     let mut answers = BTreeSet::new();
     let mut seen = BTreeSet::new();
     let mut open = vec![(0, Some(0))];

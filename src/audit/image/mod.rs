@@ -15,6 +15,7 @@
 //! leftovers    repositories, histories, caches
 //! secret       what is a secret
 //! elf          the program and its libraries
+//! packages     what the databases of package managers say is installed
 //! found        findings, within a bound
 //! ```
 
@@ -24,6 +25,7 @@ mod found;
 mod layers;
 mod leftovers;
 mod origin;
+mod packages;
 mod permissions;
 mod secret;
 mod software;
@@ -36,8 +38,8 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 pub use origin::Budget;
+pub use packages::Package;
 pub use permissions::NewPrivileges;
-pub use secret::shape;
 
 use elf::entry::Run;
 use found::{Gathered, Spot};
@@ -65,6 +67,15 @@ pub struct Terms {
     pub scratch: Option<PathBuf>,
 }
 
+impl Terms {
+    fn scratch(&self, image: &Image) -> Result<&Path> {
+        self.scratch.as_deref().ok_or_else(|| {
+            let doing = format!("audit {}", quote_path(&image.path));
+            Error::new(doing, "there is no directory to unpack it in")
+        })
+    }
+}
+
 /// Makes the checks of images and root filesystems that `findings` has.
 pub(super) fn look(subject: &Subject, findings: &mut Findings) -> Result<()> {
     let mut gathered = Gathered::default();
@@ -72,7 +83,8 @@ pub(super) fn look(subject: &Subject, findings: &mut Findings) -> Result<()> {
         (Some(image), _) => of_image(image, &subject.terms, findings, &mut gathered)?,
         (None, Some(root)) if has(findings, &[Stage::Root]) => {
             let about = About::of_scene(subject.config.as_ref());
-            of_root(&open(root)?, &about, &mut gathered)?;
+            let size = of_root(&open(root)?, &about, &mut gathered)?;
+            origin::budget(&subject.terms.budget, 0, size, &mut gathered);
             None
         }
         (None, _) => None,
@@ -93,6 +105,26 @@ pub(super) fn look(subject: &Subject, findings: &mut Findings) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The packages that the subject's root filesystem says are installed, in order; none, where it has no database. An image
+/// is unpacked for it.
+///
+/// # Errors
+/// There is no root filesystem, it cannot be unpacked, or a database of it cannot be read.
+pub fn packages(subject: &Subject) -> Result<Vec<Package>> {
+    let nothing = |cause| Error::new(format!("list the packages of {}", subject.words), cause);
+    let root = match (&subject.image, &subject.root) {
+        (Some(image), _) => {
+            let scratch = subject.terms.scratch(image)?;
+            let limits = subject.terms.limits.clone();
+            image::unpack(image, scratch, limits, &Progress::default())?;
+            scratch
+        }
+        (None, Some(root)) => root,
+        (None, None) => return Err(nothing("it has no root filesystem")),
+    };
+    packages::of_root(open(root)?.as_fd())
 }
 
 /// Whether a check that is wanted looks at one of these.
@@ -192,12 +224,7 @@ fn of_image(
         }
         return Ok(None);
     }
-    let scratch = terms.scratch.as_ref().ok_or_else(|| {
-        Error::new(
-            format!("audit {}", quote_path(&image.path)),
-            "there is no directory to unpack it in",
-        )
-    })?;
+    let scratch = terms.scratch(image)?;
     let about = About::of_image(image);
     let mut layers = Layers::new(about.new_privileges);
     let mut see = |layer: usize, seen: &Seen<'_>| layers.see(layer, seen, gathered);
@@ -209,16 +236,10 @@ fn of_image(
         &progress,
         Some(&mut see),
     ) {
-        Ok(unpacked) => {
+        Ok(_) => {
             layers.finish(gathered);
-            let files = of_root(&open(scratch)?, &about, gathered)?;
-            origin::budget(
-                &terms.budget,
-                image.layers.len(),
-                unpacked.bytes,
-                files,
-                gathered,
-            );
+            let size = of_root(&open(scratch)?, &about, gathered)?;
+            origin::budget(&terms.budget, image.layers.len(), size, gathered);
         }
         Err(error) => {
             layers.finish(gathered);
@@ -228,16 +249,27 @@ fn of_image(
     Ok(Some(layers))
 }
 
-/// Looks at everything below `root`, and says how many objects there are.
-fn of_root(root: &impl AsFd, about: &About, gathered: &mut Gathered) -> Result<u64> {
+/// How much there is in a root filesystem.
+#[derive(Debug, Clone, Copy, Default)]
+struct Size {
+    /// Files, directories and all else.
+    objects: u64,
+    /// Of its files.
+    bytes: u64,
+}
+
+/// Looks at everything below `root`, and says how much there is.
+fn of_root(root: &impl AsFd, about: &About, gathered: &mut Gathered) -> Result<Size> {
     let root: BorrowedFd<'_> = root.as_fd();
-    let entry = elf::entry::look(root, &about.run, gathered);
     accounts::look(root, gathered);
     let mut software = Software::default();
     let mut leftovers = Leftovers::default();
-    let mut objects = 0;
+    let mut size = Size::default();
     let unreadable = walk::walk(root, |object, content| {
-        objects += 1;
+        size.objects += 1;
+        if object.is_file() {
+            size.bytes = size.bytes.saturating_add(object.size());
+        }
         if about.from == From::Root {
             for secret in secret::of_file(object.path, content.head(walk::HEAD)) {
                 gathered.add(
@@ -255,9 +287,14 @@ fn of_root(root: &impl AsFd, about: &About, gathered: &mut Gathered) -> Result<u
         let what = found::counted(unreadable, "file or directory", "files and directories");
         gathered.unanswered("IMG-015", format!("{what} cannot be read by this user"));
     }
+    // An empty one is yet to be filled.
+    let entry = match size.objects {
+        0 => software::Entry::Program,
+        _ => elf::entry::look(root, &about.run, gathered),
+    };
     software.finish(entry, gathered);
     leftovers.finish(gathered);
-    Ok(objects)
+    Ok(size)
 }
 
 fn place(spot: Spot, subject: &Subject, layers: Option<&Layers>) -> Place {

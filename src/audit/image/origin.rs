@@ -1,8 +1,8 @@
 //! The image as a whole: whether it is what its digests say (IMG-001), is pinned (IMG-002) and signed (IMG-003), is made for
 //! this host (IMG-005) and no larger than it is meant to be (IMG-006). Nothing is asked of a network.
 
-use super::Terms;
-use super::found::{Found, Gathered, Spot, counted};
+use super::found::{Found, Gathered, Spot};
+use super::{Size, Terms};
 use crate::audit::finding::Findings;
 use crate::error::{Error, Result, quote};
 use crate::image::layer::Limits;
@@ -12,7 +12,7 @@ use crate::report::Severity;
 /// How large an image may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Budget {
-    /// Uncompressed bytes of all layers.
+    /// Bytes of the files in its root filesystem.
     pub bytes: u64,
     /// Files, directories and whatever else there is in its root filesystem.
     pub objects: u64,
@@ -178,31 +178,16 @@ fn is_of_the_host(error: &Error) -> bool {
 }
 
 /// IMG-006.
-pub(super) fn budget(
-    budget: &Budget,
-    layers: usize,
-    bytes: u64,
-    objects: u64,
-    gathered: &mut Gathered,
-) {
-    for (about, is, most, one, many) in [
-        ("bytes", bytes, budget.bytes, "byte", "bytes"),
-        (
-            "objects",
-            objects,
-            budget.objects,
-            "file or directory",
-            "files and directories",
-        ),
-        ("layers", layers as u64, budget.layers, "layer", "layers"),
+pub(super) fn budget(budget: &Budget, layers: usize, size: Size, gathered: &mut Gathered) {
+    let Size { objects, bytes } = size;
+    for (about, is, most, many) in [
+        ("bytes", bytes, budget.bytes, "bytes"),
+        ("objects", objects, budget.objects, "files and directories"),
+        ("layers", layers as u64, budget.layers, "layers"),
     ] {
         if is > most {
-            add(
-                "IMG-006",
-                about,
-                format!("{}, {most} are in its budget", counted(is, one, many)),
-                gathered,
-            );
+            let message = format!("{is} {many}, {most} are in its budget");
+            add("IMG-006", about, message, gathered);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! IMG-017: secrets in what an image says of itself: variables, labels, the commands of its history. Everybody who has the
-//! image reads them. Whether a word can be a secret: see `secret::shape`.
+//! image reads them. Whether a word can be a secret: see `audit::secret`.
 
 use super::found::{Found, Gathered, Spot};
-use super::secret::shape;
+use crate::audit::secret;
 use crate::error::quote;
 use crate::image::ImageConfig;
 
@@ -11,12 +11,12 @@ const CHECK: &str = "IMG-017";
 pub(super) fn look(config: &ImageConfig, gathered: &mut Gathered) {
     for (i, entry) in config.config.env.iter().enumerate() {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
-        if let Some(what) = shape::secret(name, value) {
+        if let Some(what) = secret::by_name(name, value) {
             add(format!("/config/Env/{i}"), name, what, gathered);
         }
     }
     for (name, value) in &config.config.labels {
-        if let Some(what) = shape::secret(name, value) {
+        if let Some(what) = secret::by_name(name, value) {
             let key = name.replace('~', "~0").replace('/', "~1");
             add(format!("/config/Labels/{key}"), name, what, gathered);
         }
@@ -50,9 +50,9 @@ fn in_command(command: &str) -> Option<(&str, &'static str)> {
                 .rsplit(|c| !is_name(c))
                 .next()?
                 .trim_start_matches('-');
-            Some((name, shape::secret(name, bare(value))?))
+            Some((name, secret::by_name(name, bare(value))?))
         });
-        named.or_else(|| Some(("", shape::known(bare(word))?)))
+        named.or_else(|| Some(("", secret::by_shape(bare(word))?)))
     })
 }
 
@@ -89,7 +89,7 @@ mod tests {
                     "SSH_KEY_PATH=/root/.ssh/id_rsa",
                     "DB_PASSWORD_FILE=/run/secrets/db",
                     "DB_PASSWORD=${FROM_OUTSIDE}",
-                    "DB_PASSWORD=changeme123",
+                    "DB_PASSWORD=changeme",
                     "PWD=/srv/aB3dE5fG7h",
                     "KEYCLOAK_ACCESS=aB3dE5fG7hI9",
                     "DB_PASSWORD=x7Kq92LmPw4z",
@@ -115,10 +115,13 @@ mod tests {
             ]),
             ..ImageConfig::default()
         };
-        let shape = "a value like a secret's, of a name that says so";
+        let shape = "a secret by its name";
         let expected = [
             ("/config/Env/10", format!("\"DB_PASSWORD\": {shape}")),
-            ("/config/Env/11", "\"URL\": a password in a URL".to_owned()),
+            (
+                "/config/Env/11",
+                "\"URL\": a URL with a password".to_owned(),
+            ),
             (
                 "/config/Labels/org.example~1api.token",
                 format!("\"org.example/api.token\": {shape}"),

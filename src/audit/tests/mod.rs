@@ -3,6 +3,7 @@
 mod fixtures;
 mod made;
 mod of_config;
+mod of_filters;
 mod of_image;
 
 use super::*;

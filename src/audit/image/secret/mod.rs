@@ -1,10 +1,9 @@
 //! Secrets by what a file holds, its first 64 KiB: keys and credentials that let whoever has them in somewhere. A name alone
 //! is no secret; forms that cannot be told by content need their file's name besides.
-//! Not variables and labels: see `shape`.
+//! Not variables and labels: see `words`.
 
 mod credentials;
 mod pem;
-pub mod shape;
 
 use sha2::{Digest, Sha256};
 
