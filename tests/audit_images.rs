@@ -70,14 +70,32 @@ fn clean(root: &Path, busybox: &Path) {
     fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).unwrap();
 }
 
-fn configure(tools: &Tools, image: &str) {
+/// What the image says of itself; a commit of umoci's forgets it.
+fn configure(tools: &Tools, image: &str, env: &[&str]) {
     let settings = [
         "--config.entrypoint=/bin/busybox",
         "--config.cmd=true",
         "--config.user=app",
     ];
     let name = tools.name(image);
-    tools.umoci(&[&["config", "--image", &name], &settings[..]].concat());
+    tools.umoci(&[&["config", "--image", &name], &settings[..], env].concat());
+}
+
+/// What a build leaves, a key, and files that give more than they ought to.
+fn add_a_build(root: &Path, busybox: &Path) {
+    let program = fs::read(busybox).unwrap();
+    write(root, "usr/bin/x86_64-linux-gnu-gcc-12", 0o755, &program);
+    symlink("x86_64-linux-gnu-gcc-12", root.join("usr/bin/gcc")).unwrap();
+    write(
+        root,
+        "usr/include/stdio.h",
+        0o644,
+        b"int puts(const char *);\n",
+    );
+    write(root, "srv/app/.git/HEAD", 0o644, b"ref: refs/heads/main\n");
+    write(root, "srv/app/tls.key", 0o600, KEY.as_bytes());
+    write(root, "srv/app/helper", 0o4755, &program);
+    write(root, "srv/app/upload", 0o666, b"");
 }
 
 /// The checks that every unsigned image of busybox fails.
@@ -99,33 +117,20 @@ fn clean_image_has_no_finding_that_matters_and_one_with_a_build_in_it_has_each()
     let root = tools.begin("image");
     clean(&root, &busybox);
     tools.commit("image");
-    configure(&tools, "image");
+    configure(&tools, "image", &[]);
     let out = audited(&bundle, &tools.layout("image"));
     out.exits(1);
     assert_eq!(failed(&out), lines(&[UNSIGNED, BUSYBOX]), "{out:#?}");
 
-    let program = fs::read(&busybox).unwrap();
-    write(&root, "usr/bin/x86_64-linux-gnu-gcc-12", 0o755, &program);
-    symlink("x86_64-linux-gnu-gcc-12", root.join("usr/bin/gcc")).unwrap();
-    write(
-        &root,
-        "usr/include/stdio.h",
-        0o644,
-        b"int puts(const char *);\n",
-    );
-    write(&root, "srv/app/.git/HEAD", 0o644, b"ref: refs/heads/main\n");
-    write(&root, "srv/app/tls.key", 0o600, KEY.as_bytes());
-    write(&root, "srv/app/helper", 0o4755, &program);
-    write(&root, "srv/app/upload", 0o666, b"");
+    add_a_build(&root, &busybox);
     tools.commit("image");
     fs::remove_file(root.join("srv/app/tls.key")).unwrap();
     tools.commit("image");
-    let name = tools.name("image");
-    let settings = [
+    let env = [
         "--config.env=DB_PASSWORD=x7Kq92LmPw4z",
         "--config.env=GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D",
     ];
-    tools.umoci(&[&["config", "--image", &name], &settings[..]].concat());
+    configure(&tools, "image", &env);
     let out = audited(&bundle, &tools.layout("image"));
     out.exits(1);
     let expected = lines(&[

@@ -14,7 +14,7 @@ use super::*;
 use crate::image::{Image, Policy};
 
 pub(super) fn fixtures() -> Vec<Fixture> {
-    [of_the_whole(), of_layers(), of_roots()]
+    [of_the_whole(), of_layers(), of_programs(), of_roots()]
         .into_iter()
         .flatten()
         .collect()
@@ -121,7 +121,7 @@ fn of_layers() -> Vec<Fixture> {
     ]
 }
 
-fn of_roots() -> Vec<Fixture> {
+fn of_programs() -> Vec<Fixture> {
     vec![
         root(
             "IMG-007",
@@ -146,6 +146,11 @@ fn of_roots() -> Vec<Fixture> {
             |root| file(root, "usr/bin/bash", 0o755, b"x"),
             |root| file(root, "etc/bash", 0o644, b"x"),
         ),
+    ]
+}
+
+fn of_roots() -> Vec<Fixture> {
+    vec![
         root(
             "IMG-013",
             |root| file(root, "srv/data", 0o666, b"x"),
