@@ -104,7 +104,7 @@ const BUSYBOX: &str = "IMG-009 low bin/busybox: busybox: a shell and network too
 
 #[test]
 fn clean_image_has_no_finding_that_matters_and_one_with_a_build_in_it_has_each() {
-    let bundle = Bundle::new();
+    let bundle = Bundle::new().profile(None);
     if is_foreign() {
         return skip("other runtimes have no audit");
     }
@@ -156,7 +156,7 @@ fn clean_image_has_no_finding_that_matters_and_one_with_a_build_in_it_has_each()
 
 #[test]
 fn debian_has_its_package_managers_and_usual_programs_and_no_secret() {
-    let bundle = Bundle::new();
+    let bundle = Bundle::new().profile(None);
     if is_foreign() {
         return skip("other runtimes have no audit");
     }
@@ -180,7 +180,7 @@ fn debian_has_its_package_managers_and_usual_programs_and_no_secret() {
 /// dpkg-query(1) of the image's own database.
 #[test]
 fn packages_of_debian_are_those_that_dpkg_lists() {
-    let bundle = Bundle::new();
+    let bundle = Bundle::new().profile(None);
     if is_foreign() {
         return skip("other runtimes have no audit");
     }

@@ -80,25 +80,22 @@ impl CheckFlags {
     /// # Errors
     /// Standard output cannot be written.
     pub fn tell(&self, checks: &Checks) -> Result<ExitCode> {
-        tell(checks, self.format, self.fail_on.least())
+        write(checks, self.format)?;
+        let least = self.fail_on.least();
+        let is_failure = least.is_some_and(|least| checks.bad(least).next().is_some());
+        Ok(if is_failure {
+            ExitCode::Failed
+        } else {
+            ExitCode::Done
+        })
     }
 }
 
-/// The same for a verb with a `--fail-on` of its own.
-pub(super) fn tell(
-    checks: &Checks,
-    format: CheckFormat,
-    least: Option<Severity>,
-) -> Result<ExitCode> {
+/// Writes the checks to standard output.
+pub(super) fn write(checks: &Checks, format: CheckFormat) -> Result<()> {
     let mut out = Vec::new();
     checks.write(&mut out, format.of_report(), appearance())?;
-    super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))?;
-    let is_failure = least.is_some_and(|least| checks.bad(least).next().is_some());
-    Ok(if is_failure {
-        ExitCode::Failed
-    } else {
-        ExitCode::Done
-    })
+    super::print(String::from_utf8_lossy(&out).trim_end_matches('\n'))
 }
 
 /// Colours on a terminal, unless NO_COLOR is set (no-color.org).

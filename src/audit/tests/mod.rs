@@ -1,6 +1,7 @@
 //! The table against what is made of it: each check has texts, a fixture in which it fires and one in which it is quiet.
 
 mod fixtures;
+mod found_in_config;
 mod made;
 mod of_config;
 mod of_filters;

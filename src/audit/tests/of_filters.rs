@@ -150,7 +150,7 @@ fn rules_that_do_not_mean_what_they_say_are_told() {
 
 #[test]
 fn a_filter_that_cannot_be_run_or_is_not_known_has_no_answer() {
-    let reasons = |change: &dyn Fn(&mut crate::audit::config::Scene)| {
+    let reasons = |change: &dyn Fn(&mut config::Scene)| {
         let findings = of_config::findings("CFG-006", change);
         assert_eq!(findings.found, []);
         findings

@@ -10,7 +10,7 @@ use std::time::SystemTime;
 
 use clap::{Args, ValueEnum};
 
-use super::checks::{CheckFormat, tell};
+use super::checks::{CheckFormat, write};
 use super::{ExitCode, Global};
 use crate::audit::{self, Accepted, Baseline, Check, Date, Judged, Waivers, Wanted, table};
 use crate::configuration::read_small;
@@ -18,6 +18,7 @@ use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Error, Kind, Result, quote_path};
 use crate::image::Platform;
 use crate::report::Severity;
+use crate::report::checks::Outcome;
 
 /// Arguments of `audit`.
 #[derive(Debug, Clone, Args)]
@@ -152,15 +153,22 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
         accepted.baseline = Some(&written);
     }
     let judged = Judged::new(&findings, accepted);
-    let told = tell(
-        &judged.checks(&subject.words),
-        arguments.format,
-        arguments.fail_on.least(),
-    )?;
-    Ok(match told {
-        ExitCode::Done if judged.is_incomplete() => ExitCode::NotAudited,
-        told => told,
-    })
+    let checks = judged.checks(&subject.words);
+    write(&checks, arguments.format)?;
+    let least = arguments.fail_on.least();
+    let mut failed = checks
+        .checks
+        .iter()
+        .filter(|check| check.outcome == Outcome::Fail);
+    Ok(
+        if failed.any(|check| least.is_some_and(|least| check.severity >= least)) {
+            ExitCode::Failed
+        } else if judged.is_incomplete() {
+            ExitCode::NotAudited
+        } else {
+            ExitCode::Done
+        },
+    )
 }
 
 fn ids(checks: &[&'static Check]) -> Vec<String> {
