@@ -381,3 +381,57 @@ fn image_that_cannot_be_unpacked_is_told_by_what_is_wrong_with_it() {
         .collect();
     assert_eq!(unanswered, [("IMG-015", "its layers cannot be unpacked")]);
 }
+
+#[test]
+fn bytecode_counts_as_stale_by_time_and_size_of_its_source() {
+    use std::os::unix::fs::MetadataExt;
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    clean_root(root);
+    file(root, "srv/a.py", 0o644, b"x = 1\n");
+    let source = fs::metadata(root.join("srv/a.py")).unwrap();
+    let compiled = |size: u32| {
+        let time = u32::try_from(source.mtime()).unwrap();
+        [
+            &[0; 8][..],
+            &time.to_le_bytes(),
+            &size.to_le_bytes(),
+            b"code",
+        ]
+        .concat()
+    };
+    let path = "srv/__pycache__/a.cpython-311.pyc";
+    file(root, path, 0o644, &compiled(6));
+    assert_eq!(told(&of_root(root, &["IMG-021"])), [] as [&str; 0]);
+    file(root, path, 0o644, &compiled(7));
+    let expected = format!(
+        "IMG-021 low /{path}: compiled from another state of the source: 1 file, 20 bytes in all"
+    );
+    assert_eq!(told(&of_root(root, &["IMG-021"])), [expected]);
+}
+
+#[test]
+fn what_a_developer_left_behind_is_told_by_what_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    let root = place.path();
+    clean_root(root);
+    let core = [&elf(None)[..16], &[4, 0], &[0; 8]].concat();
+    for (path, content) in [
+        ("root/.bash_history", &b"mysql -psecret\n"[..]),
+        ("root/.ssh/authorized_keys", b"ssh-ed25519 AAAA\n"),
+        ("root/.ssh/known_hosts", b"x\n"),
+        ("srv/.env", b"A=b\n"),
+        ("srv/app.py~", b"x\n"),
+        ("srv/core.17", &core),
+    ] {
+        file(root, path, 0o600, content);
+    }
+    let expected = [
+        "IMG-018 medium /root/.bash_history: what somebody typed",
+        "IMG-018 medium /root/.ssh/authorized_keys: \"authorized_keys\" in somebody's .ssh",
+        "IMG-018 medium /srv/.env: settings of an environment, which often hold secrets",
+        "IMG-018 medium /srv/app.py~: a copy that an editor made",
+        "IMG-018 medium /srv/core.17: the memory of a program that was killed",
+    ];
+    assert_eq!(told(&of_root(root, &["IMG-018"])), expected);
+}

@@ -52,22 +52,23 @@ pub(in crate::audit::image) fn look(
         missing(path.as_bytes(), message.to_owned(), word, gathered);
         return Entry::Program;
     };
-    let mut entry = Entry::Program;
+    let is_script = is_shell(word.as_bytes()) || is_shell(&path);
+    let mut entry = if is_script {
+        Entry::Script
+    } else {
+        Entry::Program
+    };
     for _ in 0..MOST_SCRIPTS {
-        if is_shell(&path) {
-            entry = Entry::Script;
-        }
         let Some(interpreter) = interpreter(&file) else {
             break;
         };
+        if is_shell(&interpreter) {
+            entry = Entry::Script;
+        }
         let Some(next) = search::open(root, &interpreter) else {
             let message = format!("its interpreter {} is missing", quote(&interpreter));
-            missing(
-                &path,
-                message,
-                &String::from_utf8_lossy(&interpreter),
-                gathered,
-            );
+            let about = String::from_utf8_lossy(&interpreter);
+            missing(&path, message, &about, gathered);
             return entry;
         };
         path = interpreter
@@ -75,9 +76,6 @@ pub(in crate::audit::image) fn look(
             .unwrap_or(&interpreter)
             .to_vec();
         file = next;
-        if is_shell(&path) {
-            entry = Entry::Script;
-        }
     }
     match Elf::read(&file) {
         Some(elf) => loaded(root, run, path, elf, gathered),
@@ -247,5 +245,83 @@ fn machines(architecture: &str) -> &'static [u16] {
         "loong64" => &[258],
         "mips64" | "mips64le" => &[8],
         _ => &[],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::Path;
+
+    use super::*;
+
+    fn program(root: &Path, path: &str, content: &[u8]) {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    fn looked(root: &Path, args: &[&str]) -> (Entry, Vec<String>) {
+        let run = Run {
+            args: args.iter().map(ToString::to_string).collect(),
+            env: vec!["PATH=/opt:/bin".to_owned()],
+            directory: "/srv".to_owned(),
+            architecture: String::new(),
+        };
+        let mut gathered = Gathered::default();
+        let entry = look(File::open(root).unwrap().as_fd(), &run, &mut gathered);
+        let found = gathered.into_found().map(|(_, found)| found.message);
+        (entry, found.collect())
+    }
+
+    #[test]
+    fn programs_are_found_as_execvp_finds_them_and_through_links_of_the_root() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        program(root, "lib/app/run", b"#!/bin/none -e\n");
+        fs::create_dir(root.join("opt")).unwrap();
+        fs::create_dir(root.join("srv")).unwrap();
+        symlink("/lib/app/run", root.join("opt/run")).unwrap();
+        let missing = vec!["its interpreter \"/bin/none\" is missing".to_owned()];
+        for word in ["run", "/opt/run", "../opt/run"] {
+            assert_eq!(
+                looked(root, &[word]),
+                (Entry::Program, missing.clone()),
+                "{word}"
+            );
+        }
+        let nowhere = vec!["the program to run is in no place where it would be found".to_owned()];
+        assert_eq!(looked(root, &["other"]), (Entry::Program, nowhere));
+        program(root, "bin/sh", b"x");
+        let (entry, found) = looked(root, &["sh"]);
+        assert_eq!(
+            (entry, &found[0][..]),
+            (Entry::Script, "neither a script nor a program of Linux")
+        );
+        assert_eq!(looked(root, &[]), (Entry::Program, Vec::new()));
+    }
+
+    #[test]
+    fn a_program_of_this_host_finds_its_libraries_or_says_which_is_missing() {
+        let (_, found) = looked(Path::new("/"), &["/bin/true"]);
+        assert_eq!(found, [] as [&str; 0]);
+        let place = tempfile::tempdir().unwrap();
+        let own = fs::read("/bin/true").unwrap();
+        program(place.path(), "bin/true", &own);
+        let elf = Elf::read(&File::open("/bin/true").unwrap()).unwrap();
+        let loader = elf.interpreter.unwrap();
+        let (_, found) = looked(place.path(), &["true"]);
+        assert_eq!(found, [format!("its loader {} is missing", quote(&loader))]);
+        let path = std::str::from_utf8(&loader[1..]).unwrap();
+        program(place.path(), path, &fs::read(format!("/{path}")).unwrap());
+        let (_, found) = looked(place.path(), &["true"]);
+        let needed = quote(&elf.needed[0]);
+        assert_eq!(
+            found,
+            [format!("the library {needed}, which it needs, is missing")]
+        );
     }
 }

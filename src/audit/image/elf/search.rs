@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 
@@ -45,7 +45,7 @@ pub(super) fn is_writable(root: BorrowedFd<'_>, path: &[u8]) -> bool {
     directory.is_ok_and(|fd| fstat(fd).is_ok_and(|stat| stat.st_mode & 0o002 != 0))
 }
 
-/// The path of the program that `word` names.
+/// The program that `word` names, and its path without symlinks: `$ORIGIN` is where the file is, not the link to it.
 pub(super) fn program(
     root: BorrowedFd<'_>,
     word: &str,
@@ -55,7 +55,8 @@ pub(super) fn program(
     let at = |path: String| {
         let file = open(root, path.as_bytes())?;
         let is_executable = fstat(&file).is_ok_and(|stat| stat.st_mode & 0o111 != 0);
-        is_executable.then(|| (path.trim_start_matches('/').as_bytes().to_vec(), file))
+        let path = || path.trim_start_matches('/').as_bytes().to_vec();
+        is_executable.then(|| (resolved(root, &file).unwrap_or_else(path), file))
     };
     let from_here = |path: &str| match path.starts_with('/') {
         true => path.to_owned(),
@@ -68,6 +69,19 @@ pub(super) fn program(
         .unwrap_or("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     path.split(':')
         .find_map(|place| at(format!("{}/{word}", from_here(place).trim_end_matches('/'))))
+}
+
+/// Where a file of the root is, as the kernel has it; none where it is not below the root any more.
+fn resolved(root: BorrowedFd<'_>, file: &File) -> Option<Vec<u8>> {
+    let path = |fd: BorrowedFd<'_>| {
+        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        rustix::fs::readlinkat(rustix::fs::CWD, link, Vec::new()).map(std::ffi::CString::into_bytes)
+    };
+    let (mut top, path) = (path(root).ok()?, path(file.as_fd()).ok()?);
+    if top != b"/" {
+        top.push(b'/');
+    }
+    path.strip_prefix(&top[..]).map(<[u8]>::to_vec)
 }
 
 /// The last value of a variable.
