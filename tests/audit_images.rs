@@ -222,4 +222,7 @@ fn packages_of_debian_are_those_that_dpkg_lists() {
     assert!(theirs.len() > 80, "{theirs:?}");
     assert_eq!(list(&root), theirs);
     assert_eq!(list(&archive), theirs);
+    let call = bundle.call(&["audit", "--packages"]).arg(root.join("var"));
+    call.output()
+        .fails(3, &["it has no database of dpkg or apk"]);
 }

@@ -58,12 +58,26 @@ impl Subject {
         let has = |stage: &Stage| match stage {
             Stage::Verify | Stage::Unpack => self.image.is_some(),
             Stage::Root => self.image.is_some() || self.root.is_some(),
+            Stage::Program => self.names_program(),
             Stage::Config | Stage::Host => false,
         };
         match check.look {
             Look::Config(_) => self.config.is_some(),
             Look::Image => check.stages.iter().any(has),
         }
+    }
+}
+
+impl Subject {
+    /// Whether there is a program to run, and a root filesystem to look for it in.
+    fn names_program(&self) -> bool {
+        let of_image = self.image.as_ref().map(|image| &image.config.config);
+        let process = self
+            .config
+            .as_ref()
+            .and_then(|scene| scene.config.process.as_ref());
+        of_image.is_some_and(|of| !of.entrypoint.is_empty() || !of.cmd.is_empty())
+            || self.root.is_some() && process.is_some_and(|process| !process.args.is_empty())
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn look(subject: &Subject, findings: &mut Findings) -> Result<()> {
     let mut gathered = Gathered::default();
     let layers = match (&subject.image, &subject.root) {
         (Some(image), _) => of_image(image, &subject.terms, findings, &mut gathered)?,
-        (None, Some(root)) if has(findings, &[Stage::Root]) => {
+        (None, Some(root)) if has(findings, &[Stage::Root, Stage::Program]) => {
             let about = About::of_scene(subject.config.as_ref());
             let size = of_root(&open(root)?, &about, &mut gathered)?;
             origin::budget(&subject.terms.budget, 0, size, &mut gathered);
@@ -107,11 +107,10 @@ pub(super) fn look(subject: &Subject, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-/// The packages that the subject's root filesystem says are installed, in order; none, where it has no database. An image
-/// is unpacked for it.
+/// The packages that the subject's root filesystem says are installed, in order. An image is unpacked for it.
 ///
 /// # Errors
-/// There is no root filesystem, it cannot be unpacked, or a database of it cannot be read.
+/// There is no root filesystem, it cannot be unpacked, or it has no database, or one that cannot be read.
 pub fn packages(subject: &Subject) -> Result<Vec<Package>> {
     let nothing = |cause| Error::new(format!("list the packages of {}", subject.words), cause);
     let root = match (&subject.image, &subject.root) {
@@ -124,7 +123,8 @@ pub fn packages(subject: &Subject) -> Result<Vec<Package>> {
         (None, Some(root)) => root,
         (None, None) => return Err(nothing("it has no root filesystem")),
     };
-    packages::of_root(open(root)?.as_fd())
+    packages::of_root(open(root)?.as_fd())?
+        .ok_or_else(|| nothing("it has no database of dpkg or apk"))
 }
 
 /// Whether a check that is wanted looks at one of these.
@@ -218,7 +218,7 @@ fn of_image(
 ) -> Result<Option<Layers>> {
     origin::look(image, terms, gathered);
     words::look(&image.config, gathered);
-    if !has(findings, &[Stage::Unpack, Stage::Root]) {
+    if !has(findings, &[Stage::Unpack, Stage::Root, Stage::Program]) {
         if findings.wanted("IMG-001").is_some() {
             origin::whole(image, &terms.limits, gathered);
         }

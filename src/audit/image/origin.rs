@@ -4,6 +4,7 @@
 use super::found::{Found, Gathered, Spot};
 use super::{Size, Terms};
 use crate::audit::finding::Findings;
+use crate::audit::table::Stage;
 use crate::error::{Error, Result, quote};
 use crate::image::layer::Limits;
 use crate::image::{self, Image, Platform};
@@ -158,7 +159,11 @@ pub(super) fn not_unpacked(
     let check = if is_whole { "IMG-022" } else { "IMG-001" };
     add(check, "", error.to_string(), gathered);
     for check in &findings.checks {
-        if check.stages.contains(&crate::audit::Stage::Root) && check.id.starts_with("IMG-") {
+        let is_of_root = check
+            .stages
+            .iter()
+            .any(|stage| matches!(stage, Stage::Root | Stage::Program));
+        if is_of_root && check.id.starts_with("IMG-") {
             gathered.unanswered(check.id, "its layers cannot be unpacked");
         }
     }

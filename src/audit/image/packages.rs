@@ -50,24 +50,28 @@ pub struct Package {
 ///
 /// # Errors
 /// A database is no regular file, is too large, or cannot be read.
-pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<Vec<Package>> {
+pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<Option<Vec<Package>>> {
     let mut all = Vec::new();
+    let mut databases = 0;
     if let Some(file) = open(root, STATUS)? {
+        databases += 1;
         read(file, STATUS, Format::Deb, &mut all)?;
     }
     for path in status_d(root)? {
+        databases += 1;
         if let Some(file) = open(root, &path)? {
             read(file, &path, Format::Deb, &mut all)?;
         }
     }
     for path in APK {
         if let Some(file) = open(root, path)? {
+            databases += 1;
             read(file, path, Format::Apk, &mut all)?;
         }
     }
     all.sort();
     all.dedup();
-    Ok(all)
+    Ok((databases > 0).then_some(all))
 }
 
 const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
@@ -253,7 +257,7 @@ mod tests {
             } = one;
             format!("{kind} {name} {version} {architecture} {source} {source_version}")
         };
-        Ok(all.into_iter().map(line).collect())
+        Ok(all.into_iter().flatten().map(line).collect())
     }
 
     #[test]

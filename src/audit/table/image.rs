@@ -206,7 +206,7 @@ pub(super) const CHECKS: &[Check] = &[
         severity: Low,
         closest: &[],
         fix: "Copy what is missing; build with -fPIE -pie -Wl,-z,relro,-z,noexecstack and without relative run paths.",
-        stages: &[Stage::Root],
+        stages: &[Stage::Program],
         look: Look::Image,
     },
     Check {

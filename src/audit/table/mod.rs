@@ -58,6 +58,8 @@ pub enum Stage {
     Unpack,
     /// The merged root filesystem.
     Root,
+    /// The program that is run, in the merged root filesystem.
+    Program,
     /// config.json.
     Config,
     /// This host.
@@ -71,6 +73,7 @@ impl Stage {
             Self::Verify => "image",
             Self::Unpack => "layers",
             Self::Root => "root filesystem",
+            Self::Program => "program",
             Self::Config => "config.json",
             Self::Host => "this host",
         }

@@ -12,7 +12,9 @@ use clap::{Args, ValueEnum};
 
 use super::checks::{CheckFormat, write};
 use super::{ExitCode, Global};
-use crate::audit::{self, Accepted, Baseline, Check, Date, Judged, Waivers, Wanted, table};
+use crate::audit::{
+    self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
+};
 use crate::configuration::read_small;
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Error, Kind, Result, quote_path};
@@ -118,10 +120,7 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     }
     let mut subject = target::subject(global, arguments)?;
     if arguments.packages {
-        let scratch = terms::hold(global, arguments, &mut subject)?;
-        let packages = audit::image::packages(&subject)?;
-        drop(scratch);
-        return words::packages(&packages, arguments.format);
+        return packages(global, arguments, &mut subject);
     }
     let wanted = Wanted {
         only: ids(&arguments.only),
@@ -169,6 +168,13 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
             ExitCode::Done
         },
     )
+}
+
+fn packages(global: &Global, arguments: &Audit, subject: &mut Subject) -> Result<ExitCode> {
+    let scratch = terms::hold(global, arguments, subject)?;
+    let packages = audit::image::packages(subject)?;
+    drop(scratch);
+    words::packages(&packages, arguments.format)
 }
 
 fn ids(checks: &[&'static Check]) -> Vec<String> {

@@ -115,7 +115,7 @@ fn interpreter(file: &File) -> Option<Vec<u8>> {
         .split(|byte| *byte == b'\n')
         .next()?;
     let line = line.trim_ascii();
-    let word = line.split(|byte| byte.is_ascii_whitespace()).next()?;
+    let word = line.split(u8::is_ascii_whitespace).next()?;
     word.starts_with(b"/").then(|| word.to_vec())
 }
 

@@ -18,7 +18,7 @@ pub(super) fn private_keys(head: &[u8]) -> Vec<Secret> {
 
 fn private_key(head: &[u8], at: usize) -> Option<Secret> {
     let before = head[..at].iter().rev().take_while(|byte| **byte != b'\n');
-    if !before.take(80).all(|byte| byte.is_ascii_whitespace()) {
+    if !before.take(80).all(u8::is_ascii_whitespace) {
         return None;
     }
     let rest = &head[at + b"-----BEGIN ".len()..];
