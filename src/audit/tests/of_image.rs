@@ -66,7 +66,7 @@ fn of_the_whole() -> Vec<Fixture> {
             |made| made.config["config"]["Env"] = json!(["DB_PASSWORD=x7Kq92LmPw4z"]),
             |made| {
                 made.config["config"]["Env"] =
-                    json!(["GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D"])
+                    json!(["GPG_KEY=A035C8C19219BA821ECEA86B64E628F8D684696D"]);
             },
         ),
     ]
@@ -101,7 +101,7 @@ fn of_layers() -> Vec<Fixture> {
                     "srv/key.pem",
                     0o600,
                     b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n",
-                )
+                );
             },
         ),
         image(
@@ -169,7 +169,7 @@ fn of_roots() -> Vec<Fixture> {
                     "etc/shadow",
                     0o600,
                     b"root:*:1::::::\napp:!:1::::::\n",
-                )
+                );
             },
         ),
         root(
