@@ -17,7 +17,7 @@ fn scene() -> tempfile::TempDir {
     fs::create_dir_all(directory.path().join("bundle/rootfs")).unwrap();
     stockade(directory.path(), &["spec", "--bundle", "bundle"]).ok();
     edit(directory.path(), |config| {
-        config["root"]["readonly"] = json!(false)
+        config["root"]["readonly"] = json!(false);
     });
     directory
 }
@@ -275,7 +275,7 @@ fn with_a_baseline_only_new_findings_fail() {
     });
     assert_eq!(call(&["--baseline", "base.json"]).code, 0);
     edit(path, |config| {
-        config["mounts"][0]["destination"] = json!("/other")
+        config["mounts"][0]["destination"] = json!("/other");
     });
     let new = call(&["--baseline", "base.json"]);
     assert!(

@@ -113,7 +113,7 @@ mod tests {
         let hook = dir.join("hook");
         fs::write(&hook, "").unwrap();
         let mode = |path: &Path, mode| {
-            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap()
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
         mode(&hook, 0o755);
         assert_eq!(changed_by(&hook), None);

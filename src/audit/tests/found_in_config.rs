@@ -127,7 +127,7 @@ fn namespaces_are_compared_by_inode() {
     let none = lines("CFG-008", |scene| {
         linux(scene)
             .namespaces
-            .retain(|one| one.kind != NamespaceType::Uts)
+            .retain(|one| one.kind != NamespaceType::Uts);
     });
     assert_eq!(
         none,

@@ -53,7 +53,7 @@ fn of_process() -> Vec<Fixture> {
             |scene| {
                 process(scene)
                     .env
-                    .push("DB_PASSWORD_FILE=/run/secrets/db".to_owned())
+                    .push("DB_PASSWORD_FILE=/run/secrets/db".to_owned());
             },
         ),
     ]
@@ -74,12 +74,12 @@ fn of_linux() -> Vec<Fixture> {
             |scene| {
                 linux(scene)
                     .masked_paths
-                    .retain(|path| path != "/proc/kcore")
+                    .retain(|path| path != "/proc/kcore");
             },
             |scene| {
                 linux(scene)
                     .masked_paths
-                    .retain(|path| path != "/proc/interrupts")
+                    .retain(|path| path != "/proc/interrupts");
             },
         ),
         pair(

@@ -36,7 +36,7 @@ fn without(bits: u64) -> Vec<SeccompArg> {
     }]
 }
 
-fn found(id: &str, filter: Seccomp) -> Vec<String> {
+fn found(id: &str, filter: &Seccomp) -> Vec<String> {
     lines(id, |scene| linux(scene).seccomp = Some(filter.clone()))
 }
 
@@ -61,7 +61,7 @@ fn the_filters_of_the_profiles_let_nothing_risky_through() {
 fn calls_are_told_by_what_the_program_answers() {
     let allowed = filter(Errno, vec![rule(&["read", "keyctl", "bpf"], Allow, vec![])]);
     assert_eq!(
-        found("CFG-006", allowed),
+        found("CFG-006", &allowed),
         [
             "medium /linux/seccomp/syscalls: bpf is let through: programs are loaded into the kernel",
             "high /linux/seccomp/syscalls: keyctl is let through: keys of the kernel are not parted by namespaces",
@@ -69,7 +69,7 @@ fn calls_are_told_by_what_the_program_answers() {
     );
     // Only with some arguments.
     let sometimes = filter(Errno, vec![rule(&["keyctl"], Allow, without(!1))]);
-    assert_eq!(found("CFG-006", sometimes).len(), 1);
+    assert_eq!(found("CFG-006", &sometimes).len(), 1);
     let open = filter(
         Allow,
         vec![rule(
@@ -79,7 +79,7 @@ fn calls_are_told_by_what_the_program_answers() {
         )],
     );
     assert_eq!(
-        found("CFG-006", open),
+        found("CFG-006", &open),
         [
             "high /linux/seccomp/defaultAction: calls that no rule names are let through, among them delete_module finit_module init_module io_uring_setup kexec_file_load kexec_load open_by_handle_at perf_event_open pivot_root userfaultfd"
         ]
@@ -104,7 +104,7 @@ fn new_user_namespaces_are_told_by_every_way_to_them() {
         vec![rule(&["clone", "clone3", "unshare"], Allow, vec![])],
     );
     assert_eq!(
-        found("CFG-006", wide),
+        found("CFG-006", &wide),
         [
             "high /linux/seccomp/syscalls: new user namespaces are within reach, by clone with CLONE_NEWUSER and by unshare with CLONE_NEWUSER and by clone3, whose flags no filter sees"
         ]
@@ -113,7 +113,7 @@ fn new_user_namespaces_are_told_by_every_way_to_them() {
         Errno,
         vec![rule(&["clone", "unshare"], Allow, without(0x7e02_0000))],
     );
-    assert_eq!(found("CFG-006", narrow), [""; 0]);
+    assert_eq!(found("CFG-006", &narrow), [""; 0]);
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn rules_that_do_not_mean_what_they_say_are_told() {
         rule(&["riscv_flush_icache"], Allow, vec![]),
     ];
     assert_eq!(
-        found("CFG-007", filter(Errno, rules)),
+        found("CFG-007", &filter(Errno, rules)),
         [
             "medium /linux/seccomp/syscalls/0/names/1: no system call is called \"opennat\": openat may be meant",
             "low /linux/seccomp/syscalls/1: the rule for \"write\" says what the default says",
