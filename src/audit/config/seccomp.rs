@@ -90,6 +90,12 @@ const RISKY: [(&str, Option<&str>, &str); 14] = [
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 
+/// Bytes of a name that may be a call's.
+const LONGEST_NAME: usize = 32;
+
+/// Unknown names that are compared with every call there is: a hostile config has millions of them.
+const MOST_UNKNOWN: usize = 1000;
+
 type Program = Vec<sock_filter>;
 
 pub(in crate::audit) fn filters(asked: &mut Asked) {
@@ -238,26 +244,8 @@ pub(in crate::audit) fn rules(asked: &mut Asked) {
     let Some(filter) = asked.scene.linux().and_then(|linux| linux.seccomp.as_ref()) else {
         return;
     };
+    misspelt(asked, filter);
     for (at, rule) in filter.syscalls.iter().enumerate() {
-        for (i, name) in rule
-            .names
-            .iter()
-            .enumerate()
-            .filter(|(_, name)| named(name).is_none())
-        {
-            // Calls of other architectures are none of ours: only what comes close to one is misspelt.
-            if let Some(meant) = nearest(name, syscalls::all().map(Syscall::name)) {
-                let message = format!(
-                    "no system call is called {}: {meant} may be meant",
-                    quote(name)
-                );
-                asked.add(
-                    asked
-                        .finding(format!("/linux/seccomp/syscalls/{at}/names/{i}"), message)
-                        .about(name),
-                );
-            }
-        }
         let number = |errno: Option<u32>| errno.unwrap_or(libc::EPERM.unsigned_abs());
         let is_default = rule.action == filter.default_action
             && number(rule.errno_ret) == number(filter.default_errno_ret);
@@ -280,6 +268,25 @@ pub(in crate::audit) fn rules(asked: &mut Asked) {
             .filter(|(field, _)| field.contains(".args"))
         {
             asked.found(pointer(field), cause);
+        }
+    }
+}
+
+/// Calls of other architectures are none of ours: only what comes close to one of ours is misspelt.
+fn misspelt(asked: &mut Asked, filter: &Seccomp) {
+    let names = filter.syscalls.iter().enumerate().flat_map(|(at, rule)| {
+        let names = rule.names.iter().enumerate();
+        names.map(move |(i, name)| (at, i, name))
+    });
+    let unknown = names.filter(|(_, _, name)| name.len() <= LONGEST_NAME && named(name).is_none());
+    for (at, i, name) in unknown.take(MOST_UNKNOWN) {
+        if let Some(meant) = nearest(name, syscalls::all().map(Syscall::name)) {
+            let message = format!(
+                "no system call is called {}: {meant} may be meant",
+                quote(name)
+            );
+            let pointer = format!("/linux/seccomp/syscalls/{at}/names/{i}");
+            asked.add(asked.finding(pointer, message).about(name));
         }
     }
 }
