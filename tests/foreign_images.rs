@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::harness::{Bundle, Facts, Tree, differences, installed, skip, tree};
 
-mod content;
-mod tools;
+pub(crate) mod content;
+pub(crate) mod tools;
 
 use content::{debian, first_layer, opaque_layer, second_layer};
 use tools::{Tools, forms};

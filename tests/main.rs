@@ -6,6 +6,7 @@
 
 mod apparmor;
 mod audit;
+mod audit_images;
 mod bad_input;
 mod cell;
 mod clients;

@@ -5,6 +5,7 @@
 //! table      every check: id, title, why, practice, severity, closest others, fix, stages
 //! finding    one thing that was found: where, and in which words
 //! config     the checks of config.json (CFG-…)
+//! image      the checks of images and root filesystems (IMG-…)
 //! waiver     findings that somebody has answered for, until a day
 //! baseline   findings that were there before
 //! judge      findings, waivers and baseline as checks of a report
@@ -16,6 +17,7 @@ mod baseline;
 pub mod config;
 mod date;
 mod finding;
+pub mod image;
 mod judge;
 mod secret;
 pub mod table;
@@ -46,6 +48,8 @@ pub struct Subject {
     pub root: Option<PathBuf>,
     /// An image that has layers.
     pub image: Option<Image>,
+    /// What an image is held to.
+    pub terms: image::Terms,
 }
 
 impl Subject {
@@ -54,12 +58,26 @@ impl Subject {
         let has = |stage: &Stage| match stage {
             Stage::Verify | Stage::Unpack => self.image.is_some(),
             Stage::Root => self.image.is_some() || self.root.is_some(),
+            Stage::Program => self.names_program(),
             Stage::Config | Stage::Host => false,
         };
         match check.look {
             Look::Config(_) => self.config.is_some(),
             Look::Image => check.stages.iter().any(has),
         }
+    }
+}
+
+impl Subject {
+    /// Whether there is a program to run, and a root filesystem to look for it in.
+    fn names_program(&self) -> bool {
+        let of_image = self.image.as_ref().map(|image| &image.config.config);
+        let process = self
+            .config
+            .as_ref()
+            .and_then(|scene| scene.config.process.as_ref());
+        of_image.is_some_and(|of| !of.entrypoint.is_empty() || !of.cmd.is_empty())
+            || self.root.is_some() && process.is_some_and(|process| !process.args.is_empty())
     }
 }
 
@@ -82,7 +100,7 @@ impl Wanted {
 /// Makes every wanted check that the subject has something for.
 ///
 /// # Errors
-/// None of the wanted checks has anything to look at.
+/// None of the wanted checks has anything to look at; this host cannot read or unpack the subject.
 pub fn audit(subject: &Subject, wanted: &Wanted) -> Result<Findings> {
     let checks = table::checks().filter(|check| wanted.takes(check) && subject.has(check));
     let mut findings = Findings::of(checks);
@@ -94,5 +112,6 @@ pub fn audit(subject: &Subject, wanted: &Wanted) -> Result<Findings> {
     if let Some(scene) = &subject.config {
         config::look(scene, &mut findings);
     }
+    image::look(subject, &mut findings)?;
     Ok(findings)
 }

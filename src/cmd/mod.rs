@@ -22,6 +22,7 @@ pub mod kill;
 pub mod launch;
 pub mod list;
 mod output;
+mod partial;
 pub mod pause;
 pub mod plan;
 pub mod probe;

@@ -3,22 +3,23 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::Args;
 use indicatif::HumanBytes;
-use rustix::fs::{Mode, OFlags, fstat};
+use rustix::fs::Mode;
 
 use super::image::StoreFlag;
 use super::output::pretty;
+use super::partial::Partial;
 use super::plan::Format;
 use super::unpacking::{Map, Unpacking};
 use super::{ExitCode, Global, print};
 use crate::configuration::{Configuration, key_authority};
-use crate::container::{self, Files, Keeper, Ranges};
+use crate::container::{self, Files, Ranges};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::ImageStore;
@@ -260,55 +261,4 @@ fn configure(
     fs::File::create_new(file)
         .and_then(|mut file| file.write_all(spec::to_text(&tightened.config).as_bytes()))
         .doing(|| "write config.json")
-}
-
-/// A directory beside the one to be made, which goes unless it is renamed, also if this process is killed.
-struct Partial {
-    path: PathBuf,
-    directory: OwnedFd,
-    keeper: Option<Keeper>,
-}
-
-impl Partial {
-    fn beside(bundle: &Path) -> Result<Self> {
-        let name = bundle.file_name().unwrap_or_default().to_string_lossy();
-        let path = bundle.with_file_name(format!(".{name}.partial-{}", std::process::id()));
-        fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .doing(|| format!("make {}", quote_path(&path)))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = rustix::fs::open(&path, flags, Mode::empty())
-            .doing(|| format!("open {}", quote_path(&path)))?;
-        let owner = fstat(&directory).doing(|| format!("open {}", quote_path(&path)))?;
-        if owner.st_uid != rustix::process::geteuid().as_raw() {
-            let doing = format!("make the bundle {}", quote_path(bundle));
-            return Err(Error::new(doing, "somebody else renames beside it"));
-        }
-        let mut partial = Self {
-            path,
-            directory,
-            keeper: None,
-        };
-        let keeper = container::keep_bundle(&partial.path, partial.directory.as_fd());
-        partial.keeper = Some(keeper?);
-        Ok(partial)
-    }
-
-    /// The directory by its descriptor: whoever may write beside the bundle cannot put another one, or a link, under its
-    /// path.
-    fn inside(&self) -> PathBuf {
-        format!("/proc/self/fd/{}", self.directory.as_raw_fd()).into()
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        if let Err(error) = container::discard_bundle(&self.path, self.directory.as_fd()) {
-            log::warn!("{error}");
-        }
-        if let Some(keeper) = self.keeper.take() {
-            keeper.dismiss();
-        }
-    }
 }

@@ -34,6 +34,8 @@ pub struct ImageConfig {
     pub config: Execution,
     /// The digests of the uncompressed layers, lowest first.
     pub diff_ids: Vec<Digest>,
+    /// The commands that made it, oldest first, as its history has them: words without effect.
+    pub history: Vec<String>,
 }
 
 /// Defaults for the process (config.md "config"). No value holds NUL.
@@ -73,6 +75,8 @@ struct Written {
     created: Option<String>,
     config: Option<WrittenExecution>,
     rootfs: Option<WrittenRoot>,
+    // Of any form: nothing depends on it, so that no image is refused for it.
+    history: Option<Value>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -96,7 +100,7 @@ struct WrittenRoot {
     diff_ids: Option<Vec<Digest>>,
 }
 
-const TOP: [&str; 9] = [
+const TOP: [&str; 10] = [
     "architecture",
     "os",
     "variant",
@@ -106,6 +110,7 @@ const TOP: [&str; 9] = [
     "created",
     "config",
     "rootfs",
+    "history",
 ];
 const EXECUTION: [&str; 9] = [
     "User",
@@ -151,6 +156,7 @@ impl ImageConfig {
             created: written.created,
             config: execution(written.config.unwrap_or_default()),
             diff_ids,
+            history: history(written.history),
         };
         image.config.check(file)?;
         Ok(image)
@@ -161,6 +167,14 @@ impl ImageConfig {
         let is_said = !self.os.is_empty() && !self.architecture.is_empty();
         is_said.then(|| Platform::new(&self.os, &self.architecture, self.variant.as_deref()))
     }
+}
+
+fn history(written: Option<Value>) -> Vec<String> {
+    let Some(Value::Array(entries)) = written else {
+        return Vec::new();
+    };
+    let command = |entry: &Value| entry["created_by"].as_str().unwrap_or_default().to_owned();
+    entries.iter().map(command).collect()
 }
 
 fn execution(written: WrittenExecution) -> Execution {

@@ -52,7 +52,7 @@ mod users;
 
 pub use check::{Checked, check};
 pub use convert::{Overrides, convert};
-pub use unpack::{Unpacked, discard, unpack, unpack_apart};
+pub use unpack::{Unpacked, Watch, discard, unpack, unpack_apart, unpack_watched};
 pub use users::{Ids, Users, open_inside, read_inside};
 
 pub use config::{Execution, ImageConfig, MOST_LAYERS};

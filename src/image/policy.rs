@@ -53,6 +53,11 @@ impl Policy {
         self.rules.is_empty() && self.also.is_empty()
     }
 
+    /// Whether it says anything of who must have signed an image.
+    pub fn names_signers(&self) -> bool {
+        !self.also.is_empty() || self.rules.iter().any(|rule| !rule.signed_by.is_empty())
+    }
+
     /// Says, one line each, what has let the image in; nothing if the policy is empty. The layers' content has not been
     /// read then: who unpacks compares it with the digests and diffIDs that were looked at here.
     ///

@@ -11,7 +11,7 @@ use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
-use super::layer::{self, Ahead, Applied, Budget, Limits, Options, Whiteouts};
+use super::layer::{self, Ahead, Applied, Budget, Limits, Options, Seen, Whiteouts};
 use super::{Digest, Image, Layer, Progress};
 use crate::error::{Doing, Error, Result, quote_path};
 
@@ -38,6 +38,24 @@ pub struct Unpacked {
 /// A layer that is not what its digests say, that is damaged, or that exceeds a limit. What was unpacked so far stays: the
 /// caller unpacks to a place that it can throw away.
 pub fn unpack(image: &Image, root: &Path, limits: Limits, progress: &Progress) -> Result<Unpacked> {
+    unpack_watched(image, root, limits, progress, None)
+}
+
+/// Called with the number of the layer, from 0, and each of its entries once it is in its place.
+pub type Watch<'w> = dyn FnMut(usize, &Seen<'_>) + 'w;
+
+/// As [`unpack`], and tells `watch` of what was unpacked. A layer's digests have not been compared when its entries are
+/// told.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_watched(
+    image: &Image,
+    root: &Path,
+    limits: Limits,
+    progress: &Progress,
+    watch: Option<&mut Watch<'_>>,
+) -> Result<Unpacked> {
     let root = open(root)?;
     let budget = Budget::new(limits);
     for layer in &image.layers {
@@ -49,7 +67,7 @@ pub fn unpack(image: &Image, root: &Path, limits: Limits, progress: &Progress) -
     });
     thread::scope(|scope| {
         let mut ahead = Ahead::read(scope, blobs, &budget);
-        let all = unpack_all(image, &root, &mut ahead, progress);
+        let all = unpack_all(image, &root, &mut ahead, progress, watch);
         ahead.end();
         all
     })
@@ -60,11 +78,19 @@ fn unpack_all(
     root: &OwnedFd,
     ahead: &mut Ahead<'_>,
     progress: &Progress,
+    mut watch: Option<&mut Watch<'_>>,
 ) -> Result<Unpacked> {
     let mut all = Unpacked::default();
     for (index, layer) in image.layers.iter().enumerate() {
         let name = name(layer, index);
-        let applied = ahead.apply_next(root.as_fd(), &Options::for_caller(name.clone()))?;
+        let options = Options::for_caller(name.clone());
+        let applied = match &mut watch {
+            None => ahead.apply_next(root.as_fd(), &options)?,
+            Some(watch) => {
+                let mut of_layer = |seen: &Seen<'_>| watch(index, seen);
+                ahead.apply_next_watched(root.as_fd(), &options, Some(&mut of_layer))?
+            }
+        };
         check(layer.diff_id.as_ref(), &applied.diff_id, &name)?;
         progress.finish_layer();
         all.layers += 1;

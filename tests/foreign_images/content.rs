@@ -212,7 +212,7 @@ pub(super) fn assert_final(tree: &Tree) {
 }
 
 /// A tar archive of a minimal Debian or Ubuntu, of the same release as the host; made once, since it comes from the network.
-pub(super) fn debian() -> Result<PathBuf, String> {
+pub(crate) fn debian() -> Result<PathBuf, String> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-images");
     let release = release().ok_or("the host is no Debian whose release is known")?;
     let file = dir.join(format!("{release}.tar"));

@@ -10,13 +10,13 @@ use super::{installed, skip};
 use crate::harness::{Bundle, Call, Output};
 
 /// A directory of image layouts, and the programs that work on them.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     dir: PathBuf,
 }
 
 impl Tools {
     /// None, and the reason said, where one of the programs is missing.
-    pub(super) fn new(bundle: &Bundle, programs: &[&str]) -> Option<Self> {
+    pub(crate) fn new(bundle: &Bundle, programs: &[&str]) -> Option<Self> {
         for program in programs {
             if installed(program).is_none() {
                 skip(&format!("{program} is not installed"));
@@ -39,12 +39,12 @@ impl Tools {
         self.dir.join(name)
     }
 
-    pub(super) fn layout(&self, image: &str) -> PathBuf {
+    pub(crate) fn layout(&self, image: &str) -> PathBuf {
         self.path(&format!("{image}-layout"))
     }
 
     /// As umoci and skopeo name it.
-    pub(super) fn name(&self, image: &str) -> String {
+    pub(crate) fn name(&self, image: &str) -> String {
         format!("{}:{image}", self.layout(image).display())
     }
 
@@ -64,12 +64,12 @@ impl Tools {
     }
 
     #[track_caller]
-    pub(super) fn umoci(&self, words: &[&str]) {
+    pub(crate) fn umoci(&self, words: &[&str]) {
         self.run("umoci", words);
     }
 
     /// An empty image, unpacked: the root filesystem to fill before [`Tools::commit`].
-    pub(super) fn begin(&self, image: &str) -> PathBuf {
+    pub(crate) fn begin(&self, image: &str) -> PathBuf {
         let name = self.name(image);
         self.umoci(&["init", "--layout", self.layout(image).to_str().unwrap()]);
         self.umoci(&["new", "--image", &name]);
@@ -79,7 +79,7 @@ impl Tools {
     }
 
     /// What has changed in the root filesystem becomes one more layer.
-    pub(super) fn commit(&self, image: &str) {
+    pub(crate) fn commit(&self, image: &str) {
         let bundle = self.path("bundle");
         let name = self.name(image);
         self.umoci(&[

@@ -2,6 +2,7 @@
 //! file here; the documentation's table derives from these. How a check looks is not here.
 
 mod config;
+mod image;
 
 use crate::audit::config::Asked;
 use crate::report::Severity;
@@ -57,6 +58,8 @@ pub enum Stage {
     Unpack,
     /// The merged root filesystem.
     Root,
+    /// The program that is run, in the merged root filesystem.
+    Program,
     /// config.json.
     Config,
     /// This host.
@@ -70,6 +73,7 @@ impl Stage {
             Self::Verify => "image",
             Self::Unpack => "layers",
             Self::Root => "root filesystem",
+            Self::Program => "program",
             Self::Config => "config.json",
             Self::Host => "this host",
         }
@@ -121,7 +125,7 @@ impl Practice {
 
 /// Every check, by id.
 pub fn checks() -> impl Iterator<Item = &'static Check> {
-    config::CHECKS.iter()
+    config::CHECKS.iter().chain(image::CHECKS)
 }
 
 /// The check of this id.

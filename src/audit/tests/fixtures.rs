@@ -13,5 +13,7 @@ pub(super) struct Fixture {
 
 /// Of every check.
 pub(super) fn fixtures() -> impl Iterator<Item = Fixture> {
-    of_config::fixtures().into_iter()
+    of_config::fixtures()
+        .into_iter()
+        .chain(of_image::fixtures())
 }

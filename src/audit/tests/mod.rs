@@ -2,8 +2,10 @@
 
 mod fixtures;
 mod found_in_config;
+mod made;
 mod of_config;
 mod of_filters;
+mod of_image;
 
 use super::*;
 use fixtures::{Fixture, fixtures};

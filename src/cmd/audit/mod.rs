@@ -2,6 +2,7 @@
 //! nothing of the target is changed. What the checks are is `audit`'s.
 
 mod target;
+mod terms;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,9 @@ use clap::{Args, ValueEnum};
 
 use super::checks::{CheckFormat, write};
 use super::{ExitCode, Global};
-use crate::audit::{self, Accepted, Baseline, Check, Date, Judged, Waivers, Wanted, table};
+use crate::audit::{
+    self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
+};
 use crate::configuration::read_small;
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Error, Kind, Result, quote_path};
@@ -34,6 +37,12 @@ pub struct Audit {
     /// What the image was built for, such as linux/arm64 [default: this machine]
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
+    /// Public key in PEM that must have signed the image, besides what the configuration demands
+    #[arg(long, value_name = "FILE")]
+    pub key: Vec<PathBuf>,
+    /// Most that IMG-006 lets an image have: bytes, objects, layers; may be repeated
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = terms::budget)]
+    pub budget: Vec<(String, u64)>,
     /// Make these checks alone
     #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = check)]
     pub only: Vec<&'static Check>,
@@ -55,11 +64,14 @@ pub struct Audit {
     /// For people, or for programs
     #[arg(long, value_enum, default_value_t)]
     pub format: CheckFormat,
+    /// List the packages that dpkg or apk has installed, with the sources they were built of, instead of making checks
+    #[arg(long, conflicts_with_all = ["only", "skip", "waivers", "baseline", "write_baseline", "key", "budget"])]
+    pub packages: bool,
     /// List the checks
-    #[arg(long, conflicts_with_all = ["target", "container", "explain"])]
+    #[arg(long, conflicts_with_all = ["target", "container", "explain", "packages"])]
     pub list: bool,
     /// Say what a check looks for, why, and what to do
-    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "container"], value_parser = check)]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "container", "packages"], value_parser = check)]
     pub explain: Option<&'static Check>,
 }
 
@@ -106,7 +118,10 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
     if let Some(check) = arguments.explain {
         return words::explain(check, arguments.format);
     }
-    let subject = target::subject(global, arguments)?;
+    let mut subject = target::subject(global, arguments)?;
+    if arguments.packages {
+        return packages(global, arguments, &mut subject);
+    }
     let wanted = Wanted {
         only: ids(&arguments.only),
         skip: ids(&arguments.skip),
@@ -128,7 +143,9 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
         baseline: baseline.as_ref(),
         today: today.expect("a timestamp begins with a day"),
     };
+    let scratch = terms::hold(global, arguments, &mut subject)?;
     let findings = audit::audit(&subject, &wanted)?;
+    drop(scratch);
     let written = Baseline::of(Judged::new(&findings, accepted).unwaived());
     if let Some(file) = &arguments.write_baseline {
         write_whole(file, &written.text()?).doing(|| format!("write {}", quote_path(file)))?;
@@ -151,6 +168,13 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
             ExitCode::Done
         },
     )
+}
+
+fn packages(global: &Global, arguments: &Audit, subject: &mut Subject) -> Result<ExitCode> {
+    let scratch = terms::hold(global, arguments, subject)?;
+    let packages = audit::image::packages(subject)?;
+    drop(scratch);
+    words::packages(&packages, arguments.format)
 }
 
 fn ids(checks: &[&'static Check]) -> Vec<String> {

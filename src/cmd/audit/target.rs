@@ -62,7 +62,7 @@ fn of_container(id: &str, state: State) -> Result<Subject> {
             unknown_filter,
             host: Host::read(),
         }),
-        image: None,
+        ..Subject::default()
     })
 }
 
@@ -133,7 +133,7 @@ fn of_bundle(target: &Path, profile: Option<&str>) -> Result<Subject> {
             unknown_filter: None,
             host: Host::read(),
         }),
-        image: None,
+        ..Subject::default()
     })
 }
 

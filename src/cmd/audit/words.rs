@@ -1,13 +1,14 @@
-//! The checks themselves, as `--list` and `--explain` tell them.
+//! The packages of a target, and the checks themselves, as `--list` and `--explain` tell them.
 
 use serde_json::{Value, json};
 
 use super::usage;
+use crate::audit::image::Package;
 use crate::audit::{Check, table};
 use crate::cmd::checks::CheckFormat;
 use crate::cmd::output::{columns, pretty};
 use crate::cmd::{ExitCode, print};
-use crate::error::Result;
+use crate::error::{Result, escape};
 
 /// Every check.
 pub(super) fn list(format: CheckFormat) -> Result<ExitCode> {
@@ -31,6 +32,32 @@ pub(super) fn list(format: CheckFormat) -> Result<ExitCode> {
             print(&columns(&rows))?;
         }
         _ => return Err(usage("list the checks", "the formats are text and json")),
+    }
+    Ok(ExitCode::Done)
+}
+
+/// What is installed.
+pub(super) fn packages(packages: &[Package], format: CheckFormat) -> Result<ExitCode> {
+    match format {
+        CheckFormat::Json => print(&pretty(&packages, "  ")?)?,
+        CheckFormat::Text => {
+            let head = ["NAME", "VERSION", "SOURCE", "SOURCE VERSION", "KIND"];
+            let mut rows = vec![head.map(str::to_owned)];
+            rows.extend(packages.iter().map(|package| {
+                [
+                    &package.name,
+                    &package.version,
+                    &package.source,
+                    &package.source_version,
+                    package.kind,
+                ]
+                .map(escape)
+            }));
+            print(&columns(&rows))?;
+        }
+        _ => {
+            return Err(usage("list the packages", "the formats are text and json"));
+        }
     }
     Ok(ExitCode::Done)
 }

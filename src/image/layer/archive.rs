@@ -57,6 +57,14 @@ pub(super) struct Archive<'a> {
     /// The path of the entry that is being read or was read last.
     path: Vec<u8>,
     is_named: bool,
+    /// The beginning of the current body as far as it was read, for whoever watches.
+    head: Head,
+}
+
+/// Keeps the first bytes of each body that goes by.
+struct Head {
+    most: usize,
+    bytes: Vec<u8>,
 }
 
 /// Headers that describe the next entry.
@@ -76,7 +84,21 @@ impl<'a> Archive<'a> {
             padding: 0,
             path: Vec::new(),
             is_named: true,
+            head: Head {
+                most: 0,
+                bytes: Vec::new(),
+            },
         }
+    }
+
+    /// Keeps the first `most` bytes of each body from now on.
+    pub(super) fn keep_heads(&mut self, most: usize) {
+        self.head.most = most;
+    }
+
+    /// The first bytes of the current body, as far as they were asked for and read.
+    pub(super) fn head(&self) -> &[u8] {
+        &self.head.bytes
     }
 
     /// Which entry an error is about, in words.
@@ -138,6 +160,13 @@ impl<'a> Archive<'a> {
 
     /// Marks bytes of the body as read.
     pub(super) fn consume(&mut self, count: usize) {
+        let wanted = self.head.most - self.head.bytes.len();
+        if wanted > 0
+            && let Ok(ready) = self.stream.fill_buf()
+        {
+            let kept = &ready[..count.min(wanted).min(ready.len())];
+            self.head.bytes.extend_from_slice(kept);
+        }
         self.stream.consume(count);
         self.body -= count as u64;
     }
@@ -176,6 +205,7 @@ impl<'a> Archive<'a> {
         }
         self.body = size;
         self.padding = padding;
+        self.head.bytes.clear();
         Ok(())
     }
 

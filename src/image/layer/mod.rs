@@ -26,6 +26,7 @@ mod remove;
 mod sparse;
 mod stream;
 mod tree;
+mod watch;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use std::thread::{self, Scope};
 pub use budget::{Budget, Limits};
 pub use caller::Caller;
 pub use decompress::{WINDOW, decompress, decompress_within};
+pub use watch::{HEAD, Seen, Watch, What};
 
 use crate::error::{Error, Result, quote};
 use archive::Archive;
@@ -224,7 +226,20 @@ impl<'a> Ahead<'a> {
     /// # Errors
     /// As [`apply`]; nothing can be applied after one, nor after the last layer.
     pub fn apply_next(&mut self, root: BorrowedFd<'_>, options: &Options) -> Result<Applied> {
-        let mut applied = unpack(&mut self.stream, root, options, self.budget)?;
+        self.apply_next_watched(root, options, None)
+    }
+
+    /// Unpacks the next layer, as [`apply`] does, and tells `watch` of each entry once it is in its place.
+    ///
+    /// # Errors
+    /// As [`Ahead::apply_next`].
+    pub fn apply_next_watched(
+        &mut self,
+        root: BorrowedFd<'_>,
+        options: &Options,
+        watch: Option<&mut Watch<'_>>,
+    ) -> Result<Applied> {
+        let mut applied = unpack(&mut self.stream, root, options, self.budget, watch)?;
         let Some(Whole { diff_id, bytes }) = self.stream.finish() else {
             let cause = "reading it was cut short";
             return Err(Error::new(doing("the layer", options), cause));
@@ -256,9 +271,13 @@ fn unpack(
     root: BorrowedFd<'_>,
     options: &Options,
     budget: &Budget,
+    mut watch: Option<&mut Watch<'_>>,
 ) -> Result<Applied> {
     let limits = budget.limits();
     let mut archive = Archive::new(stream, limits);
+    if watch.is_some() {
+        archive.keep_heads(HEAD);
+    }
     let mut placing = Placing {
         tree: Tree::new(root.as_fd(), options, limits),
         root,
@@ -271,8 +290,12 @@ fn unpack(
             Ok(None) => break,
             Err(cause) => return Err(failed(cause, &archive, options)),
         };
+        let stored = archive.body_left();
         if let Err(cause) = placing.place(&entry, &mut archive, budget) {
             return Err(failed(cause, &archive, options));
+        }
+        if let Some(watch) = &mut watch {
+            watch::tell(watch, &entry, stored, archive.head(), limits);
         }
     }
     placing.applied.parents_made = placing.tree.parents_made();
