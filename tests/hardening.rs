@@ -25,9 +25,7 @@ fn under(bundle: Bundle, sections: &str) -> Option<Bundle> {
 /// have what becomes of them then.
 fn lacks_memory_rules() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release
-        .split(['.', '-'])
-        .map(|number| number.parse::<u32>());
+    let mut numbers = release.split(['.', '-']).map(str::parse::<u32>);
     let mut number = || numbers.next().unwrap().unwrap();
     let is_old = (number(), number()) < (6, 3);
     if is_old {
