@@ -79,13 +79,14 @@ fn promises_of_the_permissive_profiles_are_kept_too() {
 }
 
 /// Rows that this kind of host can show neither way, by what would have to be there.
-const NEEDS: [(&str, &str); 8] = [
+const NEEDS: [(&str, &str); 9] = [
     ("modules", "a kernel with modules"),
     ("kexec", "a kernel with kexec"),
     ("ports", "a kernel with ioperm"),
     ("crypto-socket", "a kernel with AF_ALG"),
     ("crypto-socket-high", "a kernel with AF_ALG"),
     ("sysrq", "a kernel with the magic key"),
+    ("cloud", "a route beyond this host"),
     ("oom-score", "CAP_SYS_RESOURCE"),
     ("null-and-core", "a hard limit of core files above 0"),
 ];

@@ -11,6 +11,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::filesystem::{self, error};
 use super::group::Cgroup;
+use super::mark::Mark;
 use super::systemd;
 use crate::error::{Error, Result, quote_path};
 use crate::sys::{Errno, SysResult, time_left};
@@ -159,6 +160,10 @@ impl Cgroup {
         for parent in self.location.made.iter().rev() {
             match filesystem::remove(parent) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
+                // Of a killed creation it is only known that it was not there before.
+                Err(errno) if matches!(self.location.mark, Mark::Claimed(_)) => {
+                    log::debug!("{}", error(format!("remove {}", quote_path(parent)), errno));
+                }
                 Err(errno) => return Err(error(format!("remove {}", quote_path(parent)), errno)),
             }
         }

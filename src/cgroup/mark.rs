@@ -119,6 +119,8 @@ pub(super) fn claim(directory: BorrowedFd<'_>) -> SysResult<Option<String>> {
         match fgetxattr(directory, name, &mut text[..]) {
             Ok(length) => return Ok(Some(String::from_utf8_lossy(&text[..length]).into_owned())),
             Err(Errno::NODATA | Errno::PERM | Errno::ACCESS | Errno::OPNOTSUPP) => {}
+            // No runtime of this name has written it.
+            Err(Errno::RANGE) => return Ok(Some(String::new())),
             Err(errno) => return Err(errno),
         }
     }

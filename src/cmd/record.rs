@@ -51,9 +51,10 @@ pub fn run(global: &Global, arguments: &Record) -> Result<ExitCode> {
         let choice = global.profile(&configuration, &BTreeMap::new(), Face::Launch)?;
         made_under(&old.profile, &choice.profile)?;
     }
-    let openings = match arguments.report {
-        Some(_) => Openings::Asked,
-        None => Openings::Passed,
+    // What is passed without a question is passed whatever the profile says of it, where it is to be let pass.
+    let openings = match (&arguments.report, arguments.permissive) {
+        (None, false) => Openings::Passed,
+        _ => Openings::Asked,
     };
     let watch = match arguments.permissive {
         true => Watch::Permissive(openings),

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <sys/user.h>
@@ -145,7 +146,8 @@ int main(int count, char **words)
 				one->calls++;
 				if (is_it && kills)
 					kill(pid, SIGKILL);
-				else if (is_it) {
+				else if (is_it && info.entry.nr != SYS_close) {
+					/* A close that was skipped would leave open what the kernel never does. */
 					skip_call(pid, error);
 					one->fails = 1;
 				}

@@ -119,7 +119,8 @@ impl Gathered {
         self.kept.into_iter().flat_map(|(check, kept)| {
             let more = (kept.omitted > 0).then(|| {
                 let message = format!("{} more of this check are not listed", kept.omitted);
-                Found::new(Spot::Image, message).about("more")
+                // A baseline that knows of so many does not know of one more.
+                Found::new(Spot::Image, message).about(format!("{} more", kept.omitted))
             });
             let all = kept.found.into_iter().chain(more);
             all.map(move |found| (check, found))

@@ -100,7 +100,8 @@ impl Layers {
         let path = seen.path;
         let spot = || Spot::Layer(layer, path.to_vec());
         let mut notes = Vec::new();
-        if seen.what == What::File {
+        // Others give what is another name of a file the bits and attributes that stand by that name.
+        if matches!(seen.what, What::File | What::HardLink) {
             let secrets = secret::of_file(path, seen.head);
             notes.extend(secrets.into_iter().map(Kind::Secret));
             let new = self.new_privileges;

@@ -258,6 +258,11 @@ struct Size {
     bytes: u64,
 }
 
+/// The checks that only the walk through a root filesystem makes.
+const OF_ROOT: [&str; 6] = [
+    "IMG-007", "IMG-008", "IMG-009", "IMG-013", "IMG-018", "IMG-021",
+];
+
 /// Looks at everything below `root`, and says how much there is.
 fn of_root(root: &impl AsFd, about: &About, gathered: &mut Gathered) -> Result<Size> {
     let root: BorrowedFd<'_> = root.as_fd();
@@ -283,9 +288,15 @@ fn of_root(root: &impl AsFd, about: &About, gathered: &mut Gathered) -> Result<S
         software.look(object, content);
         leftovers.look(object, content, gathered);
     })?;
-    if unreadable > 0 && about.from == From::Root {
+    if unreadable > 0 {
         let what = found::counted(unreadable, "file or directory", "files and directories");
-        gathered.unanswered("IMG-015", format!("{what} cannot be read by this user"));
+        let of_layers: &[&str] = match about.from {
+            From::Root => &["IMG-010", "IMG-011", "IMG-012", "IMG-015"],
+            From::Layers => &[],
+        };
+        for check in of_layers.iter().chain(&OF_ROOT) {
+            gathered.unanswered(check, format!("{what} cannot be read by this user"));
+        }
     }
     // An empty one is yet to be filled.
     let entry = match size.objects {

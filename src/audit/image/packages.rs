@@ -53,20 +53,29 @@ pub struct Package {
 pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<Option<Vec<Package>>> {
     let mut all = Vec::new();
     let mut databases = 0;
+    let mut left = LARGEST;
+    let mut read = |file: File, path: &str, format| {
+        let size = file.metadata().map_err(|error| failed(path, error))?.len();
+        left = left.checked_sub(size).ok_or_else(|| {
+            let cause = format!("the databases have more than {LARGEST} bytes together");
+            failed(path, cause)
+        })?;
+        read(file, path, format, &mut all)
+    };
     if let Some(file) = open(root, STATUS)? {
         databases += 1;
-        read(file, STATUS, Format::Deb, &mut all)?;
+        read(file, STATUS, Format::Deb)?;
     }
     for path in status_d(root)? {
         databases += 1;
         if let Some(file) = open(root, &path)? {
-            read(file, &path, Format::Deb, &mut all)?;
+            read(file, &path, Format::Deb)?;
         }
     }
     for path in APK {
         if let Some(file) = open(root, path)? {
             databases += 1;
-            read(file, path, Format::Apk, &mut all)?;
+            read(file, path, Format::Apk)?;
         }
     }
     all.sort();
@@ -315,6 +324,24 @@ mod tests {
         assert_eq!(
             error,
             "read \"/var/lib/dpkg/status\" of the root filesystem: not a regular file"
+        );
+    }
+
+    #[test]
+    fn databases_are_bounded_together() {
+        let place = tempfile::tempdir().unwrap();
+        let root = place.path();
+        write(root, "var/lib/dpkg/status.d/a", "");
+        let file = File::create(root.join("var/lib/dpkg/status.d/a")).unwrap();
+        file.set_len(1 << 20).unwrap();
+        let at = |number: u32| root.join(format!("var/lib/dpkg/status.d/b{number}"));
+        for number in 0..LARGEST as u32 >> 20 {
+            std::fs::hard_link(root.join("var/lib/dpkg/status.d/a"), at(number)).unwrap();
+        }
+        let error = read_all(root).unwrap_err().to_string();
+        assert!(
+            error.ends_with("the databases have more than 134217728 bytes together"),
+            "{error}"
         );
     }
 }

@@ -151,6 +151,7 @@ pub(super) fn walk(
         path: Vec::new(),
         levels: Vec::new(),
         objects: 0,
+        unreadable: 0,
     };
     let (mut buffer, mut unreadable) = (Vec::new(), 0);
     let top =
@@ -191,7 +192,7 @@ pub(super) fn walk(
             walk.path.truncate(above);
         }
     }
-    Ok(unreadable)
+    Ok(unreadable + walk.unreadable)
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -208,6 +209,8 @@ struct Walk {
     path: Vec<u8>,
     levels: Vec<Level>,
     objects: u64,
+    /// What this user may list and not enter.
+    unreadable: u64,
 }
 
 impl Walk {
@@ -256,6 +259,11 @@ impl Walk {
                     return Ok(Some((named, stat, above)));
                 }
                 Err(Errno::NOENT | Errno::XDEV) => self.path.truncate(above),
+                Err(Errno::ACCESS) => {
+                    self.count()?;
+                    self.unreadable += 1;
+                    self.path.truncate(above);
+                }
                 Err(errno) => return Err(self.failed("open", errno)),
             }
         }

@@ -172,7 +172,7 @@ pub(super) fn findings(id: &str, change: impl Fn(&mut Scene)) -> Findings {
         only: vec![id.to_owned()],
         skip: Vec::new(),
     };
-    audit(&subject, &wanted).unwrap()
+    audit(subject, &wanted).unwrap()
 }
 
 /// The same, a line each: severity, JSON pointer, message.
@@ -274,7 +274,7 @@ fn a_clean_config_has_no_finding() {
         config: Some(clean()),
         ..Subject::default()
     };
-    let findings = audit(&subject, &Wanted::default()).unwrap();
+    let findings = audit(subject, &Wanted::default()).unwrap();
     assert_eq!((findings.found, findings.unanswered), (vec![], vec![]));
 }
 

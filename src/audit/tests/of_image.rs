@@ -255,7 +255,7 @@ fn of_made_under(policy: Policy, made: Made, only: &[&str]) -> Findings {
         },
         ..Subject::default()
     };
-    audit(&subject, &wanted(only)).unwrap()
+    audit(subject, &wanted(only)).unwrap()
 }
 
 fn of_root(root: &Path, only: &[&str]) -> Findings {
@@ -264,7 +264,21 @@ fn of_root(root: &Path, only: &[&str]) -> Findings {
         root: Some(root.to_owned()),
         ..Subject::default()
     };
-    audit(&subject, &wanted(only)).unwrap()
+    audit(subject, &wanted(only)).unwrap()
+}
+
+#[test]
+fn an_empty_root_filesystem_answers_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let subject = Subject {
+        words: "root".to_owned(),
+        root: Some(place.path().to_owned()),
+        ..Subject::default()
+    };
+    assert_eq!(
+        audit(subject, &wanted(&[])).unwrap_err().to_string(),
+        "audit root: none of the checks that are wanted looks at it"
+    );
 }
 
 fn clean_root(root: &Path) {

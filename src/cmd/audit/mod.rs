@@ -144,7 +144,8 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
         today: today.expect("a timestamp begins with a day"),
     };
     let scratch = terms::hold(global, arguments, &mut subject)?;
-    let findings = audit::audit(&subject, &wanted)?;
+    let words = subject.words.clone();
+    let findings = audit::audit(subject, &wanted)?;
     drop(scratch);
     let written = Baseline::of(Judged::new(&findings, accepted).unwaived());
     if let Some(file) = &arguments.write_baseline {
@@ -152,7 +153,7 @@ pub fn run(global: &Global, arguments: &Audit) -> Result<ExitCode> {
         accepted.baseline = Some(&written);
     }
     let judged = Judged::new(&findings, accepted);
-    let checks = judged.checks(&subject.words);
+    let checks = judged.checks(&words);
     write(&checks, arguments.format)?;
     let least = arguments.fail_on.least();
     let mut failed = checks

@@ -18,6 +18,8 @@ const CHECK: &str = "IMG-020";
 
 /// Libraries of one program that are looked at.
 const MOST_FILES: usize = 256;
+/// How many files are opened in search of them: a search path may be long, and lead to the same file over and over.
+const MOST_TRIES: u32 = 8192;
 
 /// Interpreters of interpreters (execve(2)).
 const MOST_SCRIPTS: usize = 4;
@@ -150,7 +152,7 @@ fn loaded(root: BorrowedFd<'_>, run: &Run, path: Vec<u8>, elf: Elf, gathered: &m
     }
     let mut seen: BTreeSet<Vec<u8>> = interpreter.iter().map(|path| name(path).to_vec()).collect();
     let mut waiting = vec![(path, elf)];
-    let mut looked = 0;
+    let (mut looked, mut tries) = (0, MOST_TRIES);
     while let Some((path, elf)) = waiting.pop() {
         hardened(root, &path, &elf, gathered);
         looked += 1;
@@ -163,8 +165,12 @@ fn loaded(root: BorrowedFd<'_>, run: &Run, path: Vec<u8>, elf: Elf, gathered: &m
             if !seen.insert(name(needed).to_vec()) {
                 continue;
             }
-            match search::library(root, needed, (&path, &elf), &known) {
+            match search::library(root, needed, (&path, &elf), &known, &mut tries) {
                 Some(found) => waiting.push(found),
+                None if tries == 0 => {
+                    let reason = format!("its libraries are not found in {MOST_TRIES} tries");
+                    return gathered.unanswered(CHECK, reason);
+                }
                 None => {
                     let message =
                         format!("the library {}, which it needs, is missing", quote(needed));

@@ -115,7 +115,7 @@ impl Elf {
     fn take(&mut self, segment: &Segment, all: &[Segment], reader: &Reader<'_>) {
         match segment.kind {
             PT_INTERP => self.interpreter = reader.text(segment.offset),
-            PT_DYNAMIC => {
+            PT_DYNAMIC if !self.is_dynamic => {
                 self.is_dynamic = true;
                 self.dynamic(segment, all, reader);
             }
@@ -147,16 +147,12 @@ impl Elf {
             return;
         };
         let text = |at: u64| reader.text(strings.checked_add(at)?);
-        let mut r_path = None;
-        for (tag, value) in pairs {
-            match tag {
-                DT_NEEDED if self.needed.len() < MOST_NEEDED => self.needed.extend(text(value)),
-                DT_RUNPATH => self.run_path = text(value),
-                DT_RPATH => r_path = text(value),
-                _ => {}
-            }
-        }
-        self.run_path = self.run_path.take().or(r_path);
+        let needed = pairs.iter().filter(|(tag, _)| *tag == DT_NEEDED);
+        let needed = needed.take(MOST_NEEDED).filter_map(|(_, at)| text(*at));
+        self.needed.extend(needed);
+        let last = |wanted| pairs.iter().rfind(|(tag, _)| *tag == wanted);
+        let own = last(DT_RUNPATH).or_else(|| last(DT_RPATH));
+        self.run_path = own.and_then(|(_, at)| text(*at));
     }
 }
 

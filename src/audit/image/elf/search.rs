@@ -219,15 +219,18 @@ fn lines(root: BorrowedFd<'_>, path: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// A library that `elf` at `path` may load, of its own kind.
+/// A library that `elf` at `path` may load, of its own kind. Each file that is looked for is one of the `tries` less, and
+/// there is none after the last.
 pub(super) fn library(
     root: BorrowedFd<'_>,
     name: &[u8],
     of: (&[u8], &Elf),
     known: &[Vec<u8>],
+    tries: &mut u32,
 ) -> Option<(Vec<u8>, Elf)> {
     let (path, elf) = of;
-    let at = |path: Vec<u8>| {
+    let mut at = |path: Vec<u8>| {
+        *tries = tries.checked_sub(1)?;
         let found = Elf::read(&open(root, &path)?)?;
         let fits = found.machine == elf.machine && found.bits == elf.bits;
         fits.then(|| (path.strip_prefix(b"/").unwrap_or(&path).to_vec(), found))
