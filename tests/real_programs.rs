@@ -200,5 +200,10 @@ thread = threading.Thread(target=lambda: print(6 * 7, flush=True)); thread.start
 open('/tmp/a', 'w').write('kept'); subprocess.run(['/bin/cat', '/tmp/a'], check=True); print()";
     let verb = ["--profile", "paranoid", "launch"];
     let command = ["/usr/bin/python3", "-c", script];
-    says(call(&bundle, root, &verb, &command), &["42", "kept"]);
+    let output = call(&bundle, root, &verb, &command).output();
+    assert_eq!((output.code, &*output.stdout), (0, "42\nkept\n"));
+    // What this host lacks for the profile is told.
+    let mut lines = output.stderr.lines();
+    let is_told = |line: &str| line.starts_with("warning: ") && line.contains("\"paranoid\"");
+    assert!(lines.all(is_told), "{}", output.stderr);
 }
