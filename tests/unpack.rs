@@ -94,6 +94,8 @@ fn progress_is_shown_on_a_terminal_only() {
         );
         let out = std::process::Command::new(&script)
             .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+            // A terminal without a name, such as a serial line's, gets no bar.
+            .env("TERM", "xterm")
             .stdin(std::process::Stdio::null())
             .output()
             .unwrap();
