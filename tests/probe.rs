@@ -79,7 +79,7 @@ fn promises_of_the_permissive_profiles_are_kept_too() {
 }
 
 /// Rows that this kind of host can show neither way, by what would have to be there.
-const NEEDS: [(&str, &str); 9] = [
+const NEEDS: [(&str, &str); 10] = [
     ("modules", "a kernel with modules"),
     ("kexec", "a kernel with kexec"),
     ("ports", "a kernel with ioperm"),
@@ -87,6 +87,7 @@ const NEEDS: [(&str, &str); 9] = [
     ("crypto-socket-high", "a kernel with AF_ALG"),
     ("sysrq", "a kernel with the magic key"),
     ("cloud", "a route beyond this host"),
+    ("secret-memory", "a kernel with memfd_secret"),
     ("oom-score", "CAP_SYS_RESOURCE"),
     ("null-and-core", "a hard limit of core files above 0"),
 ];
