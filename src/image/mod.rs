@@ -37,6 +37,7 @@ mod convert;
 mod digest;
 mod docker;
 mod form;
+pub mod inside;
 pub mod layer;
 mod layout;
 mod manifest;

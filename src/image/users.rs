@@ -4,11 +4,12 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
+use super::inside;
 use crate::error::{Error, Result, quote};
 
 /// Largest file that is read, in bytes.
@@ -168,29 +169,15 @@ pub fn read_inside(root: &Path, path: &CStr) -> Option<Vec<u8>> {
 /// Opens a regular file of a root filesystem: inside it, and without waiting for the other end of a FIFO.
 pub fn open_inside(root: &Path, path: &CStr) -> Option<File> {
     let root = openat(CWD, root, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    // A device or a FIFO must not even be opened: looked at by a descriptor that only names it.
-    let named = openat2(
-        root.as_fd(),
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    )
-    .ok()?;
-    if FileType::from_raw_mode(fstat(&named).ok()?.st_mode) != FileType::RegularFile {
+    let (named, stat) = inside::named(root.as_fd(), path).ok()?;
+    if !inside::is_file(&stat) {
         log::warn!(
             "{} of the root filesystem is not a regular file and is not read",
             quote(path.to_bytes())
         );
         return None;
     }
-    // The same file, by its descriptor: under its name another one may stand by now.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let by_descriptor = format!("/proc/self/fd/{}", named.as_raw_fd());
-    openat(CWD, by_descriptor, flags, Mode::empty())
-        .ok()
-        .map(File::from)
+    inside::reopen(named.as_fd()).ok()
 }
 
 #[cfg(test)]
@@ -249,7 +236,7 @@ mod tests {
             |path| symlink("passwd", path).unwrap(),
             |path| std::fs::create_dir(path).unwrap(),
             |path| {
-                let fifo = FileType::Fifo;
+                let fifo = rustix::fs::FileType::Fifo;
                 rustix::fs::mknodat(CWD, path, fifo, Mode::RWXU, 0).unwrap();
             },
         ];

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 
 use super::found::{Found, Gathered, MOST};
-use super::walk::reopen;
 use crate::error::{errno_words, quote};
+use crate::image::inside;
 use crate::report::Severity;
 
 const CHECK: &str = "IMG-014";
@@ -43,15 +42,8 @@ pub(super) fn look(root: BorrowedFd<'_>, gathered: &mut Gathered) {
 
 /// The text of a file, as the container resolves its path; none where there is none.
 fn text(root: BorrowedFd<'_>, path: &str) -> Result<Option<String>, String> {
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let named = match openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        resolve,
-    ) {
-        Ok(named) => named,
+    let (named, stat) = match inside::named(root, path) {
+        Ok(found) => found,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(errno) => {
             return Err(format!(
@@ -62,14 +54,13 @@ fn text(root: BorrowedFd<'_>, path: &str) -> Result<Option<String>, String> {
     };
     let unreadable =
         |errno: Errno| format!("cannot be read: {}", errno_words(errno.raw_os_error()));
-    let stat = fstat(&named).map_err(unreadable)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    if !inside::is_file(&stat) {
         return Err("is no regular file".to_owned());
     }
     if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST {
         return Err(format!("has {} bytes: {LARGEST} are read", stat.st_size));
     }
-    let file = match reopen(named.as_fd()) {
+    let file = match inside::reopen(named.as_fd()) {
         // Of this user nobody says that it may read shadow(5).
         Err(Errno::ACCESS) if path == "etc/shadow" => return Ok(None),
         other => other.map_err(unreadable)?,

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, openat2};
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::walk::reopen;
 use crate::error::{Error, Result, quote};
+use crate::image::inside::{self, INSIDE};
 
 /// Bytes of one database.
 const LARGEST: u64 = 128 << 20;
@@ -83,8 +83,6 @@ pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<Option<Vec<Package>>> {
     Ok((databases > 0).then_some(all))
 }
 
-const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
-
 fn failed(path: &str, cause: impl std::fmt::Display) -> Error {
     let path = quote(format!("/{path}"));
     Error::new(format!("read {path} of the root filesystem"), cause)
@@ -92,26 +90,19 @@ fn failed(path: &str, cause: impl std::fmt::Display) -> Error {
 
 /// A database, as the container resolves its path; none where there is none.
 fn open(root: BorrowedFd<'_>, path: &str) -> Result<Option<File>> {
-    let named = match openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        INSIDE,
-    ) {
-        Ok(named) => named,
+    let (named, stat) = match inside::named(root, path) {
+        Ok(found) => found,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
         Err(errno) => return Err(failed(path, errno)),
     };
-    let stat = fstat(&named).map_err(|errno| failed(path, errno))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+    if !inside::is_file(&stat) {
         return Err(failed(path, "not a regular file"));
     }
     if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST {
         let cause = format!("has {} bytes, {LARGEST} are allowed", stat.st_size);
         return Err(failed(path, cause));
     }
-    let file = reopen(named.as_fd()).map_err(|errno| failed(path, errno))?;
+    let file = inside::reopen(named.as_fd()).map_err(|errno| failed(path, errno))?;
     Ok(Some(file))
 }
 

@@ -4,12 +4,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
 use rustix::io::Errno;
 
 use crate::error::{Error, Result, quote};
+use crate::image::inside;
 
 /// Directories below each other, each of which is held open.
 const DEEPEST: usize = 256;
@@ -110,7 +111,7 @@ impl Content<'_> {
 
     fn open(&mut self) -> bool {
         if self.is_file && self.file.is_none() {
-            match reopen(self.named) {
+            match inside::reopen(self.named) {
                 Ok(file) => self.file = Some(file),
                 Err(_) => self.fail(),
             }
@@ -123,13 +124,6 @@ impl Content<'_> {
         self.file = None;
         *self.unreadable += 1;
     }
-}
-
-/// What a descriptor only names, opened for reading: under its path another object may stand by now.
-pub(super) fn reopen(named: BorrowedFd<'_>) -> rustix::io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let by_descriptor = format!("/proc/self/fd/{}", named.as_raw_fd());
-    openat(CWD, by_descriptor, flags, Mode::empty()).map(File::from)
 }
 
 struct Level {

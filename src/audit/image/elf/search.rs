@@ -5,12 +5,10 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{Dir, FileType, Mode, OFlags, fstat, openat2};
 
 use super::Elf;
-use crate::audit::image::walk::reopen;
-
-const INSIDE: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+use crate::image::inside::{self, INSIDE};
 
 /// Bytes of a configuration of the loader that are read.
 const LONGEST: u64 = 64 << 10;
@@ -23,26 +21,18 @@ const MOST_DIRECTORIES: usize = 256;
 
 /// A regular file, by its path in the root.
 pub(super) fn open(root: BorrowedFd<'_>, path: &[u8]) -> Option<File> {
-    let named = openat2(
-        root,
-        path,
-        OFlags::PATH | OFlags::CLOEXEC,
-        Mode::empty(),
-        INSIDE,
-    )
-    .ok()?;
-    let stat = fstat(&named).ok()?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-        return None;
-    }
-    reopen(named.as_fd()).ok()
+    let (named, stat) = inside::named(root, path).ok()?;
+    let file = inside::is_file(&stat).then(|| inside::reopen(named.as_fd()));
+    file?.ok()
 }
 
 /// Whether everybody may put files into a directory of the root.
 pub(super) fn is_writable(root: BorrowedFd<'_>, path: &[u8]) -> bool {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat2(root, path, flags, Mode::empty(), INSIDE);
-    directory.is_ok_and(|fd| fstat(fd).is_ok_and(|stat| stat.st_mode & 0o002 != 0))
+    let found = inside::named(root, path);
+    found.is_ok_and(|(_, stat)| {
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        kind == FileType::Directory && stat.st_mode & 0o002 != 0
+    })
 }
 
 /// The program that `word` names, and its path without symlinks: `$ORIGIN` is where the file is, not the link to it.
