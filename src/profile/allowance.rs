@@ -184,11 +184,11 @@ fn split(own: Option<&ArgRule>, test: &ArgRule) -> Option<Halves> {
     let union = |values: &[u64], others: &[u64]| [values, &without(others, values)].concat();
     match (&own.one_of, &own.none_of, &test.one_of, &test.none_of) {
         (Some(values), ..) if own.bits() & test.bits() == test.bits() => {
-            let (common, rest) = values.iter().partition(|value| matches(test, **value));
+            let (common, rest) = values.iter().partition(|value| test.matches(**value));
             Some((one_of(common), one_of(rest)))
         }
         (Some(_), _, Some(others), _) if own.bits() & test.bits() == own.bits() => {
-            let is_apart = !others.iter().any(|other| matches(own, *other));
+            let is_apart = !others.iter().any(|other| own.matches(*other));
             is_apart.then(|| (None, Some(own.clone())))
         }
         (_, Some(values), Some(others), _) if test.bits() == INT => Some((
@@ -206,14 +206,6 @@ fn split(own: Option<&ArgRule>, test: &ArgRule) -> Option<Halves> {
 fn without(values: &[u64], others: &[u64]) -> Vec<u64> {
     let values = values.iter().copied();
     values.filter(|value| !others.contains(value)).collect()
-}
-
-fn matches(test: &ArgRule, value: u64) -> bool {
-    let value = value & test.bits();
-    match &test.one_of {
-        Some(values) => values.contains(&value),
-        None => !test.none_of.iter().flatten().any(|other| *other == value),
-    }
 }
 
 /// The values that all of the tests match.
@@ -298,7 +290,7 @@ mod tests {
     fn what_is_left_of_a_rule_is_exactly_what_nobody_allows() {
         let hits = |args: &[ArgRule], values: [u64; 2]| {
             args.iter()
-                .all(|arg| matches(arg, values[arg.index as usize]))
+                .all(|arg| arg.matches(values[arg.index as usize]))
         };
         let mut rules = kinds();
         rules.push(Vec::new());

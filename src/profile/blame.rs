@@ -13,7 +13,10 @@ pub fn blame<'a>(
     let denies = |rule: &SeccompRule| {
         matches!(rule.action, Action::Errno | Action::KillProcess)
             && rule.names.iter().any(|other| other == name)
-            && rule.args.iter().all(|arg| matches(arg, name, registers))
+            && rule
+                .args
+                .iter()
+                .all(|arg| arg.matches(register(name, arg.index, registers)))
     };
     rules
         .rules
@@ -34,7 +37,11 @@ pub fn permits(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> bool {
         return makes(always.action);
     }
     let mut matching = of_call()
-        .filter(|rule| rule.args.iter().all(|arg| matches(arg, name, registers)))
+        .filter(|rule| {
+            rule.args
+                .iter()
+                .all(|arg| arg.matches(register(name, arg.index, registers)))
+        })
         .peekable();
     match matching.peek() {
         None => makes(rules.default_action),
@@ -74,15 +81,6 @@ pub fn allowing(rules: &SeccompRules, name: &str, registers: &[u64; 6]) -> Secco
         errno: None,
         args: indices.into_iter().map(test).collect(),
         reason: "needed".to_owned(),
-    }
-}
-
-fn matches(arg: &ArgRule, name: &str, registers: &[u64; 6]) -> bool {
-    let value = register(name, arg.index, registers) & arg.bits();
-    match (&arg.one_of, &arg.none_of) {
-        (Some(values), _) => values.contains(&value),
-        (None, Some(values)) => !values.contains(&value),
-        (None, None) => false,
     }
 }
 

@@ -488,4 +488,14 @@ impl ArgRule {
     pub fn bits(&self) -> u64 {
         self.mask.unwrap_or(INT)
     }
+
+    /// Whether an argument of this value passes the test.
+    pub fn matches(&self, value: u64) -> bool {
+        let value = value & self.bits();
+        match (&self.one_of, &self.none_of) {
+            (Some(values), _) => values.contains(&value),
+            (None, Some(values)) => !values.contains(&value),
+            (None, None) => false,
+        }
+    }
 }

@@ -53,6 +53,7 @@ pub use convert::{
     Converted, Loss, from_docker, from_kubernetes, from_oci, from_systemd, read_oci, to_docker,
     to_kubernetes, to_oci, to_oci_seccomp, to_systemd,
 };
+pub(crate) use convert::{ENGINE_MASKED, ENGINE_READONLY};
 pub use facts::{Facts, Kernel};
 pub use format::*;
 pub use groups::group;

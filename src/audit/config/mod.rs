@@ -132,7 +132,7 @@ pub(super) fn look(scene: &Scene, findings: &mut Findings) {
     }
 }
 
-/// One member's name as a part of a JSON pointer.
-fn part(name: &str) -> String {
+/// One member's name as a part of a JSON pointer (RFC 6901).
+pub(super) fn part(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }

@@ -3,30 +3,8 @@
 use super::Asked;
 use super::namespaces::has_ids_of_host;
 use crate::error::quote;
+use crate::profile::{ENGINE_MASKED, ENGINE_READONLY};
 use crate::report::Severity;
-
-/// What every runtime's default hides: kernel memory, keys, timers, firmware.
-const MASKED: [&str; 10] = [
-    "/proc/acpi",
-    "/proc/asound",
-    "/proc/kcore",
-    "/proc/keys",
-    "/proc/latency_stats",
-    "/proc/sched_debug",
-    "/proc/scsi",
-    "/proc/timer_list",
-    "/proc/timer_stats",
-    "/sys/firmware",
-];
-
-/// What every runtime's default makes read-only.
-const READONLY: [&str; 5] = [
-    "/proc/bus",
-    "/proc/fs",
-    "/proc/irq",
-    "/proc/sys",
-    "/proc/sysrq-trigger",
-];
 
 /// Those of both through which the host is read or changed at once.
 const GRAVE: [&str; 4] = [
@@ -53,11 +31,11 @@ pub(in crate::audit) fn paths(asked: &mut Asked) {
         return;
     };
     let (masked, readonly) = (&linux.masked_paths, &linux.readonly_paths);
-    missing(asked, "/linux/maskedPaths", &MASKED, &[masked]);
+    missing(asked, "/linux/maskedPaths", &ENGINE_MASKED, &[masked]);
     missing(
         asked,
         "/linux/readonlyPaths",
-        &READONLY,
+        &ENGINE_READONLY,
         &[readonly, masked],
     );
     for (at, mount) in asked.scene.config.mounts.iter().enumerate() {

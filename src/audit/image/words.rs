@@ -2,6 +2,7 @@
 //! image reads them. Whether a word can be a secret: see `audit::secret`.
 
 use super::found::{Found, Gathered, Spot};
+use crate::audit::config::part;
 use crate::audit::secret;
 use crate::error::quote;
 use crate::image::ImageConfig;
@@ -17,7 +18,7 @@ pub(super) fn look(config: &ImageConfig, gathered: &mut Gathered) {
     }
     for (name, value) in &config.config.labels {
         if let Some(what) = secret::by_name(name, value) {
-            let key = name.replace('~', "~0").replace('/', "~1");
+            let key = part(name);
             add(format!("/config/Labels/{key}"), name, what, gathered);
         }
     }

@@ -21,6 +21,8 @@ mod systemd_unit;
 mod values;
 mod yaml;
 
+pub(crate) use values::{ENGINE_MASKED, ENGINE_READONLY};
+
 use std::fmt;
 
 use serde::Serialize;

@@ -24,8 +24,8 @@ pub(super) const ENGINE_CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// What all of them hide; Docker hides more.
-pub(super) const ENGINE_MASKED: [&str; 10] = [
+/// What all of them hide: kernel memory, keys, timers, firmware; Docker hides more.
+pub(crate) const ENGINE_MASKED: [&str; 10] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/kcore",
@@ -42,7 +42,7 @@ pub(super) const ENGINE_MASKED: [&str; 10] = [
 pub(super) const DOCKER_MASKED: [&str; 2] = ["/proc/interrupts", "/sys/devices/virtual/powercap"];
 
 /// What all of them make read-only.
-pub(super) const ENGINE_READONLY: [&str; 5] = [
+pub(crate) const ENGINE_READONLY: [&str; 5] = [
     "/proc/bus",
     "/proc/fs",
     "/proc/irq",
