@@ -67,9 +67,7 @@ impl Subject {
             Look::Image => check.stages.iter().any(has),
         }
     }
-}
 
-impl Subject {
     /// Whether there is a program to run, and a root filesystem to look for it in.
     fn names_program(&self) -> bool {
         let of_image = self.image.as_ref().map(|image| &image.config.config);

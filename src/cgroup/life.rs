@@ -160,11 +160,14 @@ impl Cgroup {
         for parent in self.location.made.iter().rev() {
             match filesystem::remove(parent) {
                 Ok(()) | Err(Errno::NOENT | Errno::BUSY | Errno::NOTEMPTY) => {}
-                // Of a killed creation it is only known that it was not there before.
-                Err(errno) if matches!(self.location.mark, Mark::Claimed(_)) => {
-                    log::debug!("{}", error(format!("remove {}", quote_path(parent)), errno));
+                Err(errno) => {
+                    let error = error(format!("remove {}", quote_path(parent)), errno);
+                    // Of a killed creation it is only known that it was not there before.
+                    if !matches!(self.location.mark, Mark::Claimed(_)) {
+                        return Err(error);
+                    }
+                    log::debug!("{error}");
                 }
-                Err(errno) => return Err(error(format!("remove {}", quote_path(parent)), errno)),
             }
         }
         Ok(())

@@ -54,28 +54,27 @@ pub(super) fn of_root(root: BorrowedFd<'_>) -> Result<Option<Vec<Package>>> {
     let mut all = Vec::new();
     let mut databases = 0;
     let mut left = LARGEST;
-    let mut read = |file: File, path: &str, format| {
-        let size = file.metadata().map_err(|error| failed(path, error))?.len();
+    let mut take = |(file, size): (File, u64), path: &str, format| {
         left = left.checked_sub(size).ok_or_else(|| {
             let cause = format!("the databases have more than {LARGEST} bytes together");
             failed(path, cause)
         })?;
         read(file, path, format, &mut all)
     };
-    if let Some(file) = open(root, STATUS)? {
+    if let Some(found) = open(root, STATUS)? {
         databases += 1;
-        read(file, STATUS, Format::Deb)?;
+        take(found, STATUS, Format::Deb)?;
     }
     for path in status_d(root)? {
         databases += 1;
-        if let Some(file) = open(root, &path)? {
-            read(file, &path, Format::Deb)?;
+        if let Some(found) = open(root, &path)? {
+            take(found, &path, Format::Deb)?;
         }
     }
     for path in APK {
-        if let Some(file) = open(root, path)? {
+        if let Some(found) = open(root, path)? {
             databases += 1;
-            read(file, path, Format::Apk)?;
+            take(found, path, Format::Apk)?;
         }
     }
     all.sort();
@@ -88,8 +87,8 @@ fn failed(path: &str, cause: impl std::fmt::Display) -> Error {
     Error::new(format!("read {path} of the root filesystem"), cause)
 }
 
-/// A database, as the container resolves its path; none where there is none.
-fn open(root: BorrowedFd<'_>, path: &str) -> Result<Option<File>> {
+/// A database and its size in bytes, as the container resolves its path; none where there is none.
+fn open(root: BorrowedFd<'_>, path: &str) -> Result<Option<(File, u64)>> {
     let (named, stat) = match inside::named(root, path) {
         Ok(found) => found,
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
@@ -98,12 +97,13 @@ fn open(root: BorrowedFd<'_>, path: &str) -> Result<Option<File>> {
     if !inside::is_file(&stat) {
         return Err(failed(path, "not a regular file"));
     }
-    if u64::try_from(stat.st_size).unwrap_or(u64::MAX) > LARGEST {
+    let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+    if size > LARGEST {
         let cause = format!("has {} bytes, {LARGEST} are allowed", stat.st_size);
         return Err(failed(path, cause));
     }
     let file = inside::reopen(named.as_fd()).map_err(|errno| failed(path, errno))?;
-    Ok(Some(file))
+    Ok(Some((file, size)))
 }
 
 /// The files of `status.d`, without the sums beside them.

@@ -2,6 +2,7 @@
 //! descriptor, no symlink is followed, nothing but regular files and directories is opened, no other mount is entered.
 //! What the objects mean is not here.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -78,7 +79,7 @@ pub(super) struct Content<'a> {
     is_file: bool,
     file: Option<File>,
     buffer: &'a mut Vec<u8>,
-    unreadable: &'a mut u64,
+    unreadable: &'a Cell<u64>,
 }
 
 impl Content<'_> {
@@ -122,7 +123,7 @@ impl Content<'_> {
     fn fail(&mut self) {
         self.is_file = false;
         self.file = None;
-        *self.unreadable += 1;
+        add_one(self.unreadable);
     }
 }
 
@@ -145,9 +146,9 @@ pub(super) fn walk(
         path: Vec::new(),
         levels: Vec::new(),
         objects: 0,
-        unreadable: 0,
+        unreadable: Cell::new(0),
     };
-    let (mut buffer, mut unreadable) = (Vec::new(), 0);
+    let mut buffer = Vec::new();
     let top =
         openat(root, c".", DIRECTORY, Mode::empty()).map_err(|errno| walk.failed("open", errno))?;
     walk.enter(top, 0)?;
@@ -159,7 +160,7 @@ pub(super) fn walk(
             is_file: kind == FileType::RegularFile,
             file: None,
             buffer: &mut buffer,
-            unreadable: &mut unreadable,
+            unreadable: &walk.unreadable,
         };
         let level = walk.levels.last().expect("an object is in a directory");
         let directory = level
@@ -177,7 +178,7 @@ pub(super) fn walk(
             match openat2(&named, c".", DIRECTORY, Mode::empty(), INSIDE) {
                 Ok(fd) => walk.enter(fd, above)?,
                 Err(Errno::ACCESS | Errno::NOENT | Errno::XDEV) => {
-                    unreadable += 1;
+                    add_one(&walk.unreadable);
                     walk.path.truncate(above);
                 }
                 Err(errno) => return Err(walk.failed("open", errno)),
@@ -186,7 +187,11 @@ pub(super) fn walk(
             walk.path.truncate(above);
         }
     }
-    Ok(unreadable + walk.unreadable)
+    Ok(walk.unreadable.get())
+}
+
+fn add_one(count: &Cell<u64>) {
+    count.set(count.get() + 1);
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY
@@ -203,8 +208,8 @@ struct Walk {
     path: Vec<u8>,
     levels: Vec<Level>,
     objects: u64,
-    /// What this user may list and not enter.
-    unreadable: u64,
+    /// Directories, and files whose content was asked for.
+    unreadable: Cell<u64>,
 }
 
 impl Walk {
@@ -255,7 +260,7 @@ impl Walk {
                 Err(Errno::NOENT | Errno::XDEV) => self.path.truncate(above),
                 Err(Errno::ACCESS) => {
                     self.count()?;
-                    self.unreadable += 1;
+                    add_one(&self.unreadable);
                     self.path.truncate(above);
                 }
                 Err(errno) => return Err(self.failed("open", errno)),

@@ -90,9 +90,8 @@ fn of_target(arguments: &Audit, profile: Option<&str>, target: &Path) -> Result<
         });
     }
     if arguments.name.is_some() || arguments.platform.is_some() {
-        let doing = format!("audit {}", quote_path(target));
         return Err(usage(
-            &doing,
+            &doing(),
             "--name and --platform are for images, and it is none",
         ));
     }
@@ -116,10 +115,8 @@ fn of_bundle(target: &Path, profile: Option<&str>) -> Result<Subject> {
     if let Some(name) = profile {
         let profile = Profile::load(name)?;
         words.push_str(&format!(", as profile {} leaves it", quote(&profile.name)));
-        (config, filter) = {
-            let tightened = tighten(&config, &profile)?;
-            (tightened.config, tightened.filter)
-        };
+        let tightened = tighten(&config, &profile)?;
+        (config, filter) = (tightened.config, tightened.filter);
     }
     Ok(Subject {
         words,
