@@ -129,7 +129,7 @@ impl Configuration {
 ///
 /// # Errors
 /// The file cannot be read, or holds no key of a kind that is known.
-pub fn key_authority(file: &Path) -> Result<Authority> {
+fn key_authority(file: &Path) -> Result<Authority> {
     let name = file.to_string_lossy().into_owned();
     let by = By::Key(read_key(file)?);
     let predicates = vec![SIGN.to_owned()];
@@ -137,6 +137,17 @@ pub fn key_authority(file: &Path) -> Result<Authority> {
         name,
         by,
         predicates,
+    })
+}
+
+/// The policy, with a demand that each of these public keys has signed the image.
+///
+/// # Errors
+/// A file cannot be read, or holds no key of a kind that is known.
+pub fn signed_by_all(policy: Policy, keys: &[PathBuf]) -> Result<Policy> {
+    let mut keys = keys.iter();
+    keys.try_fold(policy, |policy, key| {
+        Ok(policy.and_signed_by(key_authority(key)?))
     })
 }
 

@@ -1,6 +1,6 @@
 //! `image`: what the image store holds, and removing it. The store fills by `launch`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
@@ -11,6 +11,38 @@ use super::{ExitCode, print};
 use crate::container::{Ranges, timestamp};
 use crate::error::{Error, Result, escape};
 use crate::image::store::{ImageStore, Listed, Prune, Pruned, UnitKind, default_store, of_ranges};
+use crate::image::{Image, Platform};
+
+/// Which image it is, where several are in one place.
+#[derive(Debug, Clone, Args)]
+pub struct WhichImage {
+    /// Which image, of several in one archive or layout
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// What the image was built for, such as linux/arm64 [default: this machine]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+impl WhichImage {
+    /// What it was built for.
+    pub(super) fn platform(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(Platform::host)
+    }
+
+    /// The image at this path.
+    ///
+    /// # Errors
+    /// [`Image::open_named`]'s.
+    pub(super) fn open(&self, path: &Path) -> Result<Image> {
+        Image::open_named(path, &self.platform(), self.name.as_deref())
+    }
+
+    /// Whether anything is said of it.
+    pub(super) fn is_chosen(&self) -> bool {
+        self.name.is_some() || self.platform.is_some()
+    }
+}
 
 /// Where the image store is.
 #[derive(Debug, Clone, Args)]

@@ -6,15 +6,15 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::explaining::{Explaining, Report};
-use super::image::StoreFlag;
+use super::image::{StoreFlag, WhichImage};
 use super::plan::Format;
 use super::unpacking::{Map, Unpacking};
 use super::values::{bind, bytes, cpus, user, variable};
 use super::{ExitCode, Global};
-use crate::configuration::{Configuration, key_authority};
+use crate::configuration::{Configuration, signed_by_all};
 use crate::container::{self, Bind};
 use crate::error::{Doing, Error, Result};
-use crate::image::{Platform, Policy};
+use crate::image::Policy;
 use crate::probe::Promise;
 use crate::profile::{Face, Profile};
 use crate::watch::Supervisor;
@@ -26,12 +26,9 @@ pub struct Launch {
     /// [default: an embedded one that reports what it finds inside]
     #[arg(value_name = "IMAGE|DIR")]
     pub source: Option<PathBuf>,
-    /// Which image, of several in one archive or layout
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// What the image was built for, such as linux/arm64 [default: this machine]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    /// Which image there.
+    #[command(flatten)]
+    pub which: WhichImage,
     /// What unpacking may cost, and whether it is shown.
     #[command(flatten)]
     pub unpacking: Unpacking,
@@ -170,17 +167,15 @@ pub(super) fn launch(
 impl Launch {
     fn request(&self, global: &Global, configuration: &Configuration) -> Result<container::Launch> {
         // The embedded sandbox is no image.
-        let mut policy = match self.source {
+        let policy = match self.source {
             Some(_) => configuration.policy()?,
             None => Policy::default(),
         };
-        for key in &self.key {
-            policy = policy.and_signed_by(key_authority(key)?);
-        }
+        let policy = signed_by_all(policy, &self.key)?;
         Ok(container::Launch {
             source: self.source.clone(),
-            name: self.name.clone(),
-            platform: self.platform.clone().unwrap_or_else(Platform::host),
+            name: self.which.name.clone(),
+            platform: self.which.platform(),
             limits: self.unpacking.limits(configuration.limits.clone()),
             shown: self.unpacking.shown(),
             command: self.command.clone(),

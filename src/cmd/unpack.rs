@@ -12,18 +12,18 @@ use clap::Args;
 use indicatif::HumanBytes;
 use rustix::fs::Mode;
 
-use super::image::StoreFlag;
+use super::image::{StoreFlag, WhichImage};
 use super::output::pretty;
 use super::partial::Partial;
 use super::plan::Format;
 use super::unpacking::{Map, Unpacking};
 use super::{ExitCode, Global, print};
-use crate::configuration::{Configuration, key_authority};
+use crate::configuration::{Configuration, signed_by_all};
 use crate::container::{self, Files, Ranges};
 use crate::error::{Doing, Error, Result, quote_path};
 use crate::image::layer::Limits;
 use crate::image::store::ImageStore;
-use crate::image::{self, Form, Image, Overrides, Platform, Progress, Unpacked, Users};
+use crate::image::{self, Form, Image, Overrides, Progress, Unpacked, Users};
 use crate::profile::{self, Face, Facts};
 use crate::spec::{self, Config, IdMapping};
 use crate::terminal;
@@ -37,12 +37,9 @@ pub struct Unpack {
     /// Directory to make, with config.json and rootfs in it
     #[arg(value_name = "BUNDLE")]
     pub bundle: PathBuf,
-    /// Which image, of several in one archive or layout
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// What the image was built for, such as linux/arm64 [default: this machine]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    /// Which image there.
+    #[command(flatten)]
+    pub which: WhichImage,
     /// Without root, whose the files are: all one's own, or, by a range of /etc/subuid, of the owners that the image names;
     /// config.json maps the same ids [default: single]
     #[arg(long, value_enum, value_name = "IDS")]
@@ -74,8 +71,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         return Err(Error::new(format!("make the bundle {shown}"), "it exists"));
     }
     let start = Instant::now();
-    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
+    let image = arguments.which.open(&arguments.image)?;
     if image.form == Form::Directory {
         return Err(Error::new(
             format!("unpack {}", quote_path(&arguments.image)),
@@ -84,10 +80,7 @@ pub fn run(global: &Global, arguments: &Unpack) -> Result<ExitCode> {
         .hint("`stockade launch` takes it as it is; `stockade spec` writes a config.json for it"));
     }
     let configuration = global.configuration()?;
-    let mut policy = configuration.policy()?;
-    for key in &arguments.key {
-        policy = policy.and_signed_by(key_authority(key)?);
-    }
+    let policy = signed_by_all(configuration.policy()?, &arguments.key)?;
     for line in policy.admit(&image)? {
         log::debug!("{line}");
     }

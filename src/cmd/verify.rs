@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
+use super::image::WhichImage;
 use super::output::pretty;
 use super::plan::Format;
 use super::{ExitCode, Global, print};
-use crate::configuration::{identity_authority, key_authority, read_small};
+use crate::configuration::{identity_authority, read_small, signed_by_all};
 use crate::error::{Error, Result, quote, quote_path};
-use crate::image::{self, Checked, Image, Platform, Policy};
+use crate::image::{self, Checked, Policy};
 
 /// Arguments of `verify`.
 #[derive(Debug, Clone, Args)]
@@ -18,12 +19,9 @@ pub struct Verify {
     /// Image: an image layout, an archive of one, or a docker save archive
     #[arg(value_name = "IMAGE")]
     pub image: PathBuf,
-    /// Which image, of several in one archive or layout
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// What the image was built for, such as linux/arm64 [default: this machine]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    /// Which image there.
+    #[command(flatten)]
+    pub which: WhichImage,
     /// Public key in PEM that must have signed the image; every one that is given
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,
@@ -110,8 +108,7 @@ fn examine(
     for file in &arguments.bundle {
         bundles.push((file.to_string_lossy().into_owned(), read_small(file)?));
     }
-    let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-    let image = Image::open_named(&arguments.image, &platform, arguments.name.as_deref())?;
+    let image = arguments.which.open(&arguments.image)?;
     image::check(&image, &configuration.limits, |checked| {
         tell(Part::Checked(checked))
     })?;
@@ -135,10 +132,8 @@ fn examine(
 
 impl Verify {
     /// What the configuration demands, and what the flags demand besides.
-    fn policy(&self, mut policy: Policy) -> Result<Policy> {
-        for key in &self.key {
-            policy = policy.and_signed_by(key_authority(key)?);
-        }
+    fn policy(&self, policy: Policy) -> Result<Policy> {
+        let mut policy = signed_by_all(policy, &self.key)?;
         if let (Some(root), Some(identity), Some(issuer)) =
             (&self.trusted_root, &self.identity, &self.issuer)
         {

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use clap::{Args, ValueEnum};
 
 use super::checks::{CheckFormat, write};
+use super::image::WhichImage;
 use super::{ExitCode, Global};
 use crate::audit::{
     self, Accepted, Baseline, Check, Date, Judged, Subject, Waivers, Wanted, table,
@@ -18,7 +19,6 @@ use crate::audit::{
 use crate::configuration::read_small;
 use crate::container::{timestamp, write_whole};
 use crate::error::{Doing, Error, Kind, Result, quote_path};
-use crate::image::Platform;
 use crate::report::Severity;
 use crate::report::checks::Outcome;
 
@@ -31,12 +31,9 @@ pub struct Audit {
     /// Container: its configuration as applied, and its root filesystem
     #[arg(long, value_name = "ID", conflicts_with = "target")]
     pub container: Option<String>,
-    /// Which image, of several in one archive or layout
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// What the image was built for, such as linux/arm64 [default: this machine]
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    /// Which image there.
+    #[command(flatten)]
+    pub which: WhichImage,
     /// Public key in PEM that must have signed the image, besides what the configuration demands
     #[arg(long, value_name = "FILE")]
     pub key: Vec<PathBuf>,

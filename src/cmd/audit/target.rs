@@ -8,7 +8,7 @@ use crate::audit::config::{Host, Scene};
 use crate::cmd::Global;
 use crate::container::State;
 use crate::error::{Result, quote, quote_path};
-use crate::image::{Form, Image, Platform};
+use crate::image::Form;
 use crate::profile::{self, Facts, Profile, Tightened};
 use crate::spec::{Bundle, Config};
 
@@ -81,15 +81,14 @@ fn of_target(arguments: &Audit, profile: Option<&str>, target: &Path) -> Result<
         return Err(usage(&doing(), "--profile is for bundles, and it is none"));
     }
     if form != Form::Directory {
-        let platform = arguments.platform.clone().unwrap_or_else(Platform::host);
-        let image = Image::open_named(target, &platform, arguments.name.as_deref())?;
+        let image = arguments.which.open(target)?;
         return Ok(Subject {
             words: words(form.name()),
             image: Some(image),
             ..Subject::default()
         });
     }
-    if arguments.name.is_some() || arguments.platform.is_some() {
+    if arguments.which.is_chosen() {
         return Err(usage(
             &doing(),
             "--name and --platform are for images, and it is none",

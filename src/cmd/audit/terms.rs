@@ -7,7 +7,7 @@ use crate::audit::Subject;
 use crate::audit::image::Budget;
 use crate::cmd::Global;
 use crate::cmd::partial::Partial;
-use crate::configuration::key_authority;
+use crate::configuration::signed_by_all;
 use crate::error::{Doing, Result, quote};
 
 /// Sets the terms of an image, and makes the directory for it, which goes when what is returned is dropped.
@@ -26,11 +26,7 @@ pub(super) fn hold(
         return Ok(None);
     }
     let configuration = global.configuration()?;
-    let mut policy = configuration.policy()?;
-    for key in &arguments.key {
-        policy = policy.and_signed_by(key_authority(key)?);
-    }
-    subject.terms.policy = policy;
+    subject.terms.policy = signed_by_all(configuration.policy()?, &arguments.key)?;
     subject.terms.limits = configuration.limits;
     // What is unpacked gets the modes that are meant.
     rustix::process::umask(Mode::from_raw_mode(0o022));
